@@ -1,0 +1,184 @@
+//! The linear-chain CRF: likelihood and gradient, marginals, best path.
+//!
+//! A sequence of tags scores `Σ_t logits[t, y_t] + Σ_{t>0} transitions[y_{t−1}, y_t]`;
+//! its probability is the softmax of that over all *legal* sequences
+//! (Lafferty et al. 2001). Which transitions, first and last tags are legal is fixed
+//! ([`Rules`]), in training as in decoding, so no probability is spent on tag
+//! sequences that cannot be decoded.
+//!
+//! `scaled` sums in the probability domain, one matrix product per position and
+//! a rescaling per row, for the whole batch at once. `exact` sums in the log domain,
+//! slowly; it takes over where the scaled sums would underflow, and checks them in the tests.
+
+mod exact;
+mod scaled;
+mod viterbi;
+
+use super::Real;
+
+pub(crate) use viterbi::best_path;
+
+/// Which tag may begin, follow and end.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// Number of tags.
+    pub(crate) tags: usize,
+    /// May `next` follow `previous`? `[previous, next]`.
+    pub(crate) follows: Vec<bool>,
+    /// May a sequence begin with this tag? `[tag]`.
+    pub(crate) begins: Vec<bool>,
+    /// May a sequence end with this tag? `[tag]`.
+    pub(crate) ends: Vec<bool>,
+}
+
+/// What [`likelihood`] finds out about a batch.
+#[derive(Debug)]
+pub(crate) struct Likelihood<T> {
+    /// `−log p(gold)` per sequence.
+    pub(crate) losses: Vec<T>,
+    /// Gradient of the sum of losses with respect to the logits: `[row, tag]`.
+    pub(crate) grad_logits: Vec<T>,
+    /// And to the transitions: `[tag, tag]`.
+    pub(crate) grad_transitions: Vec<T>,
+}
+
+/// Negative log-likelihood of the gold tags and its gradient, for packed sequences.
+///
+/// # Shapes
+///
+/// - `logits`: `[row, tag]`, sequences one after the other, `offsets`: `[sequence + 1]`
+/// - `transitions`: `[tag, tag]`
+/// - `gold`: `[row]`
+pub(crate) fn likelihood<T: Real>(
+    rules: &Rules,
+    offsets: &[usize],
+    logits: &[T],
+    transitions: &[T],
+    gold: &[u32],
+) -> Likelihood<T> {
+    scaled::likelihood(rules, offsets, logits, transitions, gold)
+        .unwrap_or_else(|| exact::likelihood(rules, offsets, logits, transitions, gold))
+}
+
+/// Forward and backward sums of one sequence, from which any marginal can be read.
+#[derive(Debug)]
+pub(crate) struct Lattice<T> {
+    tags: usize,
+    /// `log Σ` over beginnings that end in this tag here: `[row, tag]`.
+    forward: Vec<T>,
+    /// `log Σ` over continuations after this tag here: `[row, tag]`.
+    backward: Vec<T>,
+    log_total: T,
+}
+
+impl<T: Real> Lattice<T> {
+    /// Sums over all legal tag sequences of one message (`logits`: `[row, tag]`).
+    pub(crate) fn new(rules: &Rules, logits: &[T], transitions: &[T]) -> Self {
+        let (forward, backward, log_total) = exact::sums(rules, logits, transitions);
+        Self { tags: rules.tags, forward, backward, log_total }
+    }
+
+    /// The probability that the rows from `first` on carry exactly these tags, whatever the others carry.
+    pub(crate) fn probability(&self, logits: &[T], transitions: &[T], first: usize, tags: &[u32]) -> T {
+        let Some((start, rest)) = tags.split_first() else { return T::one() };
+        let mut score = self.forward[first * self.tags + *start as usize];
+        let (mut row, mut previous) = (first, *start as usize);
+        for next in rest.iter().map(|tag| *tag as usize) {
+            row += 1;
+            score += transitions[previous * self.tags + next] + logits[row * self.tags + next];
+            previous = next;
+        }
+        (score + self.backward[row * self.tags + previous] - self.log_total).exp().min(T::one())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::dropout::bits;
+
+    /// Every tag sequence of one message with its score, by enumeration.
+    pub(super) fn enumerate(rules: &Rules, logits: &[f64], transitions: &[f64]) -> Vec<(Vec<u32>, f64)> {
+        let tags = rules.tags;
+        let len = logits.len() / tags;
+        let mut all = Vec::new();
+        for code in 0..tags.pow(len as u32) {
+            let path: Vec<usize> = (0..len).map(|t| code / tags.pow(t as u32) % tags).collect();
+            let legal = path.first().is_none_or(|tag| rules.begins[*tag])
+                && path.last().is_none_or(|tag| rules.ends[*tag])
+                && path.windows(2).all(|pair| rules.follows[pair[0] * tags + pair[1]]);
+            if legal {
+                let own: f64 = path.iter().enumerate().map(|(t, tag)| logits[t * tags + tag]).sum();
+                let moves: f64 = path.windows(2).map(|pair| transitions[pair[0] * tags + pair[1]]).sum();
+                all.push((path.iter().map(|tag| *tag as u32).collect(), own + moves));
+            }
+        }
+        all
+    }
+
+    pub(super) fn numbers(len: usize, salt: usize, size: f64) -> Vec<f64> {
+        let unit = |i| bits(salt as u64, i as u64) as f64 / u64::MAX as f64;
+        (0..len).map(|i| (2.0 * unit(i) - 1.0) * size).collect()
+    }
+
+    /// Four tags of which 2 must follow 1 or 2, and 1 may not end.
+    pub(super) fn rules() -> Rules {
+        let follows = (0..16).map(|i| i % 4 != 2 || matches!(i / 4, 1 | 2)).collect();
+        let begins = vec![true, true, false, true];
+        Rules { tags: 4, follows, begins, ends: vec![true, false, true, true] }
+    }
+
+    pub(super) const GOLD: [u32; 7] = [1, 2, 3, 0, 0, 1, 2];
+    pub(super) const OFFSETS: [usize; 5] = [0, 3, 4, 4, 7];
+
+    #[test]
+    fn likelihood_agrees_with_enumeration() {
+        let (rules, transitions) = (rules(), numbers(16, 3, 1.5));
+        let logits = numbers(7 * 4, 5, 2.0);
+        let found = likelihood(&rules, &OFFSETS, &logits, &transitions, &GOLD);
+        for (s, pair) in OFFSETS.windows(2).enumerate() {
+            let all = enumerate(&rules, &logits[pair[0] * 4..pair[1] * 4], &transitions);
+            let total = all.iter().map(|(_, score)| score.exp()).sum::<f64>().ln();
+            let gold = all.iter().find(|(path, _)| path[..] == GOLD[pair[0]..pair[1]]).unwrap().1;
+            assert!((found.losses[s] - (total - gold)).abs() < 1e-12, "sequence {s}");
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        let (rules, transitions) = (rules(), numbers(16, 3, 1.5));
+        let logits = numbers(7 * 4, 5, 2.0);
+        let sum = |logits: &[f64], transitions: &[f64]| -> f64 {
+            likelihood(&rules, &OFFSETS, logits, transitions, &GOLD).losses.iter().sum()
+        };
+        let found = likelihood(&rules, &OFFSETS, &logits, &transitions, &GOLD);
+        let shifted = |x: &[f64], i: usize, by: f64| -> Vec<f64> {
+            x.iter().enumerate().map(|(j, x)| x + if i == j { by } else { 0.0 }).collect()
+        };
+        for i in 0..logits.len() {
+            let (up, down) = (shifted(&logits, i, 1e-5), shifted(&logits, i, -1e-5));
+            let slope = (sum(&up, &transitions) - sum(&down, &transitions)) / 2e-5;
+            assert!((slope - found.grad_logits[i]).abs() < 1e-8, "logit {i}");
+        }
+        for i in 0..transitions.len() {
+            let (up, down) = (shifted(&transitions, i, 1e-5), shifted(&transitions, i, -1e-5));
+            let slope = (sum(&logits, &up) - sum(&logits, &down)) / 2e-5;
+            assert!((slope - found.grad_transitions[i]).abs() < 1e-8, "transition {i}");
+        }
+    }
+
+    #[test]
+    fn marginals_agree_with_enumeration() {
+        let (rules, transitions, logits) = (rules(), numbers(16, 3, 1.5), numbers(4 * 4, 9, 2.0));
+        let all = enumerate(&rules, &logits, &transitions);
+        let total: f64 = all.iter().map(|(_, score)| score.exp()).sum();
+        let lattice = Lattice::new(&rules, &logits, &transitions);
+        for (first, tags) in [(0, &[1, 2][..]), (1, &[3]), (2, &[1, 2]), (1, &[1, 2, 2]), (0, &[0, 0, 0, 0])] {
+            let holds = |path: &[u32]| path[first..first + tags.len()] == *tags;
+            let matching = all.iter().filter(|(path, _)| holds(path));
+            let expected = matching.map(|(_, score)| score.exp()).sum::<f64>() / total;
+            let found = lattice.probability(&logits, &transitions, first, tags);
+            assert!((found - expected).abs() < 1e-12, "{first} {tags:?}: {found} {expected}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The sums in the probability domain, for a whole batch at once.
+//!
+//! With `E = exp(transitions)` and `p_t = exp(logits_t)`, both divided by their
+//! largest entry, the forward sums are `α_t = (α_{t−1}·E) ∘ p_t` and the backward
+//! sums `β_{t−1} = E·(p_t ∘ β_t)`: one product of `[sequence, tag]` with `[tag, tag]`
+//! per position, for all sequences that are that long. Each row is scaled to sum to
+//! one after each position, and the logarithms of the scales add up to `log Z`.
+
+use super::exact::subtract_gold;
+use super::{Likelihood, Rules};
+use crate::kernels::matmul::{Into, Matrix, MatrixMut, matmul};
+use crate::kernels::Real;
+
+/// Packed rows in order of time: first the rows at position 0 of all sequences, longest first, and so on.
+struct ByTime {
+    /// Where each position begins; position `t` has `starts[t + 1] − starts[t]` sequences.
+    starts: Vec<usize>,
+    /// The packed row that stands at each place.
+    rows: Vec<usize>,
+}
+
+impl ByTime {
+    fn new(offsets: &[usize]) -> Self {
+        let mut sequences: Vec<_> = offsets.windows(2).map(|pair| pair[0]..pair[1]).collect();
+        sequences.sort_by_key(|rows| std::cmp::Reverse(rows.len()));
+        let longest = sequences.first().map_or(0, ExactSizeIterator::len);
+        let (mut starts, mut rows) = (vec![0], Vec::new());
+        for t in 0..longest {
+            rows.extend(sequences.iter().take_while(|rows| rows.len() > t).map(|rows| rows.start + t));
+            starts.push(rows.len());
+        }
+        Self { starts, rows }
+    }
+
+    fn positions(&self) -> usize {
+        self.starts.len() - 1
+    }
+}
+
+/// As [`super::likelihood`]; `None` where a sum underflows or a number is not finite.
+pub(super) fn likelihood<T: Real>(
+    rules: &Rules,
+    offsets: &[usize],
+    logits: &[T],
+    transitions: &[T],
+    gold: &[u32],
+) -> Option<Likelihood<T>> {
+    let tags = rules.tags;
+    let order = ByTime::new(offsets);
+    let (moves, move_scale) = exponentials(rules, transitions)?;
+    let (p, mut log_scales) = emissions(rules, &order, logits)?;
+
+    // Forward sums, scaled row by row.
+    let mut alpha = p.clone();
+    for t in 0..order.positions() {
+        let (here, end) = (order.starts[t], order.starts[t + 1]);
+        if t > 0 {
+            let before = order.starts[t - 1];
+            let count = end - here;
+            let (past, present) = alpha.split_at_mut(here * tags);
+            let from = Matrix::new(&past[before * tags..], count, tags);
+            let mut sums = vec![T::zero(); count * tags];
+            matmul(MatrixMut::new(&mut sums, count, tags), Into::Fresh, from, Matrix::new(&moves, tags, tags));
+            multiply(&mut present[..count * tags], &sums);
+            log_scales[here..end].iter_mut().for_each(|scale| *scale += move_scale);
+        }
+        normalize(&mut alpha[here * tags..end * tags], tags, &mut log_scales[here..end])?;
+    }
+
+    // Backward sums, their products with the forward sums, and expected transitions.
+    let mut marginals = vec![T::zero(); alpha.len()];
+    let mut expected = vec![T::zero(); tags * tags];
+    let mut beta: Vec<T> = Vec::new();
+    for t in (0..order.positions()).rev() {
+        let (here, end) = (order.starts[t], order.starts[t + 1]);
+        let count = end - here;
+        let continuing = beta.len() / tags;
+        // Sequences that end here begin their backward sums.
+        for _ in continuing..count {
+            beta.extend(rules.ends.iter().map(|ends| if *ends { T::one() } else { T::zero() }));
+        }
+        let sums = &mut marginals[here * tags..end * tags];
+        sums.copy_from_slice(&alpha[here * tags..end * tags]);
+        multiply(sums, &beta);
+        let is_last = |k: usize| k >= continuing;
+        for (k, row) in sums.chunks_exact_mut(tags).enumerate() {
+            let total = row.iter().copied().sum::<T>();
+            if !(total.is_finite() && total > T::zero()) {
+                return None;
+            }
+            row.iter_mut().for_each(|x| *x /= total);
+            if is_last(k) {
+                // All of α is rescaled to one; what may not end is lost from the total.
+                log_scales[here + k] += total.ln();
+            }
+        }
+        if t == 0 {
+            break;
+        }
+        // message = p ∘ β, then β of the position before is E · message.
+        let mut message = p[here * tags..end * tags].to_vec();
+        multiply(&mut message, &beta);
+        normalize(&mut message, tags, &mut vec![T::zero(); count])?;
+        let before = order.starts[t - 1];
+        let mut next = vec![T::zero(); count * tags];
+        let moved = Matrix::new(&moves, tags, tags).transposed();
+        matmul(MatrixMut::new(&mut next, count, tags), Into::Fresh, Matrix::new(&message, count, tags), moved);
+        let past = &alpha[before * tags..(before + count) * tags];
+        scale_to_probability(&mut message, past, &next, tags)?;
+        let past = Matrix::new(past, count, tags).transposed();
+        let message = Matrix::new(&message, count, tags);
+        matmul(MatrixMut::new(&mut expected, tags, tags), Into::Sum, past, message);
+        normalize(&mut next, tags, &mut vec![T::zero(); count])?;
+        beta = next;
+    }
+
+    multiply(&mut expected, &moves);
+    Some(finish(tags, offsets, &order, logits, transitions, gold, &marginals, expected, &log_scales))
+}
+
+/// Scales each row of `message` so that `pastᵀ ∘ E ∘ message` sums to one for its sequence.
+fn scale_to_probability<T: Real>(message: &mut [T], past: &[T], next: &[T], tags: usize) -> Option<()> {
+    let rows = past.chunks_exact(tags).zip(next.chunks_exact(tags));
+    for (message, (past, next)) in message.chunks_exact_mut(tags).zip(rows) {
+        let total = past.iter().zip(next).map(|(a, b)| *a * *b).sum::<T>();
+        if !(total.is_finite() && total > T::zero()) {
+            return None;
+        }
+        message.iter_mut().for_each(|x| *x /= total);
+    }
+    Some(())
+}
+
+/// Puts the gradients back in packed order and takes the gold path out.
+#[allow(clippy::too_many_arguments, reason = "the last step of one function, split for reading")]
+fn finish<T: Real>(
+    tags: usize,
+    offsets: &[usize],
+    order: &ByTime,
+    logits: &[T],
+    transitions: &[T],
+    gold: &[u32],
+    marginals: &[T],
+    mut grad_transitions: Vec<T>,
+    log_scales: &[T],
+) -> Likelihood<T> {
+    let mut grad_logits = vec![T::zero(); logits.len()];
+    let mut scales = vec![T::zero(); logits.len() / tags];
+    for (place, row) in order.rows.iter().enumerate() {
+        let marginal = &marginals[place * tags..(place + 1) * tags];
+        grad_logits[row * tags..(row + 1) * tags].copy_from_slice(marginal);
+        scales[*row] = log_scales[place];
+    }
+    let losses = offsets.windows(2).map(|pair| {
+        let (rows, cells) = (pair[0]..pair[1], pair[0] * tags..pair[1] * tags);
+        let grad = &mut grad_logits[cells.clone()];
+        let own = &logits[cells];
+        let score = subtract_gold(tags, &gold[rows.clone()], own, transitions, grad, &mut grad_transitions);
+        scales[rows].iter().copied().sum::<T>() - score
+    });
+    Likelihood { losses: losses.collect(), grad_logits, grad_transitions }
+}
+
+/// `exp(transitions − largest)`, zero where illegal, and the largest.
+fn exponentials<T: Real>(rules: &Rules, transitions: &[T]) -> Option<(Vec<T>, T)> {
+    let legal = transitions.iter().zip(&rules.follows).filter(|(_, legal)| **legal).map(|(x, _)| *x);
+    let top = legal.fold(T::neg_infinity(), T::max);
+    if !transitions.iter().all(|x| x.is_finite()) || !top.is_finite() {
+        return None;
+    }
+    let moves = transitions.iter().zip(&rules.follows);
+    Some((moves.map(|(x, legal)| if *legal { (*x - top).exp() } else { T::zero() }).collect(), top))
+}
+
+/// `exp(logits − largest of the row)` in order of time, with the start rule applied, and what was taken out.
+fn emissions<T: Real>(rules: &Rules, order: &ByTime, logits: &[T]) -> Option<(Vec<T>, Vec<T>)> {
+    let tags = rules.tags;
+    let mut p = vec![T::zero(); logits.len()];
+    let mut scales = vec![T::zero(); order.rows.len()];
+    for (place, row) in order.rows.iter().enumerate() {
+        let own = &logits[row * tags..(row + 1) * tags];
+        let top = own.iter().copied().fold(T::neg_infinity(), T::max);
+        if !top.is_finite() {
+            return None;
+        }
+        scales[place] = top;
+        shifted_exponentials(own, top, &mut p[place * tags..(place + 1) * tags]);
+    }
+    let first = order.starts.get(1).copied().unwrap_or(0);
+    for row in p[..first * tags].chunks_exact_mut(tags) {
+        for (x, begins) in row.iter_mut().zip(&rules.begins) {
+            if !begins {
+                *x = T::zero();
+            }
+        }
+    }
+    Some((p, scales))
+}
+
+widest! {
+    fn shifted_exponentials<T: Real>(x: &[T], top: T, out: &mut [T]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = (*x - top).fast_exp();
+        }
+    }
+}
+
+widest! {
+    fn multiply<T: Real>(out: &mut [T], by: &[T]) {
+        for (out, by) in out.iter_mut().zip(by) {
+            *out *= *by;
+        }
+    }
+}
+
+/// Divides each row by its sum and adds the logarithm of the sum to its scale; `None` where the sum is so
+/// small that what the exponential rounds to zero could matter.
+fn normalize<T: Real>(rows: &mut [T], tags: usize, log_scales: &mut [T]) -> Option<()> {
+    for (row, scale) in rows.chunks_exact_mut(tags).zip(log_scales) {
+        let total = row.iter().copied().sum::<T>();
+        if !(total.is_finite() && total > T::min_positive_value().sqrt()) {
+            return None;
+        }
+        let share = total.recip();
+        row.iter_mut().for_each(|x| *x *= share);
+        *scale += total.ln();
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::exact;
+    use super::super::tests::{GOLD, OFFSETS, numbers, rules};
+    use super::*;
+
+    fn close(a: &[f64], b: &[f64], what: &str) {
+        assert_eq!(a.len(), b.len());
+        assert!(a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-10), "{what}: {a:?} {b:?}");
+    }
+
+    #[test]
+    fn scaled_sums_agree_with_sums_of_logarithms() {
+        let (rules, transitions, logits) = (rules(), numbers(16, 3, 3.0), numbers(28, 5, 9.0));
+        let fast = likelihood(&rules, &OFFSETS, &logits, &transitions, &GOLD).unwrap();
+        let slow = exact::likelihood(&rules, &OFFSETS, &logits, &transitions, &GOLD);
+        close(&fast.losses, &slow.losses, "losses");
+        close(&fast.grad_logits, &slow.grad_logits, "logits");
+        close(&fast.grad_transitions, &slow.grad_transitions, "transitions");
+    }
+
+    #[test]
+    fn an_underflow_is_noticed_and_the_logarithms_take_over() {
+        let (rules, transitions) = (rules(), vec![0.0_f32; 16]);
+        // The likeliest first tag is 3, and after it 2 is illegal: all that is left is e⁻²⁰⁰ of the mass.
+        let mut logits = vec![-200.0_f32; 8];
+        (logits[3], logits[6]) = (200.0, 200.0);
+        assert!(likelihood(&rules, &[0, 2], &logits, &transitions, &[3, 3]).is_none());
+        let found = super::super::likelihood(&rules, &[0, 2], &logits, &transitions, &[3, 3]);
+        assert!(found.losses[0].is_finite() && found.grad_logits.iter().all(|x| x.is_finite()));
+    }
+}

@@ -1,0 +1,58 @@
+//! Dropout whose mask is a function of a seed and a position, so that it needs no memory.
+
+use super::Real;
+
+/// Sixty-four well-mixed bits for the `index`-th draw under `seed`
+/// (the finalizer of SplitMix64, Steele et al. 2014).
+#[inline(always)]
+pub(crate) fn bits(seed: u64, index: u64) -> u64 {
+    let mut z = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// Whether the `index`-th value under `seed` is dropped, where a share of `threshold / 2³²` is.
+#[inline(always)]
+pub(crate) fn drops(seed: u64, index: u64, threshold: u32) -> bool {
+    ((bits(seed, index) >> 32) as u32) < threshold
+}
+
+/// The threshold of [`drops`] for a probability in `[0, 1]`.
+pub(crate) fn threshold(probability: f64) -> u32 {
+    (probability.clamp(0.0, 1.0) * f64::from(u32::MAX)) as u32
+}
+
+widest! {
+    /// `out[i] = 0` with the given probability, else `x[i] / (1 − probability)`. Its own backward pass.
+    pub(crate) fn dropout<T: Real>(x: &[T], probability: f64, seed: u64, out: &mut [T]) {
+        let limit = threshold(probability);
+        let scale = T::of((1.0 - probability).recip());
+        for (i, (out, x)) in out.iter_mut().zip(x).enumerate() {
+            *out = if drops(seed, i as u64, limit) { T::zero() } else { *x * scale };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_the_asked_share_and_keeps_the_mean() {
+        let x = vec![1.0_f32; 100_000];
+        let mut out = vec![0.0; x.len()];
+        dropout(&x, 0.3, 7, &mut out);
+        let dropped = out.iter().filter(|x| **x == 0.0).count();
+        assert!((29_000..31_000).contains(&dropped), "{dropped}");
+        let mean = out.iter().sum::<f32>() / 1e5;
+        assert!((mean - 1.0).abs() < 0.01, "{mean}");
+    }
+
+    #[test]
+    fn another_seed_drops_others() {
+        let kept = |seed| (0..64).filter(|i| !drops(seed, *i, threshold(0.5))).collect::<Vec<_>>();
+        assert_eq!(kept(1), kept(1));
+        assert_ne!(kept(1), kept(2));
+    }
+}

@@ -1,0 +1,35 @@
+//! The inner loops: slices in, slices out.
+//!
+//! Everything here works on plain contiguous slices of `f32` or `f64`, knows no
+//! tensor library and no word, allocates little and is called by the blocks of
+//! [`nn`](crate::nn) and the heads of [`heads`](crate::heads). Every kernel has a
+//! slow and obvious twin in its tests.
+//!
+//! | file | what it computes |
+//! | --- | --- |
+//! | `real` | the two number types, with exponential and GELU that vectorize |
+//! | `vector` | one loop compiled for several widths, chosen at run time |
+//! | `matmul` | products of (transposed, strided) matrices |
+//! | `activation`, `layer_norm`, `dropout` | what stands between the products |
+//! | `attention` | softmax attention inside each sequence of a packed batch |
+//! | `bag` | weighted sums of table rows: the sparse input layer |
+//! | `crf` | linear-chain likelihood, gradient, marginals and best path |
+//! | `adamw` | one optimizer step, in place |
+//!
+//! This is the only place in the crate with `unsafe`.
+
+#[macro_use]
+mod vector;
+
+pub(crate) mod activation;
+pub(crate) mod adamw;
+pub(crate) mod attention;
+pub(crate) mod bag;
+pub(crate) mod crf;
+pub(crate) mod dropout;
+pub(crate) mod layer_norm;
+pub(crate) mod matmul;
+mod real;
+
+pub(crate) use matmul::{Matrix, MatrixMut, matmul};
+pub(crate) use real::Real;
