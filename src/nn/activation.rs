@@ -1,0 +1,55 @@
+//! GELU, with a backward pass that is not ninety milliseconds.
+
+use candle_core::{Result, Shape, Tensor};
+
+use super::op::{Element, Fused, Input, apply, has_kernels};
+use crate::kernels::activation;
+
+/// The Gaussian error linear unit `x·Φ(x)`, exact form
+/// ([Hendrycks and Gimpel, 2016](https://arxiv.org/abs/1606.08415)). Any shape.
+///
+/// # Errors
+///
+/// If the tensor holds no floats.
+pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    if has_kernels(x) { apply(Gelu, &[x]) } else { x.gelu_erf() }
+}
+
+struct Gelu;
+
+impl Fused for Gelu {
+    const NAME: &'static str = "gelu";
+
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {
+        let mut out = vec![T::zero(); inputs[0].values.len()];
+        activation::gelu(inputs[0].values, &mut out);
+        (out, Shape::from(inputs[0].dims))
+    }
+
+    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>> {
+        let mut out = vec![T::zero(); grad.len()];
+        activation::gelu_backward(inputs[0].values, grad, &mut out);
+        vec![out]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_nn::Init;
+
+    use super::super::testing::{assert_close, assert_gradients, input, seeded};
+    use super::*;
+
+    #[test]
+    fn the_kernel_agrees_with_candle() -> Result<()> {
+        let x = (input((3, 37))? * 4.0)?;
+        assert_close(&gelu(&x)?, &x.gelu_erf()?, 1e-12)
+    }
+
+    #[test]
+    fn the_gradient_is_right() -> Result<()> {
+        let (parameters, vb) = seeded();
+        let x = vb.get_with_hints((3, 7), "x", Init::Uniform { lo: -3.0, up: 3.0 })?;
+        assert_gradients(&parameters, || gelu(&x))
+    }
+}

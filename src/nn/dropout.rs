@@ -1,0 +1,96 @@
+//! Dropout drawn from the seed of the pass.
+
+use candle_core::{Result, Shape, Tensor};
+
+use super::Pass;
+use super::op::{Element, Fused, Input, apply, has_kernels};
+use crate::kernels::dropout::{self, drops, threshold};
+
+/// Sets a share of the numbers to zero while training and scales the others up, so that the mean stays
+/// ([Srivastava et al., 2014](https://jmlr.org/papers/v15/srivastava14a.html)). Outside training: the identity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    rate: f64,
+}
+
+impl Dropout {
+    /// Drops a share `rate` in `[0, 1)`.
+    #[must_use]
+    pub fn new(rate: f64) -> Self {
+        Self { rate }
+    }
+
+    /// Drops from a tensor of any shape.
+    ///
+    /// # Errors
+    ///
+    /// If the tensor holds no floats.
+    pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let Some(seed) = pass.next_seed().filter(|_| self.rate > 0.0) else { return Ok(x.clone()) };
+        if has_kernels(x) {
+            return apply(Drop { rate: self.rate, seed }, &[x]);
+        }
+        let limit = threshold(self.rate);
+        let scale = (1.0 - self.rate).recip() as f32;
+        let keep = |i| if drops(seed, i, limit) { 0.0 } else { scale };
+        let mask: Vec<f32> = (0..x.elem_count() as u64).map(keep).collect();
+        x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?
+    }
+}
+
+struct Drop {
+    rate: f64,
+    seed: u64,
+}
+
+impl Drop {
+    fn run<T: Element>(&self, x: &[T]) -> Vec<T> {
+        let mut out = vec![T::zero(); x.len()];
+        dropout::dropout(x, self.rate, self.seed, &mut out);
+        out
+    }
+}
+
+impl Fused for Drop {
+    const NAME: &'static str = "dropout";
+
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {
+        (self.run(inputs[0].values), Shape::from(inputs[0].dims))
+    }
+
+    fn backward<T: Element>(&self, _: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>> {
+        vec![self.run(grad)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_nn::Init;
+
+    use super::super::testing::{assert_close, assert_gradients, input, seeded};
+    use super::*;
+
+    #[test]
+    fn outside_training_nothing_happens() -> Result<()> {
+        let x = input((3, 5))?;
+        assert_close(&Dropout::new(0.5).forward(&x, &Pass::inference())?, &x, 0.0)
+    }
+
+    #[test]
+    fn the_seed_decides_what_falls_and_each_draw_differs() -> Result<()> {
+        let x = input((8, 16))?;
+        let draw = |pass: &Pass| Dropout::new(0.5).forward(&x, pass)?.flatten_all()?.to_vec1::<f64>();
+        let (first, second) = (Pass::training(1), Pass::training(1));
+        let once = draw(&first)?;
+        assert_eq!(once, draw(&second)?);
+        assert_ne!(once, draw(&first)?);
+        Ok(())
+    }
+
+    #[test]
+    fn the_gradient_passes_where_the_value_did() -> Result<()> {
+        let (parameters, vb) = seeded();
+        let x = vb.get_with_hints((3, 7), "x", Init::Uniform { lo: -3.0, up: 3.0 })?;
+        assert_gradients(&parameters, || Dropout::new(0.4).forward(&x, &Pass::training(3)))
+    }
+}

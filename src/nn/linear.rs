@@ -1,0 +1,186 @@
+//! The affine map `x·W + b`.
+
+use candle_core::{Result, Shape, Tensor};
+use candle_nn::{Init, VarBuilder};
+
+use super::op::{Element, Fused, Input, apply, has_kernels};
+use super::parameters::glorot_uniform;
+use crate::kernels::dropout::bits;
+use crate::kernels::matmul::Into;
+use crate::kernels::{Matrix, MatrixMut, matmul};
+
+/// A learnable affine map of rows.
+///
+/// `x·W + b`, with `W` drawn from Glorot's uniform distribution and `b` zero. The weight
+/// lies as `[in, out]`, the layout that the product wants.
+///
+/// # Shapes
+///
+/// - input: `[…, in]`
+/// - output: `[…, out]`
+#[derive(Clone, Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    /// Which weights exist, where only some do: `[in, out]` of zeros and ones.
+    connections: Option<Tensor>,
+}
+
+impl Linear {
+    /// A map with bias.
+    ///
+    /// # Errors
+    ///
+    /// If the source of weights has them in another shape, or not at all.
+    pub fn new(input: usize, output: usize, vb: VarBuilder) -> Result<Self> {
+        let bias = vb.get_with_hints(output, "bias", Init::Const(0.0))?;
+        Ok(Self { bias: Some(bias), ..Self::without_bias(input, output, vb)? })
+    }
+
+    /// A map without bias.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn without_bias(input: usize, output: usize, vb: VarBuilder) -> Result<Self> {
+        let weight = vb.get_with_hints((input, output), "weight", glorot_uniform(input, output))?;
+        Ok(Self { weight, bias: None, connections: None })
+    }
+
+    /// Keeps only a share `density` of the weights, chosen once and for all by the layer's name.
+    ///
+    /// DIET's randomly connected layers: every output keeps at least one input and every
+    /// input at least one output. Weights are not rescaled for the density. A density of
+    /// one changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot make the mask.
+    pub fn with_density(mut self, density: f64, vb: &VarBuilder) -> Result<Self> {
+        if density < 1.0 {
+            let seed = vb.prefix().bytes().fold(0, |hash, byte| bits(hash, u64::from(byte)));
+            let (input, output) = self.weight.dims2()?;
+            let connected = |at: usize| {
+                let diagonal = at / output % output == at % output || at % output % input == at / output;
+                let drawn = (bits(seed, at as u64) as f64) < density * u64::MAX as f64;
+                f32::from(u8::from(diagonal || drawn))
+            };
+            let mask: Vec<f32> = (0..input * output).map(connected).collect();
+            let mask = Tensor::from_vec(mask, (input, output), self.weight.device())?;
+            self.connections = Some(mask.to_dtype(self.weight.dtype())?);
+        }
+        Ok(self)
+    }
+
+    /// Maps each row.
+    ///
+    /// # Errors
+    ///
+    /// If the last axis of `x` is not `in` wide.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let weight = self.connected_weight()?;
+        if x.dim(candle_core::D::Minus1)? != weight.dim(0)? {
+            candle_core::bail!("a map of {:?} cannot take rows of {:?}", weight.shape(), x.shape());
+        }
+        if has_kernels(x) {
+            return match &self.bias {
+                Some(bias) => apply(Affine, &[x, &weight, bias]),
+                None => apply(Affine, &[x, &weight]),
+            };
+        }
+        let out = x.broadcast_matmul(&weight)?;
+        self.bias.as_ref().map_or(Ok(out.clone()), |bias| out.broadcast_add(bias))
+    }
+
+    fn connected_weight(&self) -> Result<Tensor> {
+        self.connections.as_ref().map_or(Ok(self.weight.clone()), |mask| &self.weight * mask)
+    }
+}
+
+/// `x·W`, plus `b` where there is one.
+struct Affine;
+
+impl Fused for Affine {
+    const NAME: &'static str = "linear";
+
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {
+        let (x, weight) = (inputs[0], inputs[1]);
+        let (rows, input, output) = (x.rows(), x.width(), weight.width());
+        let (mut out, mode) = match inputs.get(2) {
+            Some(bias) => (bias.values.repeat(rows), Into::Sum),
+            None => (vec![T::zero(); rows * output], Into::Fresh),
+        };
+        let product = MatrixMut::new(&mut out, rows, output);
+        matmul(product, mode, Matrix::new(x.values, rows, input), Matrix::new(weight.values, input, output));
+        let mut dims = x.dims.to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = output;
+        }
+        (out, Shape::from(dims))
+    }
+
+    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>> {
+        let (x, weight) = (inputs[0], inputs[1]);
+        let (rows, input, output) = (x.rows(), x.width(), weight.width());
+        let grad_matrix = Matrix::new(grad, rows, output);
+        let mut grad_x = vec![T::zero(); rows * input];
+        let transposed = Matrix::new(weight.values, input, output).transposed();
+        matmul(MatrixMut::new(&mut grad_x, rows, input), Into::Fresh, grad_matrix, transposed);
+        let mut grad_weight = vec![T::zero(); input * output];
+        let transposed = Matrix::new(x.values, rows, input).transposed();
+        matmul(MatrixMut::new(&mut grad_weight, input, output), Into::Fresh, transposed, grad_matrix);
+        let mut gradients = vec![grad_x, grad_weight];
+        if inputs.len() == 3 {
+            let mut grad_bias = vec![T::zero(); output];
+            for row in grad.chunks_exact(output.max(1)) {
+                grad_bias.iter_mut().zip(row).for_each(|(sum, x)| *sum += *x);
+            }
+            gradients.push(grad_bias);
+        }
+        gradients
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_close, assert_gradients, input, seeded};
+    use super::*;
+
+    #[test]
+    fn every_parameter_has_the_right_gradient() -> Result<()> {
+        let (parameters, vb) = seeded();
+        let layer = Linear::new(5, 3, vb.pp("whole"))?;
+        let thin = Linear::without_bias(3, 7, vb.pp("thin"))?.with_density(0.4, &vb.pp("thin"))?;
+        let x = vb.get_with_hints((2, 4, 5), "x", Init::Uniform { lo: -1.0, up: 1.0 })?;
+        assert_gradients(&parameters, || thin.forward(&layer.forward(&x)?))
+    }
+
+    #[test]
+    fn the_kernel_agrees_with_candle() -> Result<()> {
+        let (_, vb) = seeded();
+        let layer = Linear::new(5, 3, vb)?;
+        let x = input((2, 4, 5))?;
+        let plain = x.broadcast_matmul(&layer.weight)?.broadcast_add(layer.bias.as_ref().unwrap())?;
+        assert_close(&layer.forward(&x)?, &plain, 1e-12)
+    }
+
+    #[test]
+    fn a_thin_map_connects_every_input_and_every_output() -> Result<()> {
+        for (input, output) in [(13, 5), (5, 13), (7, 7)] {
+            let (_, vb) = seeded();
+            let layer = Linear::without_bias(input, output, vb.clone())?.with_density(0.01, &vb)?;
+            let mask: Vec<Vec<f64>> = layer.connections.unwrap().to_vec2()?;
+            assert!(mask.iter().all(|row| row.contains(&1.0)));
+            assert!((0..output).all(|to| mask.iter().any(|row| row[to] == 1.0)));
+            assert!(mask.iter().flatten().sum::<f64>() < 0.5 * (input * output) as f64);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn rows_of_another_width_are_refused() -> Result<()> {
+        let (_, vb) = seeded();
+        assert!(Linear::new(5, 3, vb)?.forward(&input((2, 4))?).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! The blocks that learn, on candle.
+//!
+//! The idea of [`attention`](crate::attention) with learnable weights: projections
+//! around it make [`SelfAttention`], a network per row and residuals make a
+//! [`TransformerLayer`], a stack of those a [`Transformer`]. Each block is built from a
+//! candle [`VarBuilder`](candle_nn::VarBuilder) (drawn by [`Parameters`], or a file of
+//! weights) and works on the device of its weights.
+//!
+//! - A batch is **packed**: `[row, model_dim]`, sequences one after the other, with their
+//!   borders in [`Segments`]. Nothing is padded, so no padding can leak.
+//! - Randomness comes from the seed of the [`Pass`]; without one nothing is random.
+//! - On the CPU the costly steps run on this crate's own kernels, forward and backward;
+//!   elsewhere on candle's operations. The tests hold one against the other.
+//!
+//! Blocks know tensors, never words. Read `linear.rs` first, then `self_attention.rs`.
+
+mod activation;
+mod dropout;
+mod feed_forward;
+mod layer_norm;
+mod linear;
+pub(crate) mod op;
+mod parameters;
+mod pass;
+mod position;
+mod segments;
+mod self_attention;
+mod sparse_linear;
+#[cfg(test)]
+pub(crate) mod testing;
+mod transformer;
+mod transformer_layer;
+
+pub use activation::gelu;
+pub use dropout::Dropout;
+pub use feed_forward::FeedForward;
+pub use layer_norm::LayerNorm;
+pub use linear::Linear;
+pub use parameters::{Parameters, glorot_uniform};
+pub use pass::{Pass, TouchedRows};
+pub use position::SinusoidalPositions;
+pub use segments::Segments;
+pub use self_attention::SelfAttention;
+pub use sparse_linear::SparseLinear;
+pub use transformer::{Transformer, TransformerConfig};
+pub use transformer_layer::TransformerLayer;

@@ -1,0 +1,180 @@
+//! How a kernel with a hand-written backward pass becomes an operation of candle's graph.
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail};
+
+use crate::kernels::Real;
+
+/// A number that both the kernels and candle know.
+pub(crate) trait Element: Real + WithDType {}
+impl Element for f32 {}
+impl Element for f64 {}
+
+/// One input of an operation: contiguous values and their shape.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Input<'a, T> {
+    pub(crate) values: &'a [T],
+    pub(crate) dims: &'a [usize],
+}
+
+impl<T> Input<'_, T> {
+    /// Size of the last axis.
+    pub(crate) fn width(&self) -> usize {
+        self.dims.last().copied().unwrap_or(1)
+    }
+
+    /// Number of rows, all axes but the last taken together.
+    pub(crate) fn rows(&self) -> usize {
+        if self.width() == 0 { 0 } else { self.values.len() / self.width() }
+    }
+}
+
+/// A differentiable operation of one to three inputs on the CPU.
+pub(crate) trait Fused: Send + Sync + 'static {
+    /// For error messages.
+    const NAME: &'static str;
+
+    /// The output and its shape.
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape);
+
+    /// The gradient of each input, given that of the output.
+    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>>;
+}
+
+/// Whether the kernels can work on this tensor; elsewhere blocks fall back on candle's own operations.
+pub(crate) fn has_kernels(x: &Tensor) -> bool {
+    x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
+}
+
+/// Runs `op` and records it for the backward pass.
+pub(crate) fn apply<F: Fused>(op: F, inputs: &[&Tensor]) -> Result<Tensor> {
+    let inputs = inputs.iter().map(|x| x.contiguous()).collect::<Result<Vec<_>>>()?;
+    match &inputs[..] {
+        [a] => a.apply_op1(Op(op)),
+        [a, b] => a.apply_op2(b, Op(op)),
+        [a, b, c] => a.apply_op3(b, c, Op(op)),
+        _ => bail!("{} takes one to three inputs", F::NAME),
+    }
+}
+
+struct Op<F>(F);
+
+impl<F: Fused> Op<F> {
+    fn run(&self, inputs: &[(&CpuStorage, &Layout)]) -> Result<(CpuStorage, Shape)> {
+        match inputs[0].0 {
+            CpuStorage::F32(_) => self.run_as::<f32>(inputs),
+            CpuStorage::F64(_) => self.run_as::<f64>(inputs),
+            _ => bail!("{} works on f32 and f64 only", F::NAME),
+        }
+    }
+
+    fn run_as<T: Element>(&self, inputs: &[(&CpuStorage, &Layout)]) -> Result<(CpuStorage, Shape)> {
+        let inputs = inputs.iter().map(|(storage, layout)| view::<T>(storage, layout));
+        let (values, shape) = self.0.forward(&inputs.collect::<Result<Vec<_>>>()?);
+        Ok((T::to_cpu_storage_owned(values), shape))
+    }
+
+    fn back(&self, inputs: &[&Tensor], grad: &Tensor) -> Result<Vec<Tensor>> {
+        match grad.dtype() {
+            DType::F64 => self.back_as::<f64>(inputs, grad),
+            _ => self.back_as::<f32>(inputs, grad),
+        }
+    }
+
+    fn back_as<T: Element>(&self, inputs: &[&Tensor], grad: &Tensor) -> Result<Vec<Tensor>> {
+        let grad = grad.contiguous()?;
+        let gradients = {
+            let held: Vec<_> = inputs.iter().map(|x| x.storage_and_layout()).collect();
+            let views = held.iter().map(|(storage, layout)| view_of_storage::<T>(storage, layout));
+            let (storage, layout) = grad.storage_and_layout();
+            let grad = view_of_storage::<T>(&storage, layout)?;
+            self.0.backward(&views.collect::<Result<Vec<_>>>()?, grad.values)
+        };
+        let tensors = gradients.into_iter().zip(inputs);
+        tensors.map(|(values, input)| Tensor::from_vec(values, input.shape(), input.device())).collect()
+    }
+}
+
+fn view<'a, T: Element>(storage: &'a CpuStorage, layout: &'a Layout) -> Result<Input<'a, T>> {
+    let values = T::cpu_storage_as_slice(storage)?;
+    let Some((start, end)) = layout.contiguous_offsets() else { bail!("input is not contiguous") };
+    Ok(Input { values: &values[start..end], dims: layout.dims() })
+}
+
+fn view_of_storage<'a, T: Element>(
+    storage: &'a candle_core::Storage,
+    layout: &'a Layout,
+) -> Result<Input<'a, T>> {
+    match storage {
+        candle_core::Storage::Cpu(storage) => view(storage, layout),
+        _ => bail!("input is not on the CPU"),
+    }
+}
+
+impl<F: Fused> CustomOp1 for Op<F> {
+    fn name(&self) -> &'static str {
+        F::NAME
+    }
+
+    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.run(&[(s, l)])
+    }
+
+    fn bwd(&self, a: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        Ok(self.back(&[a], grad)?.into_iter().next())
+    }
+}
+
+impl<F: Fused> CustomOp2 for Op<F> {
+    fn name(&self) -> &'static str {
+        F::NAME
+    }
+
+    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.run(&[(s1, l1), (s2, l2)])
+    }
+
+    fn bwd(&self, a: &Tensor, b: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let mut gradients = self.back(&[a, b], grad)?.into_iter();
+        Ok((gradients.next(), gradients.next()))
+    }
+}
+
+impl<F: Fused> CustomOp3 for Op<F> {
+    fn name(&self) -> &'static str {
+        F::NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.run(&[(s1, l1), (s2, l2), (s3, l3)])
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        c: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let mut gradients = self.back(&[a, b, c], grad)?.into_iter();
+        Ok((gradients.next(), gradients.next(), gradients.next()))
+    }
+}
+
+/// A scalar whose value and gradients were computed beforehand, entered in the graph of its two inputs.
+///
+/// For losses such as the CRF's, where the gradient falls out of computing the value.
+pub(crate) fn scalar_with_gradients(inputs: [&Tensor; 2], value: f64, gradients: [Tensor; 2]) -> Result<Tensor> {
+    let [first, second] = gradients;
+    // The inner products carry the gradients; their own value is taken out again.
+    let carrier = ((inputs[0] * first)?.sum_all()? + (inputs[1] * second)?.sum_all()?)?;
+    (&carrier - carrier.detach())? + value
+}

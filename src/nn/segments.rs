@@ -1,0 +1,100 @@
+//! Where the sequences of a packed batch begin and end.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::{Device, Result, Tensor};
+
+/// The borders of sequences that lie one after the other.
+///
+/// A batch is packed, not padded: `[row, model_dim]` holds the rows of the first
+/// sequence, then those of the second, and so on. Layers that treat each row alone need
+/// not know; attention looks inside one segment only.
+///
+/// # Example
+///
+/// ```
+/// use talkformer::nn::Segments;
+///
+/// let segments = Segments::from_lengths([3, 0, 2]);
+/// assert_eq!((segments.count(), segments.rows()), (3, 5));
+/// assert_eq!(segments.range(2), 3..5);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segments {
+    offsets: Arc<[usize]>,
+}
+
+impl Segments {
+    /// Sequences of these lengths.
+    pub fn from_lengths(lengths: impl IntoIterator<Item = usize>) -> Self {
+        let mut end = 0;
+        let ends = lengths.into_iter().map(|len| {
+            end += len;
+            end
+        });
+        Self { offsets: [0].into_iter().chain(ends).collect() }
+    }
+
+    /// Number of sequences.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Number of rows of all sequences together.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.offsets[self.count()]
+    }
+
+    /// The rows of one sequence.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such sequence.
+    #[must_use]
+    pub fn range(&self, sequence: usize) -> Range<usize> {
+        self.offsets[sequence]..self.offsets[sequence + 1]
+    }
+
+    /// The rows of each sequence.
+    pub fn iter(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.offsets.windows(2).map(|pair| pair[0]..pair[1])
+    }
+
+    /// Where sequences begin, then the number of rows: `[sequence + 1]`.
+    pub(crate) fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
+    /// Packs a padded batch `[batch, seq, dim]` whose sequence `i` has `lengths[i]` real rows.
+    ///
+    /// # Errors
+    ///
+    /// If a length exceeds `seq`, or there is not one per sequence.
+    pub fn pack(x: &Tensor, lengths: &[usize]) -> Result<(Tensor, Self)> {
+        let (batch, seq, dim) = x.dims3()?;
+        if lengths.len() != batch || lengths.iter().any(|len| *len > seq) {
+            candle_core::bail!("lengths {lengths:?} do not fit a batch of {batch} sequences of {seq} rows");
+        }
+        let rows = lengths.iter().enumerate().flat_map(|(i, len)| i * seq..i * seq + len);
+        let rows: Vec<u32> = rows.map(|row| row as u32).collect();
+        let index = Tensor::from_vec(rows, lengths.iter().sum::<usize>(), x.device())?;
+        let packed = x.reshape((batch * seq, dim))?.index_select(&index, 0)?;
+        Ok((packed, Self::from_lengths(lengths.iter().copied())))
+    }
+
+    /// For every two rows, the number of their sequence compared: 1 where they are of the same, `[row, row]`.
+    pub(super) fn same_sequence(&self, causal: bool, device: &Device) -> Result<Tensor> {
+        let rows = self.rows();
+        let mut same = vec![0_u8; rows * rows];
+        for range in self.iter() {
+            for query in range.clone() {
+                let last = if causal { query + 1 } else { range.end };
+                same[query * rows + range.start..query * rows + last].fill(1);
+            }
+        }
+        Tensor::from_vec(same, (rows, rows), device)
+    }
+}

@@ -1,0 +1,168 @@
+//! The first learnable layer: sparse features in, dense rows out.
+
+use candle_core::{Device, Result, Shape, Tensor, Var};
+use candle_nn::{Init, VarBuilder};
+
+use super::op::{Element, Fused, Input, apply, has_kernels};
+use super::parameters::glorot_uniform;
+use super::pass::TouchedRows;
+use super::Pass;
+use crate::kernels::bag;
+use crate::kernels::dropout::{drops, threshold};
+use crate::sparse::SparseRows;
+
+/// An affine map of sparse rows: `out[r] = b + Σ value · W[column]` over the entries of row `r`.
+///
+/// The table `W` may have tens of thousands of rows, of which a batch uses few. While
+/// training, the rows that a pass reads become a small leaf of the graph and are noted in
+/// the [`Pass`], so that gradient and optimizer work on those rows alone.
+///
+/// While training, each entry is dropped with probability `drop_rate` and the others
+/// are scaled by `1 / (1 − drop_rate)`. (Rasa's DIET does not scale them.)
+///
+/// # Shapes
+///
+/// - input: `[row, column]`, sparse
+/// - output: `[row, out]`
+#[derive(Clone, Debug)]
+pub struct SparseLinear {
+    table: Tensor,
+    bias: Tensor,
+    drop_rate: f64,
+}
+
+impl SparseLinear {
+    /// Draws or loads a table of `columns` rows.
+    ///
+    /// # Errors
+    ///
+    /// If the source of weights has them in another shape, or not at all.
+    pub fn new(columns: usize, output: usize, drop_rate: f64, vb: VarBuilder) -> Result<Self> {
+        let table = vb.get_with_hints((columns, output), "table", glorot_uniform(columns, output))?;
+        let bias = vb.get_with_hints(output, "bias", Init::Const(0.0))?;
+        Ok(Self { table, bias, drop_rate })
+    }
+
+    /// Maps each sparse row.
+    ///
+    /// # Errors
+    ///
+    /// If an entry's column is outside the table.
+    pub fn forward(&self, rows: &SparseRows, pass: &Pass) -> Result<Tensor> {
+        let columns = self.table.dim(0)?;
+        if let Some(column) = rows.columns().iter().find(|column| **column as usize >= columns) {
+            candle_core::bail!("column {column} is outside a table of {columns} rows");
+        }
+        let Some(seed) = pass.next_seed() else {
+            return weighted_sums(rows.clone(), &self.table, &self.bias);
+        };
+        let kept = self.drop(rows, seed);
+        let (touched, local) = kept.compacted();
+        let index = Tensor::new(&touched[..], self.table.device())?;
+        let leaf = Var::from_tensor(&self.table.detach().index_select(&index, 0)?)?;
+        let out = weighted_sums(local, leaf.as_tensor(), &self.bias)?;
+        pass.touch(TouchedRows { table: self.table.clone(), rows: touched, leaf });
+        Ok(out)
+    }
+
+    fn drop(&self, rows: &SparseRows, seed: u64) -> SparseRows {
+        if self.drop_rate <= 0.0 {
+            return rows.clone();
+        }
+        let limit = threshold(self.drop_rate);
+        rows.thinned((1.0 - self.drop_rate).recip() as f32, |entry| !drops(seed, entry as u64, limit))
+    }
+}
+
+fn weighted_sums(rows: SparseRows, table: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    if has_kernels(table) {
+        return apply(Bag { rows }, &[table, bias]);
+    }
+    dense(&rows, table.dim(0)?, table.device())?
+        .to_dtype(table.dtype())?
+        .matmul(table)?
+        .broadcast_add(bias)
+}
+
+/// The sparse rows with their zeros, for devices without our kernels: `[row, column]`.
+fn dense(rows: &SparseRows, columns: usize, device: &Device) -> Result<Tensor> {
+    let mut values = vec![0_f32; rows.len() * columns];
+    for (r, row) in values.chunks_exact_mut(columns.max(1)).enumerate() {
+        rows.row(r).for_each(|(column, value)| row[column as usize] += value);
+    }
+    Tensor::from_vec(values, (rows.len(), columns), device)
+}
+
+struct Bag {
+    rows: SparseRows,
+}
+
+impl Fused for Bag {
+    const NAME: &'static str = "sparse_linear";
+
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {
+        let [table, bias] = [inputs[0], inputs[1]];
+        let mut out = vec![T::zero(); self.rows.len() * bias.width()];
+        bag::bag(&self.rows, table.values, bias.values, &mut out);
+        (out, Shape::from((self.rows.len(), bias.width())))
+    }
+
+    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>> {
+        let mut gradients = [vec![T::zero(); inputs[0].values.len()], vec![T::zero(); inputs[1].width()]];
+        let [table, bias] = &mut gradients;
+        bag::bag_backward(&self.rows, grad, table, bias);
+        gradients.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_close, central_differences, seeded, shake};
+    use super::*;
+
+    fn rows() -> SparseRows {
+        let mut rows = SparseRows::default();
+        rows.push([(6, 1.0), (0, 2.0), (6, 0.5)]);
+        rows.push([]);
+        rows.push([(2, -1.0)]);
+        rows
+    }
+
+    #[test]
+    fn the_kernel_agrees_with_a_dense_product() -> Result<()> {
+        let (parameters, vb) = seeded();
+        let layer = SparseLinear::new(7, 5, 0.5, vb)?;
+        shake(&parameters)?;
+        let plain = dense(&rows(), 7, &Device::Cpu)?.to_dtype(candle_core::DType::F64)?;
+        let plain = plain.matmul(&layer.table)?.broadcast_add(&layer.bias)?;
+        assert_close(&layer.forward(&rows(), &Pass::inference())?, &plain, 1e-12)
+    }
+
+    #[test]
+    fn the_table_has_the_right_gradient_in_the_rows_that_were_touched() -> Result<()> {
+        let (parameters, vb) = seeded();
+        let layer = SparseLinear::new(7, 5, 0.3, vb)?;
+        let pass = Pass::training(4);
+        let loss = |pass: &Pass| layer.forward(&rows(), pass)?.sqr()?.sum_all();
+        let grads = loss(&pass)?.backward()?;
+        let touched = pass.into_touched().remove(0);
+        let found = grads.get(touched.leaf.as_tensor()).unwrap().to_vec2::<f64>()?;
+        let all = parameters.all();
+        let table = &all.iter().find(|(name, _)| name == "table").unwrap().1;
+        let slopes = central_differences(table, || loss(&Pass::training(4))?.to_scalar())?;
+        for (row, slopes) in slopes.chunks(5).enumerate() {
+            match touched.rows.iter().position(|touched| *touched as usize == row) {
+                Some(at) => assert!(found[at].iter().zip(slopes).all(|(a, b)| (a - b).abs() < 1e-6)),
+                None => assert_eq!(slopes, [0.0; 5]),
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_unknown_column_is_an_error() -> Result<()> {
+        let (_, vb) = seeded();
+        assert!(SparseLinear::new(6, 5, 0.0, vb)?.forward(&rows(), &Pass::inference()).is_err());
+        Ok(())
+    }
+}

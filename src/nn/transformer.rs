@@ -1,0 +1,183 @@
+//! A stack of transformer layers over packed sequences.
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+
+use super::{Dropout, LayerNorm, Linear, Pass, Segments, SinusoidalPositions, TransformerLayer};
+
+/// Settings of one transformer stack.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransformerConfig {
+    /// Width of the residual stream. DIET's is 256.
+    pub model_dim: usize,
+    /// Parallel attention heads; must divide `model_dim`.
+    pub heads: usize,
+    /// Stacked layers; zero leaves rows as the input map made them.
+    pub layers: usize,
+    /// Width inside the feed-forward network, usually four times `model_dim`.
+    pub ff_dim: usize,
+    /// Share of activations dropped while training, in `[0, 1)`.
+    pub dropout: f64,
+    /// Share of attention scores hidden while training, in `[0, 1)`.
+    pub attention_dropout: f64,
+    /// Whether a row sees only itself and what came before.
+    pub causal: bool,
+    /// Whether keys get a learnt vector for the distance to the query (Shaw et al. 2018).
+    pub relative_keys: bool,
+    /// Whether values do.
+    pub relative_values: bool,
+    /// Distances beyond this share one vector.
+    pub relative_reach: usize,
+    /// Share of the weights that exist in each map, in `(0, 1]`; one is an ordinary transformer.
+    pub connection_density: f64,
+    /// Added to the variance in layer norms.
+    pub norm_epsilon: f64,
+}
+
+impl Default for TransformerConfig {
+    fn default() -> Self {
+        Self {
+            model_dim: 256,
+            heads: 4,
+            layers: 2,
+            ff_dim: 1024,
+            dropout: 0.0,
+            attention_dropout: 0.0,
+            causal: false,
+            relative_keys: false,
+            relative_values: false,
+            relative_reach: 5,
+            connection_density: 1.0,
+            norm_epsilon: 1e-6,
+        }
+    }
+}
+
+/// A transformer encoder: input map, positions, layers, and a last layer norm.
+///
+/// ```text
+/// x ← dropout((x·W + b)·√model_dim + positions)
+/// x ← layer(x)          for each layer
+/// x ← norm(x)
+/// ```
+///
+/// # Shapes
+///
+/// - input: `[row, input_dim]`, packed as its [`Segments`] say
+/// - output: `[row, model_dim]`
+///
+/// # Example
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use talkformer::nn::{Parameters, Pass, Segments, Transformer, TransformerConfig};
+///
+/// let config = TransformerConfig { model_dim: 16, heads: 2, ff_dim: 64, ..Default::default() };
+/// let transformer = Transformer::new(5, &config, Parameters::new(1).builder(DType::F32, &Device::Cpu))?;
+/// let two_texts = Tensor::ones((7, 5), DType::F32, &Device::Cpu)?;
+/// let y = transformer.forward(&two_texts, &Segments::from_lengths([4, 3]), &Pass::inference())?;
+/// assert_eq!(y.dims(), [7, 16]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Transformer {
+    input: Linear,
+    positions: SinusoidalPositions,
+    dropout: Dropout,
+    layers: Vec<TransformerLayer>,
+    norm: LayerNorm,
+    model_dim: usize,
+}
+
+impl Transformer {
+    /// Draws or loads the weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`SelfAttention::new`](super::SelfAttention::new).
+    pub fn new(input_dim: usize, config: &TransformerConfig, vb: VarBuilder) -> Result<Self> {
+        let layer = |i| TransformerLayer::new(config, vb.pp("layers").pp(i));
+        let input = Linear::new(input_dim, config.model_dim, vb.pp("input"))?;
+        Ok(Self {
+            input: input.with_density(config.connection_density, &vb.pp("input"))?,
+            positions: SinusoidalPositions::new(config.model_dim),
+            dropout: Dropout::new(config.dropout),
+            layers: (0..config.layers).map(layer).collect::<Result<_>>()?,
+            norm: LayerNorm::new(config.model_dim, config.norm_epsilon, vb.pp("norm"))?,
+            model_dim: config.model_dim,
+        })
+    }
+
+    /// Encodes the rows of each sequence.
+    ///
+    /// # Errors
+    ///
+    /// If `x` has other rows than `segments`, or rows of another width.
+    pub fn forward(&self, x: &Tensor, segments: &Segments, pass: &Pass) -> Result<Tensor> {
+        let mut x = self.dropout.forward(&self.embed(x, segments)?, pass)?; // [row, model_dim]
+        for layer in &self.layers {
+            x = layer.forward(&x, segments, pass)?;
+        }
+        self.norm.forward(&x)
+    }
+
+    /// Who looks at whom, per layer and per sequence: `[heads, query, key]` each.
+    ///
+    /// # Errors
+    ///
+    /// As [`forward`](Self::forward).
+    pub fn attention_weights(&self, x: &Tensor, segments: &Segments) -> Result<Vec<Vec<Tensor>>> {
+        let pass = Pass::inference();
+        let mut x = self.embed(x, segments)?;
+        let mut all = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            all.push(layer.attention_weights(&x, segments)?);
+            x = layer.forward(&x, segments, &pass)?;
+        }
+        Ok(all)
+    }
+
+    fn embed(&self, x: &Tensor, segments: &Segments) -> Result<Tensor> {
+        let scaled = (self.input.forward(x)? * (self.model_dim as f64).sqrt())?;
+        self.positions.add(&scaled, segments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_nn::Init;
+
+    use super::super::testing::{assert_close, assert_gradients, input, seeded};
+    use super::*;
+
+    fn config() -> TransformerConfig {
+        TransformerConfig { model_dim: 6, heads: 2, ff_dim: 7, relative_keys: true, ..Default::default() }
+    }
+
+    #[test]
+    fn every_parameter_has_the_right_gradient() -> Result<()> {
+        let (parameters, vb) = seeded();
+        let transformer = Transformer::new(5, &config(), vb.pp("transformer"))?;
+        let x = vb.get_with_hints((4, 5), "x", Init::Uniform { lo: -1.0, up: 1.0 })?;
+        assert_gradients(&parameters, || {
+            transformer.forward(&x, &Segments::from_lengths([3, 1]), &Pass::inference())
+        })
+    }
+
+    #[test]
+    fn a_text_alone_equals_the_same_text_in_a_batch() -> Result<()> {
+        let (_, vb) = seeded();
+        let transformer = Transformer::new(5, &config(), vb)?;
+        let padded = input((3, 7, 5))?;
+        let (packed, segments) = Segments::pack(&padded, &[4, 7, 2])?;
+        let together = transformer.forward(&packed, &segments, &Pass::inference())?;
+        for (i, range) in segments.iter().enumerate() {
+            let alone = padded.get(i)?.narrow(0, 0, range.len())?;
+            let alone = transformer.forward(&alone, &Segments::from_lengths([range.len()]), &Pass::inference())?;
+            assert_close(&together.narrow(0, range.start, range.len())?, &alone, 1e-12)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! One transformer layer.
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+use super::{Dropout, FeedForward, LayerNorm, Pass, Segments, SelfAttention, TransformerConfig};
+
+/// Attention, then the feed-forward network, each behind a layer norm and around a residual:
+///
+/// ```text
+/// x ← x + dropout(attention(norm(x)))
+/// x ← x + dropout(feed_forward(norm(x)))
+/// ```
+///
+/// The norm comes first ([Xiong et al., 2020](https://arxiv.org/abs/2002.04745)), as in DIET; the
+/// original transformer has it last.
+///
+/// # Shapes
+///
+/// - input and output: `[row, model_dim]`
+#[derive(Clone, Debug)]
+pub struct TransformerLayer {
+    attention_norm: LayerNorm,
+    attention: SelfAttention,
+    feed_forward_norm: LayerNorm,
+    feed_forward: FeedForward,
+    dropout: Dropout,
+}
+
+impl TransformerLayer {
+    /// Draws or loads the weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`SelfAttention::new`].
+    pub fn new(config: &TransformerConfig, vb: VarBuilder) -> Result<Self> {
+        let norm = |name| LayerNorm::new(config.model_dim, config.norm_epsilon, vb.pp(name));
+        Ok(Self {
+            attention_norm: norm("attention_norm")?,
+            attention: SelfAttention::new(config, vb.pp("attention"))?,
+            feed_forward_norm: norm("feed_forward_norm")?,
+            feed_forward: FeedForward::new(config, vb.pp("feed_forward"))?,
+            dropout: Dropout::new(config.dropout),
+        })
+    }
+
+    /// Transforms the rows of each sequence.
+    ///
+    /// # Errors
+    ///
+    /// As [`SelfAttention::forward`].
+    pub fn forward(&self, x: &Tensor, segments: &Segments, pass: &Pass) -> Result<Tensor> {
+        let mixed = self.attention.forward(&self.attention_norm.forward(x)?, segments, pass)?;
+        let x = (x + self.dropout.forward(&mixed, pass)?)?;
+        let changed = self.feed_forward.forward(&self.feed_forward_norm.forward(&x)?, pass)?;
+        x + self.dropout.forward(&changed, pass)?
+    }
+
+    /// Who looks at whom: for each sequence `[heads, query, key]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`SelfAttention::forward`].
+    pub fn attention_weights(&self, x: &Tensor, segments: &Segments) -> Result<Vec<Tensor>> {
+        self.attention.weights(&self.attention_norm.forward(x)?, segments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_nn::Init;
+
+    use super::super::testing::{assert_gradients, seeded};
+    use super::*;
+
+    #[test]
+    fn every_parameter_has_the_right_gradient() -> Result<()> {
+        let (parameters, vb) = seeded();
+        let config = TransformerConfig {
+            model_dim: 6,
+            heads: 3,
+            ff_dim: 11,
+            dropout: 0.3,
+            connection_density: 0.6,
+            ..Default::default()
+        };
+        let layer = TransformerLayer::new(&config, vb.pp("layer"))?;
+        let x = vb.get_with_hints((7, 6), "x", Init::Uniform { lo: -1.0, up: 1.0 })?;
+        let segments = Segments::from_lengths([5, 2]);
+        assert_gradients(&parameters, || layer.forward(&x, &segments, &Pass::training(2)))
+    }
+}
