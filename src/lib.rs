@@ -1,4 +1,7 @@
 pub mod attention;
+pub mod data;
+pub mod features;
+pub mod heads;
 mod kernels;
 pub mod metrics;
 pub mod nn;

@@ -61,7 +61,7 @@ pub(crate) fn likelihood<T: Real>(
 }
 
 /// Forward and backward sums of one sequence, from which any marginal can be read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Lattice<T> {
     tags: usize,
     /// `log Σ` over beginnings that end in this tag here: `[row, tag]`.

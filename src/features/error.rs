@@ -1,0 +1,43 @@
+//! What can be wrong with featurizer options and patterns.
+
+use crate::data::Source;
+
+/// Why a featurizer cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeatureError {
+    /// A regular expression of the training data does not compile.
+    #[error(
+        "{at}: the expression `{pattern}` of regex `{name}` is not valid here (look-around and back-references are not supported): {reason}"
+    )]
+    Regex {
+        /// Where it stands.
+        at: Source,
+        /// Name of the regex block.
+        name: String,
+        /// The expression.
+        pattern: String,
+        /// What the compiler says, in one line.
+        reason: String,
+    },
+    /// A lookup table is too large to search for.
+    #[error("{at}: lookup table `{name}` cannot be compiled: {reason}")]
+    Lookup {
+        /// Where it stands.
+        at: Source,
+        /// Name of the table.
+        name: String,
+        /// What the compiler says.
+        reason: String,
+    },
+    /// An option has a value that makes no sense.
+    #[error("option `{option}` of {component}: {problem}")]
+    Option {
+        /// The component as it is called in `config.yml`.
+        component: &'static str,
+        /// The option.
+        option: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+}

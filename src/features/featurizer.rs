@@ -1,0 +1,158 @@
+//! Several featurizers side by side.
+
+use serde::{Deserialize, Serialize};
+
+use super::{FeatureError, Lexical, LexicalConfig, NGramConfig, NGrams, Patterns, PatternsConfig};
+use crate::data::TrainingData;
+use crate::sparse::SparseRows;
+use crate::text::Span;
+
+/// A text and where its tokens are.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The whole text.
+    pub text: &'a str,
+    /// Its tokens in order.
+    pub tokens: &'a [Span],
+}
+
+impl<'a> Message<'a> {
+    /// The text of one token.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such token, or the tokens are those of another text.
+    #[must_use]
+    pub fn token(&self, index: usize) -> &'a str {
+        self.tokens[index].of(self.text)
+    }
+}
+
+/// Settings of one featurizer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FeaturizerConfig {
+    /// Word or character n-grams.
+    NGrams(NGramConfig),
+    /// The shape of a token and its neighbours.
+    Lexical(LexicalConfig),
+    /// Regular expressions and lookup tables.
+    Patterns(PatternsConfig),
+}
+
+/// A featurizer that has seen the training data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Featurizer {
+    /// Word or character n-grams.
+    NGrams(NGrams),
+    /// The shape of a token and its neighbours.
+    Lexical(Lexical),
+    /// Regular expressions and lookup tables.
+    Patterns(Patterns),
+}
+
+impl Featurizer {
+    fn fit(config: &FeaturizerConfig, messages: &[Message<'_>], data: &TrainingData) -> Result<Self, FeatureError> {
+        Ok(match config {
+            FeaturizerConfig::NGrams(config) => Self::NGrams(NGrams::fit(config, messages)?),
+            FeaturizerConfig::Lexical(config) => Self::Lexical(Lexical::fit(config, messages)?),
+            FeaturizerConfig::Patterns(config) => Self::Patterns(Patterns::fit(config, data)?),
+        })
+    }
+
+    /// Number of columns per token and per message.
+    fn widths(&self) -> (usize, usize) {
+        match self {
+            Self::NGrams(featurizer) => (featurizer.width(), featurizer.width()),
+            Self::Lexical(featurizer) => (featurizer.width(), 0),
+            Self::Patterns(featurizer) => (featurizer.width(), featurizer.width()),
+        }
+    }
+
+    /// Entries of each token, then of the message; columns counted from zero.
+    fn transform(&self, message: Message<'_>) -> (Vec<Vec<(u32, f32)>>, Vec<(u32, f32)>) {
+        match self {
+            Self::NGrams(featurizer) => featurizer.transform(message),
+            Self::Lexical(featurizer) => (featurizer.transform(message), Vec::new()),
+            Self::Patterns(featurizer) => featurizer.transform(message),
+        }
+    }
+}
+
+/// The features of one message.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Features {
+    /// One row per token: `[token, sequence column]`.
+    pub sequence: SparseRows,
+    /// One row for the message: `[1, sentence column]`.
+    pub sentence: SparseRows,
+}
+
+/// Fitted featurizers whose columns stand side by side.
+///
+/// # Example
+///
+/// ```
+/// use talkformer::data::TrainingData;
+/// use talkformer::features::{FeatureSet, FeaturizerConfig, Message, NGramConfig};
+/// use talkformer::text::{Tokenizer, WhitespaceTokenizer};
+///
+/// let text = "money in the bank";
+/// let tokens = WhitespaceTokenizer::default().tokenize(text);
+/// let message = Message { text, tokens: &tokens };
+/// let configs = [FeaturizerConfig::NGrams(NGramConfig::default())];
+/// let features = FeatureSet::fit(&configs, &[message], &TrainingData::default())?;
+/// let row = features.transform(message);
+/// assert_eq!(row.sequence.len(), 4);
+/// assert_eq!(row.sentence.row(0).count(), 4);
+/// # Ok::<(), talkformer::features::FeatureError>(())
+/// ```
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FeatureSet {
+    featurizers: Vec<Featurizer>,
+}
+
+impl FeatureSet {
+    /// Fits one featurizer per config.
+    ///
+    /// # Errors
+    ///
+    /// If an option makes no sense or a pattern does not compile.
+    pub fn fit(
+        configs: &[FeaturizerConfig],
+        messages: &[Message<'_>],
+        data: &TrainingData,
+    ) -> Result<Self, FeatureError> {
+        let fit = |config| Featurizer::fit(config, messages, data);
+        Ok(Self { featurizers: configs.iter().map(fit).collect::<Result<_, _>>()? })
+    }
+
+    /// Number of columns per token and per message.
+    #[must_use]
+    pub fn widths(&self) -> (usize, usize) {
+        let widths = self.featurizers.iter().map(Featurizer::widths);
+        widths.fold((0, 0), |sum, width| (sum.0 + width.0, sum.1 + width.1))
+    }
+
+    /// The features of one message.
+    #[must_use]
+    pub fn transform(&self, message: Message<'_>) -> Features {
+        let mut sequence = vec![Vec::new(); message.tokens.len()];
+        let mut sentence = Vec::new();
+        let (mut sequence_start, mut sentence_start) = (0, 0);
+        for featurizer in &self.featurizers {
+            let (tokens, whole) = featurizer.transform(message);
+            for (row, token) in sequence.iter_mut().zip(tokens) {
+                row.extend(token.into_iter().map(|(column, value)| (column + sequence_start, value)));
+            }
+            sentence.extend(whole.into_iter().map(|(column, value)| (column + sentence_start, value)));
+            let widths = featurizer.widths();
+            sequence_start += widths.0 as u32;
+            sentence_start += widths.1 as u32;
+        }
+        let mut features = Features::default();
+        sequence.into_iter().for_each(|row| features.sequence.push(row));
+        features.sentence.push(sentence);
+        features
+    }
+}

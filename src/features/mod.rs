@@ -1,0 +1,29 @@
+//! Tokens to numbers.
+//!
+//! A [`Featurizer`] is fitted on the training texts and then turns the tokens of any
+//! message into sparse entries: one row per token (`sequence`) and one row for the whole
+//! message (`sentence`). [`FeatureSet`] places the columns of several featurizers side by
+//! side. Strings end here: what leaves is [`SparseRows`](crate::sparse::SparseRows).
+//!
+//! | file | what a column means |
+//! | --- | --- |
+//! | `ngram` | this word or character n-gram occurs |
+//! | `lexical` | this token, or its neighbour, is lower case, a number, the first … |
+//! | `patterns` | a regular expression or a lookup table matches here |
+//! | `label` | this word occurs in the name of an intent |
+//!
+//! A new featurizer costs one file, one variant of [`Featurizer`] and one of [`FeaturizerConfig`].
+
+mod error;
+mod featurizer;
+mod label;
+mod lexical;
+mod ngram;
+mod patterns;
+
+pub use error::FeatureError;
+pub use featurizer::{FeatureSet, Featurizer, FeaturizerConfig, Features, Message};
+pub use label::LabelFeatures;
+pub use lexical::{Lexical, LexicalConfig};
+pub use ngram::{Analyzer, DocumentLimit, NGramConfig, NGrams, StripAccents, Weighting};
+pub use patterns::{Patterns, PatternsConfig};

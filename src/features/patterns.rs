@@ -1,0 +1,309 @@
+//! Regular expressions and lookup tables.
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use regex::{Regex, RegexBuilder};
+use serde::{Deserialize, Serialize};
+
+use super::{FeatureError, Message};
+use crate::data::{Lookup, Pattern, Source, TrainingData};
+use crate::text::Span;
+
+/// Settings; names are those of Rasa's `RegexFeaturizer` and `RegexEntityExtractor`, whose defaults
+/// differ in `case_sensitive` only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PatternsConfig {
+    /// Whether case matters.
+    pub case_sensitive: bool,
+    /// Whether lookup tables are searched for.
+    pub use_lookup_tables: bool,
+    /// Whether regular expressions are.
+    pub use_regexes: bool,
+    /// Whether an element of a lookup table must begin and end where a word does.
+    pub use_word_boundaries: bool,
+}
+
+impl Default for PatternsConfig {
+    fn default() -> Self {
+        Self { case_sensitive: true, use_lookup_tables: true, use_regexes: true, use_word_boundaries: true }
+    }
+}
+
+/// The patterns of the training data, ready to search.
+///
+/// Each expression is one column, each lookup table another. A token has the column if a match
+/// touches it, the message if there is a match at all. Expressions run in time linear in the
+/// message, whatever they are; all elements of a table are searched for at once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Saved", into = "Saved")]
+pub struct Patterns {
+    saved: Saved,
+    matchers: Vec<Matcher>,
+}
+
+/// What is needed to compile the patterns again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Saved {
+    config: PatternsConfig,
+    patterns: Vec<SavedPattern>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum SavedPattern {
+    Regex { name: String, pattern: String },
+    Lookup { name: String, elements: Vec<String> },
+}
+
+impl SavedPattern {
+    fn name(&self) -> &str {
+        match self {
+            Self::Regex { name, .. } | Self::Lookup { name, .. } => name,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Matcher {
+    Regex(Regex),
+    Lookup(AhoCorasick),
+}
+
+impl TryFrom<Saved> for Patterns {
+    type Error = FeatureError;
+
+    fn try_from(saved: Saved) -> Result<Self, FeatureError> {
+        let here = Source::new("the saved model", 0);
+        let compile = |pattern: &SavedPattern| match pattern {
+            SavedPattern::Regex { name, pattern } => compile_regex(&saved.config, name, pattern, &here),
+            SavedPattern::Lookup { name, elements } => compile_lookup(&saved.config, name, elements, &here),
+        };
+        let matchers = saved.patterns.iter().map(compile).collect::<Result<_, _>>()?;
+        Ok(Self { saved, matchers })
+    }
+}
+
+impl From<Patterns> for Saved {
+    fn from(patterns: Patterns) -> Self {
+        patterns.saved
+    }
+}
+
+impl Patterns {
+    /// Compiles the patterns of the training data: expressions in order of name and text, then tables.
+    ///
+    /// # Errors
+    ///
+    /// If one does not compile.
+    pub fn fit(config: &PatternsConfig, data: &TrainingData) -> Result<Self, FeatureError> {
+        Self::only(config, data, |_| true)
+    }
+
+    /// Compiles the patterns with a wanted name.
+    ///
+    /// # Errors
+    ///
+    /// If one does not compile.
+    pub fn only(
+        config: &PatternsConfig,
+        data: &TrainingData,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Self, FeatureError> {
+        let mut regexes: Vec<&Pattern> = data.regexes.iter().filter(|regex| wanted(&regex.name)).collect();
+        regexes.sort_by_key(|regex| (&regex.name, &regex.pattern));
+        let lookups: Vec<&Lookup> = data.lookups.iter().filter(|lookup| wanted(&lookup.name)).collect();
+        let (mut patterns, mut matchers) = (Vec::new(), Vec::new());
+        for Pattern { name, pattern, source } in regexes.into_iter().filter(|_| config.use_regexes) {
+            matchers.push(compile_regex(config, name, pattern, source)?);
+            patterns.push(SavedPattern::Regex { name: name.clone(), pattern: pattern.clone() });
+        }
+        for Lookup { name, elements, source } in lookups.into_iter().filter(|_| config.use_lookup_tables) {
+            matchers.push(compile_lookup(config, name, elements, source)?);
+            patterns.push(SavedPattern::Lookup { name: name.clone(), elements: elements.clone() });
+        }
+        Ok(Self { saved: Saved { config: config.clone(), patterns }, matchers })
+    }
+
+    /// Every match in the text: name of the pattern and place.
+    #[must_use]
+    pub fn find(&self, text: &str) -> Vec<(&str, Span)> {
+        let found = self.matches(text).into_iter();
+        found.map(|(at, span)| (self.saved.patterns[at].name(), span)).collect()
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.matchers.len()
+    }
+
+    pub(super) fn transform(&self, message: Message<'_>) -> (Vec<Vec<(u32, f32)>>, Vec<(u32, f32)>) {
+        let matches = self.matches(message.text);
+        let columns = |touched: &dyn Fn(Span) -> bool| -> Vec<(u32, f32)> {
+            let mut columns: Vec<u32> =
+                matches.iter().filter(|(_, span)| touched(*span)).map(|(at, _)| *at as u32).collect();
+            columns.dedup();
+            columns.into_iter().map(|column| (column, 1.0)).collect()
+        };
+        let rows = message.tokens.iter().map(|token| columns(&|span| span.overlaps(*token)));
+        (rows.collect(), columns(&|_| true))
+    }
+
+    /// Matches in order of pattern, then of place; empty ones left out.
+    fn matches(&self, text: &str) -> Vec<(usize, Span)> {
+        let folded = (!self.saved.config.case_sensitive).then(|| Folded::new(text));
+        let mut found = Vec::new();
+        for (at, matcher) in self.matchers.iter().enumerate() {
+            match matcher {
+                Matcher::Regex(regex) => {
+                    found.extend(regex.find_iter(text).map(|hit| (at, Span::new(hit.start(), hit.end()))));
+                }
+                Matcher::Lookup(table) => {
+                    let spans = match &folded {
+                        Some(folded) => folded.find(table),
+                        None => find(table, text),
+                    };
+                    let whole = |span: &Span| !self.saved.config.use_word_boundaries || is_whole(text, *span);
+                    found.extend(longest(spans.into_iter().filter(whole)).map(|span| (at, span)));
+                }
+            }
+        }
+        found.retain(|(_, span)| !span.is_empty());
+        found
+    }
+}
+
+fn find(table: &AhoCorasick, text: &str) -> Vec<Span> {
+    table.find_overlapping_iter(text).map(|hit| Span::new(hit.start(), hit.end())).collect()
+}
+
+/// Of spans that overlap, the one that begins first, and of those the longest.
+fn longest(spans: impl Iterator<Item = Span>) -> impl Iterator<Item = Span> {
+    let mut spans: Vec<Span> = spans.collect();
+    spans.sort_by_key(|span| (span.start, std::cmp::Reverse(span.end)));
+    let mut end = 0;
+    spans.into_iter().filter(move |span| {
+        let free = span.start >= end;
+        end = if free { span.end } else { end };
+        free
+    })
+}
+
+/// Whether a span begins and ends at a border between a word and something else, where it begins or ends with one.
+fn is_whole(text: &str, span: Span) -> bool {
+    let word = |c: Option<char>| c.is_some_and(|c| regex_syntax::try_is_word_character(c).unwrap_or(false));
+    let inside = span.of(text);
+    let starts = word(text[..span.start].chars().next_back()) && word(inside.chars().next());
+    let ends = word(inside.chars().next_back()) && word(text[span.end..].chars().next());
+    !starts && !ends
+}
+
+/// A text in lower case that remembers where each byte came from.
+struct Folded {
+    text: String,
+    origin: Vec<usize>,
+}
+
+impl Folded {
+    fn new(text: &str) -> Self {
+        let (mut folded, mut origin) = (String::with_capacity(text.len()), Vec::with_capacity(text.len() + 1));
+        for (at, c) in text.char_indices() {
+            folded.extend(c.to_lowercase());
+            origin.resize(folded.len(), at);
+        }
+        origin.push(text.len());
+        Self { text: folded, origin }
+    }
+
+    fn find(&self, table: &AhoCorasick) -> Vec<Span> {
+        let spans = find(table, &self.text).into_iter();
+        spans.map(|span| Span::new(self.origin[span.start], self.origin[span.end])).collect()
+    }
+}
+
+fn compile_regex(config: &PatternsConfig, name: &str, pattern: &str, at: &Source) -> Result<Matcher, FeatureError> {
+    let regex = RegexBuilder::new(pattern).case_insensitive(!config.case_sensitive).build();
+    regex.map(Matcher::Regex).map_err(|error| FeatureError::Regex {
+        at: at.clone(),
+        name: name.to_owned(),
+        pattern: pattern.to_owned(),
+        reason: error.to_string().lines().last().unwrap_or_default().trim().to_owned(),
+    })
+}
+
+fn compile_lookup(
+    config: &PatternsConfig,
+    name: &str,
+    elements: &[String],
+    at: &Source,
+) -> Result<Matcher, FeatureError> {
+    let elements = elements.iter().filter(|element| !element.is_empty());
+    let fold = |element: &String| if config.case_sensitive { element.clone() } else { element.to_lowercase() };
+    let table = AhoCorasick::builder().match_kind(MatchKind::Standard).build(elements.map(fold));
+    table.map(Matcher::Lookup).map_err(|error| FeatureError::Lookup {
+        at: at.clone(),
+        name: name.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::{Tokenizer, WhitespaceTokenizer};
+
+    fn data(regexes: &[(&str, &str)], lookups: &[(&str, &[&str])]) -> TrainingData {
+        let source = Source::new("nlu.yml", 3);
+        let regex = |(name, pattern): &(&str, &str)| Pattern {
+            name: (*name).into(),
+            pattern: (*pattern).into(),
+            source: source.clone(),
+        };
+        let lookup = |(name, elements): &(&str, &[&str])| Lookup {
+            name: (*name).into(),
+            elements: elements.iter().map(|element| (*element).to_owned()).collect(),
+            source: source.clone(),
+        };
+        TrainingData {
+            regexes: regexes.iter().map(regex).collect(),
+            lookups: lookups.iter().map(lookup).collect(),
+            ..Default::default()
+        }
+    }
+
+    fn find(patterns: &Patterns, text: &str) -> Vec<(String, String)> {
+        let found = patterns.find(text).into_iter();
+        found.map(|(name, span)| (name.to_owned(), span.of(text).to_owned())).collect()
+    }
+
+    #[test]
+    fn tables_match_whole_words_and_prefer_the_longest() {
+        let data = data(&[], &[("room", &["hall", "Hall A", "b"])]);
+        let loose = PatternsConfig { case_sensitive: false, ..Default::default() };
+        let patterns = Patterns::fit(&loose, &data).unwrap();
+        let expected: [(String, String); 2] =
+            [("room".into(), "HALL a".into()), ("room".into(), "hall".into())];
+        assert_eq!(find(&patterns, "İ HALL a, hall, halls and lab"), expected);
+        let strict = Patterns::fit(&PatternsConfig::default(), &data).unwrap();
+        assert_eq!(find(&strict, "HALL A hall").len(), 1);
+    }
+
+    #[test]
+    fn a_token_has_the_column_of_the_match_that_touches_it() {
+        let data = data(&[("zip", "[0-9]{5}"), ("code", r"\b[A-D]\d+\b")], &[("city", &["New York"])]);
+        let patterns = Patterns::fit(&PatternsConfig::default(), &data).unwrap();
+        let text = "from New York 10001 to B7";
+        let tokens = WhitespaceTokenizer::default().tokenize(text);
+        let (rows, sentence) = patterns.transform(Message { text, tokens: &tokens });
+        let columns = |row: &Vec<(u32, f32)>| row.iter().map(|(column, _)| *column).collect::<Vec<_>>();
+        let found: Vec<_> = rows.iter().map(columns).collect();
+        assert_eq!(found, [vec![], vec![2], vec![2], vec![1], vec![], vec![0]]);
+        assert_eq!(columns(&sentence), [0, 1, 2]);
+        let again: Patterns = serde_json::from_str(&serde_json::to_string(&patterns).unwrap()).unwrap();
+        assert_eq!(find(&again, text), find(&patterns, text));
+    }
+
+    #[test]
+    fn a_wrong_expression_names_its_place() {
+        let error = Patterns::fit(&PatternsConfig::default(), &data(&[("x", "(?=a)b")], &[])).unwrap_err();
+        assert!(error.to_string().starts_with("nlu.yml:3:"), "{error}");
+        assert!(error.to_string().contains("look-around"), "{error}");
+    }
+}

@@ -1,0 +1,222 @@
+//! The tag of each token, decided for the whole sequence at once.
+
+use candle_core::{DType, Result, Tensor, bail};
+use candle_nn::VarBuilder;
+
+use crate::kernels::crf::{Lattice, Likelihood, Rules, best_path, likelihood};
+use crate::nn::op::scalar_with_gradients;
+use crate::nn::{Linear, Segments, glorot_uniform};
+
+/// Which tag may begin, follow and end a sequence; fixed, in training as in decoding.
+#[derive(Clone, Debug)]
+pub struct TagRules(Rules);
+
+impl TagRules {
+    /// Rules for `tags` tags.
+    pub fn new(
+        tags: usize,
+        follows: impl Fn(u32, u32) -> bool,
+        begins: impl Fn(u32) -> bool,
+        ends: impl Fn(u32) -> bool,
+    ) -> Self {
+        let all = 0..tags as u32;
+        let pairs = all.clone().flat_map(|previous| all.clone().map(move |next| (previous, next)));
+        Self(Rules {
+            tags,
+            follows: pairs.map(|(previous, next)| follows(previous, next)).collect(),
+            begins: all.clone().map(begins).collect(),
+            ends: all.map(ends).collect(),
+        })
+    }
+
+    /// Rules that allow everything.
+    #[must_use]
+    pub fn free(tags: usize) -> Self {
+        Self::new(tags, |_, _| true, |_| true, |_| true)
+    }
+}
+
+/// A linear-chain conditional random field (Lafferty et al. 2001) over the tags of a sequence.
+///
+/// A tag sequence scores `Σ_t (h_t·W + b)[y_t] + Σ_{t>0} A[y_{t−1}, y_t]`. The loss is `−log p(gold)`
+/// among all *legal* sequences, summed over tokens and averaged over messages; decoding is
+/// the likeliest legal sequence (Viterbi). There are no scores for beginning and ending beyond the rules.
+///
+/// # Shapes
+///
+/// - input: `[token, dim]`, packed as its [`Segments`] say
+#[derive(Clone, Debug)]
+pub struct Crf {
+    emission: Linear,
+    transitions: Tensor,
+    rules: TagRules,
+}
+
+/// What the loss of a batch comes with.
+#[derive(Clone, Debug)]
+pub struct CrfLoss {
+    /// `−log p(gold)`, mean over messages.
+    pub loss: Tensor,
+    /// The likeliest tag of each token on its own: `[token]`, a cheap look at what the head believes.
+    pub likeliest: Vec<u32>,
+}
+
+/// The tags of one message.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// One tag per token.
+    pub tags: Vec<u32>,
+    lattice: Lattice<f32>,
+    logits: Vec<f32>,
+    transitions: Vec<f32>,
+}
+
+impl Decoded {
+    /// The probability that the tokens from `first` on, `count` of them, carry exactly the decoded tags,
+    /// whatever the others carry: a marginal of the CRF.
+    ///
+    /// # Panics
+    ///
+    /// If there are no such tokens.
+    #[must_use]
+    pub fn probability(&self, first: usize, count: usize) -> f32 {
+        let tags = &self.tags[first..first + count];
+        self.lattice.probability(&self.logits, &self.transitions, first, tags)
+    }
+}
+
+impl Crf {
+    /// Draws or loads the weights of a head on rows of width `dim`.
+    ///
+    /// # Errors
+    ///
+    /// If weights are missing or of another shape.
+    pub fn new(dim: usize, rules: TagRules, vb: VarBuilder) -> Result<Self> {
+        let tags = rules.0.tags;
+        let transitions = vb.get_with_hints((tags, tags), "transitions", glorot_uniform(tags, tags))?;
+        Ok(Self { emission: Linear::new(dim, tags, vb.pp("emission"))?, transitions, rules })
+    }
+
+    /// The loss of the gold tags, one per token.
+    ///
+    /// # Errors
+    ///
+    /// If rows, segments and gold tags do not fit each other, or a gold tag does not exist.
+    pub fn loss(&self, rows: &Tensor, tokens: &Segments, gold: &[u32]) -> Result<CrfLoss> {
+        let tags = self.rules.0.tags;
+        let logits = self.emission.forward(rows)?; // [token, tag]
+        if logits.dim(0)? != tokens.rows() || gold.len() != tokens.rows() {
+            bail!("{} rows and {} gold tags for {} tokens", logits.dim(0)?, gold.len(), tokens.rows());
+        }
+        if let Some(tag) = gold.iter().find(|tag| **tag as usize >= tags) {
+            bail!("gold tag {tag} does not exist: there are {tags}");
+        }
+        let share = 1.0 / tokens.count().max(1) as f64;
+        match logits.dtype() {
+            DType::F64 => self.loss_as::<f64>(&logits, tokens, gold, share),
+            _ => self.loss_as::<f32>(&logits, tokens, gold, share),
+        }
+    }
+
+    fn loss_as<T: crate::nn::op::Element>(
+        &self,
+        logits: &Tensor,
+        tokens: &Segments,
+        gold: &[u32],
+        share: f64,
+    ) -> Result<CrfLoss> {
+        let values = logits.flatten_all()?.to_vec1::<T>()?;
+        let transitions = self.transitions.flatten_all()?.to_vec1::<T>()?;
+        let found = likelihood(&self.rules.0, tokens.offsets(), &values, &transitions, gold);
+        let likeliest = likeliest(&found, self.rules.0.tags, gold);
+        let Likelihood { losses, grad_logits, grad_transitions } = found;
+        let total: f64 = losses.into_iter().map(candle_core::WithDType::to_f64).sum();
+        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device())? * share;
+        let gradients = [tensor(grad_logits, logits)?, tensor(grad_transitions, &self.transitions)?];
+        let loss = scalar_with_gradients([logits, &self.transitions], total * share, gradients)?;
+        Ok(CrfLoss { loss, likeliest })
+    }
+
+    /// The likeliest legal tags of each message.
+    ///
+    /// # Errors
+    ///
+    /// If rows and segments do not fit each other.
+    pub fn decode(&self, rows: &Tensor, tokens: &Segments) -> Result<Vec<Decoded>> {
+        let tags = self.rules.0.tags;
+        let logits = self.emission.forward(rows)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        if logits.len() != tokens.rows() * tags {
+            bail!("{} rows for {} tokens", logits.len() / tags, tokens.rows());
+        }
+        let transitions = self.transitions.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let decode = |range: std::ops::Range<usize>| {
+            let logits = logits[range.start * tags..range.end * tags].to_vec();
+            let path = best_path(&self.rules.0, &logits, &transitions);
+            let lattice = Lattice::new(&self.rules.0, &logits, &transitions);
+            Decoded { tags: path, lattice, logits, transitions: transitions.clone() }
+        };
+        Ok(tokens.iter().map(decode).collect())
+    }
+}
+
+/// The tag with the largest marginal for each token; the gradient of the logits is marginal minus gold.
+fn likeliest<T: crate::nn::op::Element>(found: &Likelihood<T>, tags: usize, gold: &[u32]) -> Vec<u32> {
+    let rows = found.grad_logits.chunks_exact(tags).zip(gold);
+    let best = rows.map(|(row, gold)| {
+        let marginals = row.iter().enumerate().map(|(tag, x)| {
+            let own = if tag == *gold as usize { T::one() } else { T::zero() };
+            (tag as u32, *x + own)
+        });
+        marginals.fold((0, T::neg_infinity()), |top, next| if next.1 > top.1 { next } else { top }).0
+    });
+    best.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_nn::Init;
+
+    use super::*;
+    use crate::nn::testing::{assert_gradients, input, seeded, shake};
+
+    /// Tag 2 continues 1 or 2 and nothing else.
+    fn rules() -> TagRules {
+        TagRules::new(4, |previous, next| next != 2 || matches!(previous, 1 | 2), |tag| tag != 2, |_| true)
+    }
+
+    #[test]
+    fn every_parameter_has_the_right_gradient() -> Result<()> {
+        let (parameters, vb) = seeded();
+        let crf = Crf::new(5, rules(), vb.pp("crf"))?;
+        let rows = vb.get_with_hints((6, 5), "rows", Init::Uniform { lo: -1.0, up: 1.0 })?;
+        let tokens = Segments::from_lengths([4, 0, 2]);
+        assert_gradients(&parameters, || Ok(crf.loss(&rows, &tokens, &[0, 1, 2, 3, 1, 2])?.loss))
+    }
+
+    #[test]
+    fn decoding_is_legal_and_sure_of_itself_where_the_scores_are() -> Result<()> {
+        let (parameters, vb) = seeded();
+        let crf = Crf::new(5, rules(), vb)?;
+        shake(&parameters)?;
+        let rows = (input((6, 5))? * 30.0)?;
+        let decoded = crf.decode(&rows, &Segments::from_lengths([4, 0, 2]))?;
+        assert_eq!(decoded.iter().map(|message| message.tags.len()).collect::<Vec<_>>(), [4, 0, 2]);
+        for message in &decoded {
+            assert_ne!(message.tags.first(), Some(&2));
+            assert!(message.tags.windows(2).all(|pair| pair[1] != 2 || matches!(pair[0], 1 | 2)));
+            let whole = message.probability(0, message.tags.len());
+            assert!((0.9..=1.0).contains(&whole), "{whole}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn gold_tags_that_do_not_fit_are_refused() -> Result<()> {
+        let (_, vb) = seeded();
+        let crf = Crf::new(5, rules(), vb)?;
+        let (rows, tokens) = (input((2, 5))?, Segments::from_lengths([2]));
+        assert!(crf.loss(&rows, &tokens, &[0]).is_err());
+        assert!(crf.loss(&rows, &tokens, &[0, 4]).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,367 @@
+//! Embeddings that are close if they belong together.
+
+use candle_core::{D, DType, Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use candle_nn::ops::log_softmax;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::nn::Linear;
+
+/// How close two embeddings are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SimilarityType {
+    /// Inner product for cross-entropy, cosine for margin.
+    #[default]
+    Auto,
+    /// Inner product.
+    Inner,
+    /// Cosine of the angle.
+    Cosine,
+}
+
+/// How similarities become a loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossType {
+    /// The right label should have the largest softmax share.
+    #[default]
+    CrossEntropy,
+    /// The right label should be closer than one threshold, the others farther than another (StarSpace).
+    Margin,
+}
+
+/// Settings of the similarity loss; names and defaults are those of Rasa's `DIETClassifier`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SimilarityConfig {
+    /// How similarities become a loss.
+    pub loss_type: LossType,
+    /// How close two embeddings are.
+    pub similarity_type: SimilarityType,
+    /// Wrong answers drawn per message and kind; zero means every other label, once.
+    pub negatives: usize,
+    /// Whether every similarity is also pushed to its side of zero (a sigmoid cross-entropy each).
+    pub constrain: bool,
+    /// Whether messages that are learnt already count less.
+    pub scale_loss: bool,
+    /// Margin: similarity beyond which the right label is close enough.
+    pub maximum_positive: f64,
+    /// Margin: similarity below which a wrong label is far enough.
+    pub maximum_negative: f64,
+    /// Margin: whether only the closest wrong label counts.
+    pub use_maximum_negative: bool,
+    /// Margin: weight of the pairs that are not (message, label).
+    pub negative_margin_scale: f64,
+    /// Share of the target that is spread over all labels (all-label cross-entropy only).
+    pub label_smoothing: f64,
+}
+
+impl Default for SimilarityConfig {
+    fn default() -> Self {
+        Self {
+            loss_type: LossType::CrossEntropy,
+            similarity_type: SimilarityType::Auto,
+            negatives: 20,
+            constrain: false,
+            scale_loss: false,
+            maximum_positive: 0.8,
+            maximum_negative: -0.4,
+            use_maximum_negative: true,
+            negative_margin_scale: 0.8,
+            label_smoothing: 0.0,
+        }
+    }
+}
+
+/// The intent head of DIET: a message embedding and label embeddings in one space.
+///
+/// The loss compares the similarity of a message and its label (`pos`) with four kinds of wrong pairs:
+/// message and wrong label, label and other message, label and wrong label, message and other
+/// message; section 3.1 of [Bunk et al., 2020](https://arxiv.org/abs/2004.09936). A wrong pair that happens
+/// to be of the same label does not count.
+///
+/// # Shapes
+///
+/// - messages: `[message, text_dim]`, labels: `[label, label_dim]`
+#[derive(Clone, Debug)]
+pub struct Similarity {
+    text: Linear,
+    label: Linear,
+    config: SimilarityConfig,
+}
+
+/// What the right answers of a batch are and what else could be.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidates<'a> {
+    /// For each message, the row of its answer: `[message]`.
+    pub gold: &'a [u32],
+    /// What each answer is, so that equal ones are not taken for wrong ones: `[label]`.
+    pub identity: &'a [u64],
+}
+
+/// What the loss of a batch comes with.
+#[derive(Clone, Debug)]
+pub struct SimilarityLoss {
+    /// Mean over messages.
+    pub loss: Tensor,
+    /// Messages whose right label is closer than all others.
+    pub correct: usize,
+}
+
+impl Similarity {
+    /// Draws or loads the two maps into a space of width `embedding_dim`.
+    ///
+    /// # Errors
+    ///
+    /// If weights are missing or of another shape.
+    pub fn new(
+        text_dim: usize,
+        label_dim: usize,
+        embedding_dim: usize,
+        config: SimilarityConfig,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        Ok(Self {
+            text: Linear::new(text_dim, embedding_dim, vb.pp("text"))?,
+            label: Linear::new(label_dim, embedding_dim, vb.pp("label"))?,
+            config,
+        })
+    }
+
+    /// Similarity of every message to every label: `[message, label]`.
+    ///
+    /// # Errors
+    ///
+    /// If rows have other widths than the head.
+    pub fn scores(&self, messages: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        let (messages, labels) = self.embed(messages, labels)?;
+        messages.matmul(&labels.t()?)
+    }
+
+    /// The loss of a batch; `seed` decides which wrong answers are drawn.
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many right answers as messages, or one does not exist.
+    pub fn loss(
+        &self,
+        messages: &Tensor,
+        labels: &Tensor,
+        candidates: Candidates<'_>,
+        seed: u64,
+    ) -> Result<SimilarityLoss> {
+        let (messages, labels) = self.embed(messages, labels)?;
+        let (count, known) = (messages.dim(0)?, labels.dim(0)?);
+        if candidates.gold.len() != count || candidates.identity.len() != known {
+            bail!("{} right answers for {count} messages, {} of {known} labels", candidates.gold.len(), candidates.identity.len());
+        }
+        let all = messages.matmul(&labels.t()?)?; // [message, label]
+        let correct = count_correct(&all, candidates)?;
+        let loss = if self.config.negatives == 0 && self.config.loss_type == LossType::CrossEntropy {
+            self.all_labels(&all, candidates)?
+        } else {
+            self.sampled(&messages, &labels, &all, candidates, seed)?
+        };
+        Ok(SimilarityLoss { loss, correct })
+    }
+
+    fn embed(&self, messages: &Tensor, labels: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (messages, labels) = (self.text.forward(messages)?, self.label.forward(labels)?);
+        let cosine = match self.config.similarity_type {
+            SimilarityType::Cosine => true,
+            SimilarityType::Inner => false,
+            SimilarityType::Auto => self.config.loss_type == LossType::Margin,
+        };
+        if cosine { Ok((unit(&messages)?, unit(&labels)?)) } else { Ok((messages, labels)) }
+    }
+
+    /// Cross-entropy over all labels.
+    fn all_labels(&self, all: &Tensor, candidates: Candidates<'_>) -> Result<Tensor> {
+        let logs = log_softmax(all, D::Minus1)?; // [message, label]
+        let gold = Tensor::new(candidates.gold, all.device())?.unsqueeze(1)?;
+        let right = logs.gather(&gold, 1)?.squeeze(1)?; // [message]
+        let smoothing = self.config.label_smoothing;
+        let spread = (logs.mean(1)? * smoothing)?;
+        let loss = (((right * (1.0 - smoothing))? + spread)?).neg()?;
+        self.weigh(&loss)?.mean_all()
+    }
+
+    /// The loss against drawn wrong answers.
+    fn sampled(
+        &self,
+        messages: &Tensor,
+        labels: &Tensor,
+        all: &Tensor,
+        candidates: Candidates<'_>,
+        seed: u64,
+    ) -> Result<Tensor> {
+        let (count, known) = (messages.dim(0)?, labels.dim(0)?);
+        let draws = self.config.negatives.max(1);
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let own: Vec<u64> = candidates.gold.iter().map(|gold| candidates.identity[*gold as usize]).collect();
+        let wrong_labels = Draw::new(&own, candidates.identity, draws, &mut random, all)?;
+        let wrong_messages = Draw::new(&own, &own, draws, &mut random, all)?;
+        debug_assert!(count > 0 && known > 0);
+
+        let gold = Tensor::new(candidates.gold, all.device())?;
+        let right = labels.index_select(&gold, 0)?; // [message, embedding]
+        let pos = (messages * &right)?.sum_keepdim(1)?; // [message, 1]
+        let message_label = wrong_labels.of(all)?; // [message, draw]
+        let label_label = wrong_labels.of(&right.matmul(&labels.t()?)?)?;
+        let label_message = wrong_messages.of(&right.matmul(&messages.t()?)?)?;
+        let message_message = wrong_messages.of(&messages.matmul(&messages.t()?)?)?;
+        let negatives = [message_label, label_message, label_label, message_message];
+        let loss = match self.config.loss_type {
+            LossType::CrossEntropy => self.cross_entropy(&pos, &negatives)?,
+            LossType::Margin => self.margin(&pos, &negatives)?,
+        };
+        self.weigh(&loss)?.mean_all()
+    }
+
+    fn cross_entropy(&self, pos: &Tensor, negatives: &[Tensor; 4]) -> Result<Tensor> {
+        let everything: Vec<&Tensor> = [pos].into_iter().chain(negatives).collect();
+        // The similarities among labels and among messages are left to the constraint, where there is one.
+        let competing = if self.config.constrain { &everything[..3] } else { &everything[..] };
+        let logs = log_softmax(&Tensor::cat(competing, 1)?, D::Minus1)?;
+        let loss = logs.narrow(1, 0, 1)?.squeeze(1)?.neg()?; // [message]
+        if !self.config.constrain {
+            return Ok(loss);
+        }
+        let sides = Tensor::cat(&[&softplus(&pos.neg()?)?, &softplus(&Tensor::cat(&everything[1..], 1)?)?], 1)?;
+        loss + sides.mean(1)?
+    }
+
+    fn margin(&self, pos: &Tensor, negatives: &[Tensor; 4]) -> Result<Tensor> {
+        let config = &self.config;
+        let hinge = |x: Tensor| x.relu();
+        // Through the index: candle's `max` hands the gradient to each of several equal draws.
+        let largest = |x: &Tensor| x.gather(&x.argmax_keepdim(1)?, 1)?.squeeze(1);
+        let closest = |x: &Tensor| hinge((largest(x)? + config.maximum_negative)?);
+        let near = hinge((pos.squeeze(1)?.neg()? + config.maximum_positive)?)?;
+        let far = if config.use_maximum_negative {
+            closest(&negatives[0])?
+        } else {
+            hinge((&negatives[0] + config.maximum_negative)?)?.sum(1)?
+        };
+        let others = ((closest(&negatives[1])? + closest(&negatives[2])?)? + closest(&negatives[3])?)?;
+        (near + far)? + (others * config.negative_margin_scale)?
+    }
+
+    /// Messages of which the model is sure count less, once it is sure of some: `((1 − p) / 0.5)⁴`.
+    fn weigh(&self, loss: &Tensor) -> Result<Tensor> {
+        if !self.config.scale_loss {
+            return Ok(loss.clone());
+        }
+        let sure = loss.detach().neg()?.exp()?;
+        if sure.max(0)?.to_dtype(DType::F64)?.to_scalar::<f64>()? <= 0.5 {
+            return Ok(loss.clone());
+        }
+        loss * ((1.0 - sure)? * 2.0)?.powf(4.0)?
+    }
+}
+
+/// Wrong answers drawn with replacement, and which of them are right by accident.
+struct Draw {
+    /// `[message, draw]`
+    index: Tensor,
+    /// `[message, draw]`: −10⁹ where the draw is of the message's own label.
+    penalty: Tensor,
+}
+
+impl Draw {
+    fn new(own: &[u64], pool: &[u64], draws: usize, random: &mut ChaCha8Rng, like: &Tensor) -> Result<Self> {
+        let index: Vec<u32> =
+            (0..own.len() * draws).map(|_| (random.next_u64() % pool.len() as u64) as u32).collect();
+        let accident = |(at, drawn): (usize, &u32)| pool[*drawn as usize] == own[at / draws];
+        let penalty = index.iter().enumerate().map(|draw| if accident(draw) { -1e9_f32 } else { 0.0 });
+        let penalty = Tensor::from_vec(penalty.collect::<Vec<_>>(), (own.len(), draws), like.device())?;
+        let index = Tensor::from_vec(index, (own.len(), draws), like.device())?;
+        Ok(Self { index, penalty: penalty.to_dtype(like.dtype())? })
+    }
+
+    fn of(&self, similarities: &Tensor) -> Result<Tensor> {
+        similarities.gather(&self.index, 1)? + &self.penalty
+    }
+}
+
+/// Rows scaled to length one.
+fn unit(x: &Tensor) -> Result<Tensor> {
+    x.broadcast_div(&(x.sqr()?.sum_keepdim(D::Minus1)? + 1e-12)?.sqrt()?)
+}
+
+/// `ln(1 + eˣ)`, safe for large `x`.
+fn softplus(x: &Tensor) -> Result<Tensor> {
+    x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?
+}
+
+fn count_correct(all: &Tensor, candidates: Candidates<'_>) -> Result<usize> {
+    let best = all.detach().argmax(1)?.to_vec1::<u32>()?;
+    let identity = |label: &u32| candidates.identity[*label as usize];
+    Ok(best.iter().zip(candidates.gold).filter(|(best, gold)| identity(best) == identity(gold)).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_nn::Init;
+
+    use super::*;
+    use crate::nn::testing::{assert_gradients, input, seeded};
+
+    const GOLD: [u32; 5] = [0, 2, 1, 2, 2];
+    const CANDIDATES: Candidates<'static> = Candidates { gold: &GOLD, identity: &[10, 11, 12] };
+
+    fn configs() -> Vec<SimilarityConfig> {
+        let default = SimilarityConfig { negatives: 4, ..Default::default() };
+        let margin = SimilarityConfig { loss_type: LossType::Margin, ..default.clone() };
+        vec![
+            default.clone(),
+            SimilarityConfig { constrain: true, ..default.clone() },
+            SimilarityConfig { similarity_type: SimilarityType::Cosine, ..default.clone() },
+            SimilarityConfig { negatives: 0, label_smoothing: 0.1, ..default },
+            SimilarityConfig { use_maximum_negative: false, ..margin.clone() },
+            margin,
+        ]
+    }
+
+    #[test]
+    fn every_parameter_has_the_right_gradient() -> Result<()> {
+        for config in configs() {
+            let (parameters, vb) = seeded();
+            let head = Similarity::new(7, 3, 4, config, vb.pp("head"))?;
+            let messages = vb.get_with_hints((5, 7), "messages", Init::Uniform { lo: -1.0, up: 1.0 })?;
+            let labels = vb.get_with_hints((3, 3), "labels", Init::Uniform { lo: -1.0, up: 1.0 })?;
+            assert_gradients(&parameters, || Ok(head.loss(&messages, &labels, CANDIDATES, 3)?.loss))?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn all_labels_is_the_softmax_cross_entropy() -> Result<()> {
+        let (_, vb) = seeded();
+        let config = SimilarityConfig { negatives: 0, ..Default::default() };
+        let head = Similarity::new(7, 3, 4, config, vb)?;
+        let (messages, labels) = (input((5, 7))?, input((3, 3))?);
+        let scores = head.scores(&messages, &labels)?.to_vec2::<f64>()?;
+        let loss = |(row, gold): (&Vec<f64>, &u32)| {
+            row.iter().map(|x| x.exp()).sum::<f64>().ln() - row[*gold as usize]
+        };
+        let expected = scores.iter().zip(&GOLD).map(loss).sum::<f64>() / 5.0;
+        let found = head.loss(&messages, &labels, CANDIDATES, 3)?.loss.to_scalar::<f64>()?;
+        assert!((found - expected).abs() < 1e-12);
+        Ok(())
+    }
+
+    #[test]
+    fn a_draw_of_the_same_label_weighs_nothing() -> Result<()> {
+        // One label only: every draw is an accident, and the right answer has all of the softmax.
+        let (_, vb) = seeded();
+        let head = Similarity::new(7, 3, 4, SimilarityConfig { constrain: false, ..Default::default() }, vb)?;
+        let candidates = Candidates { gold: &[0; 5], identity: &[9] };
+        let found = head.loss(&input((5, 7))?, &input((1, 3))?, candidates, 1)?;
+        assert!(found.loss.to_scalar::<f64>()?.abs() < 1e-12);
+        assert_eq!(found.correct, 5);
+        Ok(())
+    }
+}
