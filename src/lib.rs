@@ -7,3 +7,4 @@ pub mod metrics;
 pub mod nn;
 pub mod sparse;
 pub mod text;
+pub mod train;

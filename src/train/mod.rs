@@ -1,0 +1,21 @@
+//! The training loop. It knows what a model must offer ([`Trainable`]), never which model it is.
+//!
+//! Each epoch the [`Sampler`] orders the examples and cuts them into batches. Each batch is
+//! divided among the worker threads; every worker runs its share forward and backward
+//! through a graph of its own, and the gradients are added in the order of the workers.
+//! So the same seed, data and thread count give the same bytes. [`AdamW`] then moves every
+//! parameter, and of large tables only the rows that the batch has read.
+
+mod optimizer;
+mod progress;
+mod sampler;
+mod schedule;
+mod trainable;
+mod trainer;
+
+pub use optimizer::{AdamW, AdamWConfig, Gradients};
+pub use progress::{EpochReport, Event, Ratio};
+pub use sampler::{BatchStrategy, Sampler};
+pub use schedule::{Decay, Schedule};
+pub use trainable::{BatchLoss, Score, Trainable};
+pub use trainer::{Outcome, Stopped, Trainer, TrainerConfig};

@@ -1,0 +1,81 @@
+//! What happens while training; the caller decides what to print.
+
+use std::time::Duration;
+
+use super::Score;
+
+/// So many of so many.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Ratio {
+    /// Right ones.
+    pub part: f64,
+    /// All.
+    pub whole: f64,
+}
+
+impl Ratio {
+    /// The share, if there is anything to share.
+    #[must_use]
+    pub fn share(self) -> Option<f64> {
+        (self.whole > 0.0).then(|| self.part / self.whole)
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.part += other.part;
+        self.whole += other.whole;
+    }
+}
+
+/// An epoch so far, or as a whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EpochReport {
+    /// Counted from one.
+    pub epoch: usize,
+    /// Of how many.
+    pub epochs: usize,
+    /// Examples seen in this epoch.
+    pub examples: usize,
+    /// Mean loss.
+    pub loss: f64,
+    /// Mean of each objective.
+    pub parts: Vec<(&'static str, f64)>,
+    /// Share of right answers on the training examples, by name.
+    pub shares: Vec<(&'static str, f64)>,
+    /// Since the epoch began.
+    pub elapsed: Duration,
+}
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Training begins.
+    Started {
+        /// Training examples.
+        examples: usize,
+        /// Epochs to go.
+        epochs: usize,
+        /// Learnable numbers.
+        parameters: usize,
+        /// Worker threads.
+        threads: usize,
+    },
+    /// A step was made.
+    Step {
+        /// The epoch so far.
+        report: EpochReport,
+        /// Share of all work that is done, in `[0, 1]`.
+        done: f64,
+    },
+    /// An epoch ended.
+    Epoch(EpochReport),
+    /// The held-out examples were scored.
+    Evaluated {
+        /// After this epoch.
+        epoch: usize,
+        /// The score.
+        score: Score,
+        /// Whether it is the best so far.
+        best: bool,
+    },
+}

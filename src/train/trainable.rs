@@ -1,0 +1,55 @@
+//! What a model offers to be trained.
+
+use candle_core::{Result, Tensor};
+
+use super::Ratio;
+use crate::nn::{Parameters, Pass};
+
+/// The loss of some examples, and what a person wants to see of it.
+#[derive(Clone, Debug)]
+pub struct BatchLoss {
+    /// Sum of all objectives, mean over the examples; what the gradients come from.
+    pub total: Tensor,
+    /// The objectives by name, each a mean over the examples.
+    pub parts: Vec<(&'static str, f64)>,
+    /// Shares of right answers by name.
+    pub ratios: Vec<(&'static str, Ratio)>,
+}
+
+/// How a model does on the held-out examples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// The one number that decides which weights are best; larger is better.
+    pub value: f64,
+    /// What it is made of, by name.
+    pub parts: Vec<(&'static str, f64)>,
+}
+
+/// A model with its training examples.
+pub trait Trainable: Sync {
+    /// Number of training examples.
+    fn examples(&self) -> usize;
+
+    /// Rows that an example costs, so that workers get even shares.
+    fn rows(&self, example: usize) -> usize;
+
+    /// The class of an example, where it has one, for balanced batches.
+    fn class(&self, example: usize) -> Option<u32>;
+
+    /// What is learnt.
+    fn parameters(&self) -> &Parameters;
+
+    /// The loss of some examples.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot compute it.
+    fn loss(&self, examples: &[usize], pass: &Pass) -> Result<BatchLoss>;
+
+    /// The score on held-out examples; `None` where nothing was held out.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot compute it.
+    fn evaluate(&self) -> Result<Option<Score>>;
+}
