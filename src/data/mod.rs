@@ -1,0 +1,26 @@
+//! Labelled examples and where they come from.
+//!
+//! In come files written by people ([`read`]); out come [`TrainingData`] that knows the line of every
+//! example, so that whoever finds fault with one can say where it is. [`write_yaml`] and [`write_jsonl`]
+//! put data back into files, [`stratified_split`] parts it, and [`TagSet`] turns entities into what a
+//! tagger learns, one tag a token.
+//!
+//! Read `utterance.rs` first, then `training_data.rs`; the formats are in `read`.
+
+mod read;
+#[cfg(test)]
+mod round_trip;
+mod split;
+mod tags;
+mod training_data;
+mod utterance;
+mod warning;
+mod write;
+
+pub use read::{AnnotationError, Format, Limits, ReadError, read, read_str, read_with};
+pub use split::{HoldOut, stratified_split};
+pub use tags::{Encoding, OUTSIDE, TagSet, UnsortedTypes};
+pub use training_data::{Lookup, Pattern, TrainingData};
+pub use utterance::{Entity, Source, Utterance, keep_sane};
+pub use warning::Warning;
+pub use write::{WriteError, to_jsonl, to_yaml, write_jsonl, write_yaml};
