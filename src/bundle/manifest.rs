@@ -1,0 +1,243 @@
+//! What stands in `config.json`, and how it vouches for itself.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::BundleError;
+use super::disk::read_limited;
+
+/// The newest format that is read, and the one that is written.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The manifest's file name.
+pub(super) const MANIFEST: &str = "config.json";
+/// The model card's file name. People may edit it: it is neither listed nor verified.
+pub(super) const CARD: &str = "README.md";
+/// The weights' file name.
+pub(super) const WEIGHTS: &str = "model.safetensors";
+
+const FORMAT: &str = "talkformer-bundle";
+const MANIFEST_LIMIT: u64 = 16 << 20;
+const CHECKSUM_DIGITS: usize = 64;
+/// How every manifest begins; the checksum follows.
+const OPENING: &[u8] = b"{\n  \"checksum\": \"";
+
+/// The content of `config.json`. The order here is the order there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manifest {
+    /// SHA-256 of this file with nothing between these quotes.
+    checksum: String,
+    /// Always [`FORMAT`].
+    format: String,
+    /// At most [`FORMAT_VERSION`].
+    format_version: u32,
+    /// What sort of model, such as `nlu`.
+    pub(super) kind: String,
+    /// RFC 3339, UTC, nine digits behind the second.
+    pub(super) created: String,
+    /// Program and version.
+    pub(super) created_by: String,
+    /// Every verified part.
+    pub(super) files: BTreeMap<String, FileRecord>,
+    /// The model's own settings.
+    pub(super) config: Value,
+}
+
+/// What a part must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileRecord {
+    pub(super) bytes: u64,
+    pub(super) sha256: String,
+}
+
+impl FileRecord {
+    pub(super) fn of(content: &[u8]) -> Self {
+        Self { bytes: content.len() as u64, sha256: hex(Sha256::new_with_prefix(content)) }
+    }
+}
+
+/// As much of a manifest as every format, past or future, is expected to have.
+#[derive(Deserialize)]
+pub(super) struct Outline {
+    format: String,
+    #[serde(default)]
+    created: Value,
+    #[serde(default)]
+    files: Value,
+}
+
+impl Outline {
+    /// What the manifest in a folder says of itself; `None` if it is not one of ours.
+    pub(super) fn read(folder: &Path) -> Option<Self> {
+        let bytes = read_manifest_bytes(folder).ok()?;
+        serde_json::from_slice(&bytes).ok().filter(|outline: &Self| outline.format == FORMAT)
+    }
+
+    pub(super) fn created(&self) -> &str {
+        self.created.as_str().unwrap_or_default()
+    }
+
+    pub(super) fn lists(&self, file: &str) -> bool {
+        self.files.get(file).is_some()
+    }
+}
+
+/// The bytes of the manifest in a folder.
+pub(super) fn read_manifest_bytes(folder: &Path) -> Result<Vec<u8>, BundleError> {
+    read_limited(&folder.join(MANIFEST), MANIFEST_LIMIT)
+}
+
+impl Manifest {
+    pub(super) fn new(
+        kind: &str,
+        created: String,
+        files: BTreeMap<String, FileRecord>,
+        config: Value,
+    ) -> Self {
+        Self {
+            checksum: String::new(),
+            format: FORMAT.to_owned(),
+            format_version: FORMAT_VERSION,
+            kind: kind.to_owned(),
+            created,
+            created_by: concat!("talkformer ", env!("CARGO_PKG_VERSION")).to_owned(),
+            files,
+            config,
+        }
+    }
+
+    /// The bytes of `config.json`, with the checksum in its place.
+    pub(super) fn seal(&self) -> Result<Vec<u8>, BundleError> {
+        let mut bytes = serde_json::to_vec_pretty(self)
+            .map_err(|error| BundleError::Encode { name: MANIFEST.to_owned(), error })?;
+        bytes.push(b'\n');
+        let length = (bytes.len() + CHECKSUM_DIGITS) as u64;
+        if length > MANIFEST_LIMIT {
+            return Err(BundleError::TooLarge {
+                path: MANIFEST.into(),
+                bytes: length,
+                limit: MANIFEST_LIMIT,
+            });
+        }
+        let checksum = hex(Sha256::new_with_prefix(&bytes));
+        bytes.splice(OPENING.len()..OPENING.len(), checksum.into_bytes());
+        Ok(bytes)
+    }
+
+    /// Understands the bytes of `config.json` at `path`, or says why not.
+    pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Self, BundleError> {
+        let broken = |error| BundleError::Manifest { path: path.to_owned(), error };
+        check_format(&serde_json::from_slice(bytes).map_err(broken)?, path)?;
+        if !is_sealed(bytes) {
+            return Err(BundleError::ManifestAltered { path: path.to_owned() });
+        }
+        let manifest: Self = serde_json::from_slice(bytes).map_err(broken)?;
+        match manifest.files.keys().find(|name| !is_part_name(name)) {
+            Some(name) => Err(BundleError::PartName { path: path.to_owned(), name: name.clone() }),
+            None => Ok(manifest),
+        }
+    }
+}
+
+/// Refuses what is not ours before anything else, so that the message is about that.
+fn check_format(value: &Value, path: &Path) -> Result<(), BundleError> {
+    if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
+        return Err(BundleError::UnknownFormat { path: path.to_owned() });
+    }
+    match value.get("format_version").and_then(Value::as_u64) {
+        Some(found) if found > u64::from(FORMAT_VERSION) => {
+            Err(BundleError::NewerFormat { path: path.to_owned(), found, supported: FORMAT_VERSION })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the checksum fits the rest, byte for byte.
+///
+/// The values would not do: a parser may round a number, and the text of it would then differ.
+fn is_sealed(bytes: &[u8]) -> bool {
+    let Some((checksum, rest)) =
+        bytes.strip_prefix(OPENING).and_then(|bytes| bytes.split_at_checked(CHECKSUM_DIGITS))
+    else {
+        return false;
+    };
+    hex(Sha256::new_with_prefix(OPENING).chain_update(rest)).as_bytes() == checksum
+}
+
+/// Whether a part may have this name: one that stays in its folder on every system.
+pub(super) fn is_part_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    name.len() <= 100
+        && name.bytes().all(plain)
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && !name.ends_with('.')
+        && !name.eq_ignore_ascii_case(MANIFEST)
+}
+
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().fold(String::with_capacity(CHECKSUM_DIGITS), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a string never fails
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_the_one_sha256sum_prints() {
+        let record = FileRecord::of(b"abc"); // the first example of FIPS 180-4
+        assert_eq!(record.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(record.bytes, 3);
+    }
+
+    #[test]
+    fn only_names_that_stay_in_the_folder_are_parts() {
+        for name in ["labels.json", "a", "0.b_c-d", "README.md"] {
+            assert!(is_part_name(name), "{name}");
+        }
+        let long = "a".repeat(101);
+        for name in [
+            "",
+            ".",
+            "..",
+            "../a",
+            "a/b",
+            "a\\b",
+            "/etc/passwd",
+            "C:a",
+            "a\0",
+            "a ",
+            "a.",
+            ".hidden",
+            "-a",
+            "ä",
+            "config.json",
+            "Config.JSON",
+            &long,
+        ] {
+            assert!(!is_part_name(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_sealed_manifest_is_read_back_with_any_config() -> Result<(), BundleError> {
+        // 0.1 + 0.2 and its like are where parsers of numbers err by one unit in the last place
+        let config =
+            serde_json::json!({ "rate": 0.1 + 0.2, "names": ["ä", "\"checksum\": \""], "none": null });
+        let files = BTreeMap::from([("labels.json".to_owned(), FileRecord::of(b"[]"))]);
+        let bytes = Manifest::new("nlu", "2026-01-01".to_owned(), files, config).seal()?;
+        let manifest = Manifest::parse(&bytes, Path::new(MANIFEST))?;
+        assert_eq!(manifest.checksum.len(), CHECKSUM_DIGITS);
+        assert_eq!(manifest.config["names"][0], "ä");
+        Ok(())
+    }
+}

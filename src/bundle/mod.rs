@@ -1,0 +1,65 @@
+//! A saved model: a folder that is whole and unaltered, or is not opened.
+//!
+//! In goes what a model is made of: a configuration, weights by name, vocabularies as JSON, a card for
+//! people. Out comes a folder, and later the same things again. Nothing in it is ever run or unpacked;
+//! there is no other, laxer way to load one.
+//!
+//! ```text
+//! my-model/
+//! ├── config.json         the manifest: format, kind, when, by whom, SHA-256 of each part, configuration
+//! ├── model.safetensors   the weights, `f32`
+//! ├── features.json, …    parts the model asked for
+//! └── README.md           the model card; people may edit it, so it is the one file nobody verifies
+//! ```
+//!
+//! Three promises, each with its test:
+//!
+//! - **Saving is one step.** Everything is written and flushed in a hidden folder beside the place and
+//!   then exchanged with what was there. Whenever the power goes, the old model or the new one opens.
+//! - **Damage is noticed.** Every part has its size and SHA-256 in the manifest, and the manifest has a
+//!   checksum of itself. These find accidents; they do not prove who made a model.
+//! - **Same model, same bytes.** Only `created` (and so the checksum) in `config.json` differs between
+//!   two saves of the same.
+//!
+//! ```
+//! use talkformer::bundle::{Bundle, BundleWriter, Weight, Weights};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let place = folder.path().join("my-model");
+//! let weights = Weights::from([("bias".to_owned(), Weight { shape: vec![2], values: vec![0.5, -1.0] })]);
+//! BundleWriter::new("nlu", &serde_json::json!({ "model_dim": 2 }))?
+//!     .json("labels.json", &["greet", "goodbye"])?
+//!     .weights(&weights)?
+//!     .save(&place)?;
+//!
+//! let bundle = Bundle::open(&place)?;
+//! assert_eq!(bundle.kind(), "nlu");
+//! assert_eq!(bundle.json::<Vec<String>>("labels.json")?, ["greet", "goodbye"]);
+//! assert_eq!(bundle.weights()?, weights);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Read `writer` first, then `reader`; `manifest` says what stands in `config.json`. `staging` and
+//! `publish` are the craft of never leaving half a model, `place` is about which folder is meant.
+
+mod clock;
+#[cfg(test)]
+mod damage;
+mod disk;
+mod error;
+#[cfg(test)]
+mod kill;
+mod manifest;
+mod place;
+mod publish;
+mod reader;
+mod staging;
+mod weights;
+mod writer;
+
+pub use error::{BundleError, WeightError};
+pub use manifest::FORMAT_VERSION;
+pub use place::{check_writable, choose_place, resolve};
+pub use reader::Bundle;
+pub use weights::{Weight, Weights};
+pub use writer::BundleWriter;

@@ -1,0 +1,179 @@
+//! Which folder is meant: where a new model goes, and which saved one to open.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::BundleError;
+use super::clock::Moment;
+use super::disk::create_folders;
+use super::manifest::{MANIFEST, Outline, is_part_name};
+use super::publish::occupant;
+use super::staging::{Staging, Target, is_being_saved};
+
+/// The folder for a new model, for `--out OUT`.
+///
+/// | `OUT` is | the model goes to |
+/// | --- | --- |
+/// | not there yet | `OUT` |
+/// | a model | `OUT`, replacing it |
+/// | another folder | `OUT/STEM-YYYYMMDD-HHMMSS`, with `-2`, `-3`, … if taken; the time is UTC |
+///
+/// Nothing is created. Call it just before saving, so that runs which end in the same second do not
+/// choose the same folder.
+///
+/// # Errors
+///
+/// [`BundleError::Occupied`] if `OUT` is a file, [`BundleError::PartName`] if `stem` is no plain name.
+///
+/// # Example
+///
+/// ```
+/// use talkformer::bundle::choose_place;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let models = folder.path();
+/// assert_eq!(choose_place(&models.join("mine"), "nlu")?, models.join("mine"));
+/// let dated = choose_place(models, "nlu")?; // models/nlu-20260131-235959
+/// assert!(dated.starts_with(models) && dated != models);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn choose_place(out: &Path, stem: &str) -> Result<PathBuf, BundleError> {
+    if !is_folder_of_others(out)? {
+        return Ok(out.to_owned());
+    }
+    let name = format!("{stem}-{}", Moment::now().stamp());
+    if !is_part_name(&name) {
+        return Err(BundleError::PartName { path: out.to_owned(), name });
+    }
+    let later = (2..).map(|count| format!("{name}-{count}"));
+    let mut names = std::iter::once(name.clone()).chain(later);
+    let free = names.find(|name| !is_taken(&Target::named(out, name)));
+    Ok(out.join(free.unwrap_or(name)))
+}
+
+fn is_taken(target: &Target) -> bool {
+    target.path().symlink_metadata().is_ok() || target.old().exists() || is_being_saved(target)
+}
+
+/// Finds out before hours of training whether a model can be saved for `--out OUT`.
+///
+/// Creates the folders above, then creates and deletes a hidden folder where the model would be written.
+///
+/// # Errors
+///
+/// Whatever would keep [`BundleWriter::save`](super::BundleWriter::save) from saving there:
+/// [`BundleError::Occupied`], [`BundleError::Stranger`], [`BundleError::Io`].
+///
+/// # Example
+///
+/// ```
+/// use talkformer::bundle::check_writable;
+///
+/// # let folder = tempfile::tempdir()?;
+/// check_writable(&folder.path().join("models/mine"))?;
+///
+/// std::fs::write(folder.path().join("notes.txt"), "")?;
+/// assert!(check_writable(&folder.path().join("notes.txt")).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn check_writable(out: &Path) -> Result<(), BundleError> {
+    let target = if is_folder_of_others(out)? { Target::named(out, "check") } else { Target::at(out)? };
+    occupant(&target.path())?;
+    create_folders(target.parent())?;
+    Staging::create(&target).map(drop)
+}
+
+/// Whether a path is a folder but not a model.
+fn is_folder_of_others(out: &Path) -> Result<bool, BundleError> {
+    match fs::metadata(out) {
+        Ok(metadata) if metadata.is_dir() => Ok(Outline::read(out).is_none()),
+        Ok(_) => Err(BundleError::Occupied { path: out.to_owned(), found: "a file" }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(BundleError::io("reach", out)(error)),
+    }
+}
+
+/// The model that `--model PATH` means: `PATH` itself, or the newest in that folder.
+///
+/// The newest is the one `created` last; of two at the same moment, the one whose name sorts last.
+/// Hidden folders are ignored, except for a model left as `.NAME.old` by a save that was cut short: it
+/// counts as `NAME`, and [`Bundle::open`](super::Bundle::open) finds it there.
+///
+/// # Errors
+///
+/// [`BundleError::NoModel`] if there is none, [`BundleError::Io`] if the folder cannot be listed.
+///
+/// # Example
+///
+/// ```
+/// use talkformer::bundle::{BundleWriter, resolve};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let models = folder.path();
+/// let model = BundleWriter::new("nlu", &())?;
+/// model.save(&models.join("monday"))?;
+/// model.save(&models.join("friday"))?;
+/// assert_eq!(resolve(models)?, models.join("friday"));
+/// assert_eq!(resolve(&models.join("monday"))?, models.join("monday"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn resolve(path: &Path) -> Result<PathBuf, BundleError> {
+    if find(path).is_some() {
+        return Ok(path.to_owned());
+    }
+    if let Some(newest) = newest_in(path)? {
+        return Ok(newest);
+    }
+    if path.join(MANIFEST).exists() {
+        return Ok(path.to_owned()); // opening it will say what is wrong with it
+    }
+    Err(BundleError::NoModel { path: path.to_owned(), found: what_is(path) })
+}
+
+fn what_is(path: &Path) -> &'static str {
+    match path {
+        path if path.is_dir() => "a folder without models",
+        path if path.exists() => "this is a file; give its folder",
+        _ => "there is no such folder",
+    }
+}
+
+/// The folder that holds the model of a place: the place, or `.NAME.old` if the place is empty.
+pub(super) fn find(place: &Path) -> Option<PathBuf> {
+    if Outline::read(place).is_some() {
+        return Some(place.to_owned());
+    }
+    let old = Target::at(place).ok()?.old();
+    (!place.exists() && Outline::read(&old).is_some()).then_some(old)
+}
+
+fn newest_in(folder: &Path) -> Result<Option<PathBuf>, BundleError> {
+    let mut names = BTreeSet::new();
+    let entries = match fs::read_dir(folder) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        outcome => outcome.map_err(BundleError::io("list", folder))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(BundleError::io("list", folder))?;
+        names.extend(place_name(entry.file_name()));
+    }
+    let dated = names.into_iter().filter_map(|name| Some((created(&folder.join(&name))?, name)));
+    Ok(dated.max().map(|(_, name)| folder.join(name)))
+}
+
+/// The place an entry of a folder speaks for: itself, or `NAME` for `.NAME.old`.
+fn place_name(entry: OsString) -> Option<OsString> {
+    match entry.to_string_lossy().strip_prefix('.') {
+        Some(hidden) => hidden.strip_suffix(".old").map(OsString::from),
+        None => Some(entry),
+    }
+}
+
+fn created(place: &Path) -> Option<String> {
+    Outline::read(&find(place)?).map(|outline| outline.created().to_owned())
+}

@@ -1,0 +1,223 @@
+//! Opening a saved model.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::disk::{file_size, read_limited};
+use super::manifest::{CARD, FileRecord, MANIFEST, Manifest, WEIGHTS, read_manifest_bytes};
+use super::place::find;
+use super::weights::decode;
+use super::{BundleError, Weights};
+
+/// All parts together: a thousand million weights.
+const BUNDLE_LIMIT: u64 = 4 << 30;
+const CARD_LIMIT: u64 = 1 << 20;
+/// How often opening starts anew because the model was replaced meanwhile.
+const ATTEMPTS: usize = 20;
+
+/// A saved model, read and verified.
+///
+/// Everything is in memory: what was verified is what is used, and replacing the files later changes
+/// nothing here. Take out what is needed and drop it.
+///
+/// # Example
+///
+/// ```
+/// use talkformer::bundle::{Bundle, BundleWriter};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let place = folder.path().join("my-model");
+/// BundleWriter::new("nlu", &serde_json::json!({ "layers": 2 }))?.save(&place)?;
+///
+/// let bundle = Bundle::open(&place)?;
+/// assert_eq!(bundle.kind(), "nlu");
+/// assert_eq!(bundle.config::<serde_json::Value>()?["layers"], 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Bundle {
+    folder: PathBuf,
+    manifest: Manifest,
+    parts: BTreeMap<String, Vec<u8>>,
+}
+
+impl Bundle {
+    /// Reads a model and verifies every part.
+    ///
+    /// A model that is being replaced opens as the old one or as the new one.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError`] names the file that is missing, incomplete, altered, too large or of a newer
+    /// format, or says that there is no model.
+    pub fn open(path: &Path) -> Result<Self, BundleError> {
+        let mut sight = Sight::of(path);
+        for _ in 1..ATTEMPTS {
+            let outcome = sight.read();
+            let now = Sight::of(path);
+            if outcome.is_ok() || now == sight {
+                return outcome;
+            }
+            sight = now;
+        }
+        sight.read()
+    }
+
+    /// The folder it was read from.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What sort of model it is.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.manifest.kind
+    }
+
+    /// When it was saved: RFC 3339, UTC; order as text is order in time.
+    #[must_use]
+    pub fn created(&self) -> &str {
+        &self.manifest.created
+    }
+
+    /// The program that saved it, with its version.
+    #[must_use]
+    pub fn created_by(&self) -> &str {
+        &self.manifest.created_by
+    }
+
+    /// The names of its parts, sorted.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        self.parts.keys().map(String::as_str)
+    }
+
+    /// Its settings.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError::Json`] if they are not what `T` expects.
+    pub fn config<T: DeserializeOwned>(&self) -> Result<T, BundleError> {
+        let path = || self.folder.join(MANIFEST);
+        T::deserialize(&self.manifest.config).map_err(|error| BundleError::Json { path: path(), error })
+    }
+
+    /// A part that is JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError::NoPart`] lists the parts there are; [`BundleError::Json`] if it is not what `T`
+    /// expects.
+    pub fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, BundleError> {
+        let path = || self.folder.join(name);
+        serde_json::from_slice(self.part(name)?).map_err(|error| BundleError::Json { path: path(), error })
+    }
+
+    /// A part that is text.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError::NoPart`] lists the parts there are; [`BundleError::Encoding`] if it is not UTF-8.
+    pub fn text(&self, name: &str) -> Result<&str, BundleError> {
+        let path = || self.folder.join(name);
+        str::from_utf8(self.part(name)?).map_err(|_| BundleError::Encoding { path: path() })
+    }
+
+    /// The weights.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError::NoPart`] if the model has none; [`BundleError::Weights`] names a tensor that is not
+    /// `f32`, does not fit its shape, or holds a value that is not finite.
+    pub fn weights(&self) -> Result<Weights, BundleError> {
+        let path = || self.folder.join(WEIGHTS);
+        decode(self.part(WEIGHTS)?).map_err(|problem| BundleError::Weights { path: path(), problem })
+    }
+
+    fn part(&self, name: &str) -> Result<&[u8], BundleError> {
+        self.parts.get(name).map(Vec::as_slice).ok_or_else(|| BundleError::NoPart {
+            path: self.folder.clone(),
+            name: name.to_owned(),
+            present: self.parts().map(str::to_owned).collect(),
+        })
+    }
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Bundle");
+        shown.field("folder", &self.folder).field("manifest", &self.manifest).finish_non_exhaustive()
+    }
+}
+
+/// What is at a path at one moment.
+#[derive(PartialEq, Eq)]
+enum Sight {
+    /// A folder with a manifest, of which these are the bytes.
+    Bundle { folder: PathBuf, manifest: Vec<u8> },
+    /// Anything else, or nothing.
+    Other { path: PathBuf },
+}
+
+impl Sight {
+    fn of(path: &Path) -> Self {
+        let folder = find(path).unwrap_or_else(|| path.to_owned());
+        match read_manifest_bytes(&folder) {
+            Ok(manifest) => Self::Bundle { folder, manifest },
+            Err(_) => Self::Other { path: path.to_owned() },
+        }
+    }
+
+    fn read(&self) -> Result<Bundle, BundleError> {
+        match self {
+            Self::Bundle { folder, manifest } => read_bundle(folder, manifest),
+            Self::Other { path } => Err(why_not(path)),
+        }
+    }
+}
+
+/// Why there is no manifest to be read at a path.
+fn why_not(path: &Path) -> BundleError {
+    let found = match read_manifest_bytes(path) {
+        Err(BundleError::Missing { .. }) if path.is_dir() => "a folder without config.json",
+        Err(BundleError::Missing { .. }) if path.exists() => "this is a file; give its folder",
+        Err(BundleError::Missing { .. }) => "there is no such folder",
+        Err(error) => return error,
+        Ok(_) => "it appeared just now; try again",
+    };
+    BundleError::NoModel { path: path.to_owned(), found }
+}
+
+fn read_bundle(folder: &Path, manifest: &[u8]) -> Result<Bundle, BundleError> {
+    let manifest = Manifest::parse(manifest, &folder.join(MANIFEST))?;
+    let bytes = manifest.files.values().fold(0_u64, |sum, file| sum.saturating_add(file.bytes));
+    if bytes > BUNDLE_LIMIT {
+        return Err(BundleError::TooLarge { path: folder.to_owned(), bytes, limit: BUNDLE_LIMIT });
+    }
+    let mut parts = BTreeMap::new();
+    for (name, record) in &manifest.files {
+        parts.insert(name.clone(), read_part(&folder.join(name), record)?);
+    }
+    if let Ok(card) = read_limited(&folder.join(CARD), CARD_LIMIT) {
+        parts.entry(CARD.to_owned()).or_insert(card);
+    }
+    Ok(Bundle { folder: folder.to_owned(), manifest, parts })
+}
+
+/// Reads a part once and verifies the bytes that were read.
+fn read_part(path: &Path, record: &FileRecord) -> Result<Vec<u8>, BundleError> {
+    let size = |found| BundleError::Size { path: path.to_owned(), expected: record.bytes, found };
+    let found = file_size(path)?;
+    if found != record.bytes {
+        return Err(size(found));
+    }
+    let bytes = read_limited(path, record.bytes)?;
+    let read = FileRecord::of(&bytes);
+    if read.bytes != record.bytes {
+        return Err(size(read.bytes));
+    }
+    if read.sha256 == record.sha256 { Ok(bytes) } else { Err(BundleError::Altered { path: path.to_owned() }) }
+}
