@@ -1,9 +1,11 @@
 //! The tag of each token, decided for the whole sequence at once.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
-use crate::kernels::crf::{Lattice, Likelihood, Rules, best_path, likelihood};
+use crate::kernels::crf::{Lattice, Likelihood, Moves, Rules, best_path, likelihood};
 use crate::nn::op::scalar_with_gradients;
 use crate::nn::{Linear, Segments, glorot_uniform};
 
@@ -68,7 +70,7 @@ pub struct Decoded {
     pub tags: Vec<u32>,
     lattice: Lattice<f32>,
     logits: Vec<f32>,
-    transitions: Vec<f32>,
+    transitions: Arc<[f32]>,
 }
 
 impl Decoded {
@@ -149,11 +151,13 @@ impl Crf {
             bail!("{} rows for {} tokens", logits.len() / tags, tokens.rows());
         }
         let transitions = self.transitions.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let moves = Moves::new(&self.rules.0, &transitions);
+        let transitions: Arc<[f32]> = transitions.into();
         let decode = |range: std::ops::Range<usize>| {
             let logits = logits[range.start * tags..range.end * tags].to_vec();
             let path = best_path(&self.rules.0, &logits, &transitions);
-            let lattice = Lattice::new(&self.rules.0, &logits, &transitions);
-            Decoded { tags: path, lattice, logits, transitions: transitions.clone() }
+            let lattice = Lattice::new(&self.rules.0, &moves, &logits, &transitions);
+            Decoded { tags: path, lattice, logits, transitions: Arc::clone(&transitions) }
         };
         Ok(tokens.iter().map(decode).collect())
     }

@@ -16,6 +16,7 @@ mod viterbi;
 
 use super::Real;
 
+pub(crate) use scaled::Moves;
 pub(crate) use viterbi::best_path;
 
 /// Which tag may begin, follow and end.
@@ -73,8 +74,9 @@ pub(crate) struct Lattice<T> {
 
 impl<T: Real> Lattice<T> {
     /// Sums over all legal tag sequences of one message (`logits`: `[row, tag]`).
-    pub(crate) fn new(rules: &Rules, logits: &[T], transitions: &[T]) -> Self {
-        let (forward, backward, log_total) = exact::sums(rules, logits, transitions);
+    pub(crate) fn new(rules: &Rules, moves: &Moves<T>, logits: &[T], transitions: &[T]) -> Self {
+        let (forward, backward, log_total) = scaled::sums(rules, moves, logits)
+            .unwrap_or_else(|| exact::sums(rules, logits, transitions));
         Self { tags: rules.tags, forward, backward, log_total }
     }
 
@@ -172,7 +174,8 @@ mod tests {
         let (rules, transitions, logits) = (rules(), numbers(16, 3, 1.5), numbers(4 * 4, 9, 2.0));
         let all = enumerate(&rules, &logits, &transitions);
         let total: f64 = all.iter().map(|(_, score)| score.exp()).sum();
-        let lattice = Lattice::new(&rules, &logits, &transitions);
+        let moves = Moves::new(&rules, &transitions);
+        let lattice = Lattice::new(&rules, &moves, &logits, &transitions);
         for (first, tags) in [(0, &[1, 2][..]), (1, &[3]), (2, &[1, 2]), (1, &[1, 2, 2]), (0, &[0, 0, 0, 0])] {
             let holds = |path: &[u32]| path[first..first + tags.len()] == *tags;
             let matching = all.iter().filter(|(path, _)| holds(path));

@@ -47,7 +47,10 @@ pub(super) fn likelihood<T: Real>(
 ) -> Option<Likelihood<T>> {
     let tags = rules.tags;
     let order = ByTime::new(offsets);
-    let (moves, move_scale) = exponentials(rules, transitions)?;
+    let Moves { exponentials: moves, top: move_scale } = Moves::new(rules, transitions);
+    if !transitions.iter().all(|x| x.is_finite()) || !move_scale.is_finite() {
+        return None;
+    }
     let (p, mut log_scales) = emissions(rules, &order, logits)?;
 
     // Forward sums, scaled row by row.
@@ -161,15 +164,77 @@ fn finish<T: Real>(
     Likelihood { losses: losses.collect(), grad_logits, grad_transitions }
 }
 
-/// `exp(transitions − largest)`, zero where illegal, and the largest.
-fn exponentials<T: Real>(rules: &Rules, transitions: &[T]) -> Option<(Vec<T>, T)> {
-    let legal = transitions.iter().zip(&rules.follows).filter(|(_, legal)| **legal).map(|(x, _)| *x);
-    let top = legal.fold(T::neg_infinity(), T::max);
-    if !transitions.iter().all(|x| x.is_finite()) || !top.is_finite() {
+/// Transitions in the probability domain, made once for many sequences.
+#[derive(Clone, Debug)]
+pub(crate) struct Moves<T> {
+    /// `exp(transition − top)`, zero where illegal: `[previous, next]`.
+    exponentials: Vec<T>,
+    /// The largest legal transition.
+    top: T,
+}
+
+impl<T: Real> Moves<T> {
+    pub(crate) fn new(rules: &Rules, transitions: &[T]) -> Self {
+        let legal = transitions.iter().zip(&rules.follows).filter(|(_, legal)| **legal).map(|(x, _)| *x);
+        let top = legal.fold(T::neg_infinity(), T::max);
+        let exponential = |(x, legal): (&T, &bool)| if *legal { (*x - top).exp() } else { T::zero() };
+        Self { exponentials: transitions.iter().zip(&rules.follows).map(exponential).collect(), top }
+    }
+}
+
+/// As [`super::exact::sums`], for one sequence; `None` where a sum underflows or a number is not finite.
+pub(super) fn sums<T: Real>(rules: &Rules, moves: &Moves<T>, logits: &[T]) -> Option<(Vec<T>, Vec<T>, T)> {
+    let tags = rules.tags;
+    let len = logits.len() / tags;
+    if len == 0 {
+        return Some((Vec::new(), Vec::new(), T::zero()));
+    }
+    if !moves.top.is_finite() {
         return None;
     }
-    let moves = transitions.iter().zip(&rules.follows);
-    Some((moves.map(|(x, legal)| if *legal { (*x - top).exp() } else { T::zero() }).collect(), top))
+    let (p, scales) = emissions(rules, &ByTime::new(&[0, len]), logits)?;
+    let row = |t: usize| t * tags..(t + 1) * tags;
+    let matrix = || Matrix::new(&moves.exponentials, tags, tags);
+
+    let mut forward = p.clone();
+    let mut log_scale = vec![T::zero(); len];
+    for t in 0..len {
+        let mut scale = [scales[t]];
+        if t > 0 {
+            let mut arriving = vec![T::zero(); tags];
+            let before = Matrix::new(&forward[row(t - 1)], 1, tags);
+            matmul(MatrixMut::new(&mut arriving, 1, tags), Into::Fresh, before, matrix());
+            multiply(&mut forward[row(t)], &arriving);
+            scale[0] += log_scale[t - 1] + moves.top;
+        }
+        normalize(&mut forward[row(t)], tags, &mut scale)?;
+        log_scale[t] = scale[0];
+    }
+
+    let mut backward = vec![T::zero(); len * tags];
+    let mut log_after = vec![T::zero(); len];
+    for (x, ends) in backward[row(len - 1)].iter_mut().zip(&rules.ends) {
+        *x = if *ends { T::one() } else { T::zero() };
+    }
+    for t in (0..len - 1).rev() {
+        let mut message = p[row(t + 1)].to_vec();
+        multiply(&mut message, &backward[row(t + 1)]);
+        let mut scale = [log_after[t + 1] + scales[t + 1] + moves.top];
+        normalize(&mut message, tags, &mut scale)?;
+        let moved = MatrixMut::new(&mut backward[row(t)], tags, 1);
+        matmul(moved, Into::Fresh, matrix(), Matrix::new(&message, tags, 1));
+        log_after[t] = scale[0];
+    }
+
+    let ending = forward[row(len - 1)].iter().zip(&backward[row(len - 1)]).map(|(a, b)| *a * *b).sum::<T>();
+    let log = |values: &mut [T], scales: &[T]| {
+        for (row, scale) in values.chunks_exact_mut(tags).zip(scales) {
+            row.iter_mut().for_each(|x| *x = x.ln() + *scale);
+        }
+    };
+    log(&mut forward, &log_scale);
+    log(&mut backward, &log_after);
+    (ending > T::zero()).then(|| (forward, backward, log_scale[len - 1] + ending.ln()))
 }
 
 /// `exp(logits − largest of the row)` in order of time, with the start rule applied, and what was taken out.
@@ -247,6 +312,20 @@ mod tests {
         close(&fast.losses, &slow.losses, "losses");
         close(&fast.grad_logits, &slow.grad_logits, "logits");
         close(&fast.grad_transitions, &slow.grad_transitions, "transitions");
+    }
+
+    #[test]
+    fn the_sums_of_one_sequence_agree_as_well() {
+        let (rules, transitions) = (rules(), numbers(16, 3, 3.0));
+        for len in [0, 1, 2, 6] {
+            let logits = numbers(4 * len, 5, 9.0);
+            let fast = sums(&rules, &Moves::new(&rules, &transitions), &logits).unwrap();
+            let slow = exact::sums(&rules, &logits, &transitions);
+            let finite = |x: Vec<f64>| x.into_iter().map(|x| x.max(-1e9)).collect::<Vec<_>>();
+            close(&finite(fast.0), &finite(slow.0), "forward");
+            close(&finite(fast.1), &finite(slow.1), "backward");
+            close(&[fast.2], &[slow.2], "total");
+        }
     }
 
     #[test]

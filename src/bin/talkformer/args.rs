@@ -1,0 +1,164 @@
+//! The flags.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+const AFTER: &str = "\
+Examples:
+  talkformer demo
+  talkformer train nlu --data data/nlu.yml --out models
+  talkformer test nlu --model models --data data/test.yml
+  talkformer parse --model models 'book a table for two'
+  talkformer parse --model models --input messages.txt > answers.jsonl
+
+Exit codes:
+  0  done (also when the reader of the output goes away)
+  1  failed: the message on standard error names the file and what to change
+  2  the flags are wrong
+  130  interrupted with Ctrl-C";
+
+/// Understands what people say: intents and entities, learnt from examples, on your own machine.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train on the built-in conference data, score it and parse five messages.
+    Demo(Demo),
+    /// Train a model.
+    #[command(subcommand)]
+    Train(TrainCommand),
+    /// Score a model on labelled messages.
+    #[command(subcommand)]
+    Test(TestCommand),
+    /// Look at data files.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Answer messages with a model, one line of JSON each.
+    Parse(Parse),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TrainCommand {
+    /// Learn intents and entities.
+    Nlu(TrainNlu),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TestCommand {
+    /// Intent accuracy and F1, entity F1 by exact span and by overlap.
+    Nlu(TestNlu),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Count what is there and point out what looks wrong.
+    Stats(Stats),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Demo {
+    /// Save the model here.
+    #[arg(long, short, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Worker threads; by default one per core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Print events and results as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const TRAIN_AFTER: &str = "\
+Examples:
+  talkformer train nlu --data data/nlu.yml
+  talkformer train nlu --data data/ --config config.yml --out models
+  talkformer train nlu --data train.jsonl --recipe small --out my-model --json
+
+With the same data, seed and number of threads the model is the same, byte for byte.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = TRAIN_AFTER)]
+pub struct TrainNlu {
+    /// A file or a folder: Rasa YAML (.yml, .yaml) or JSON Lines (.jsonl).
+    #[arg(long, short = 'u', visible_alias = "nlu", value_name = "PATH", default_value = "data")]
+    pub data: PathBuf,
+    /// Where the model goes: a new folder, a model to replace, or a folder of models.
+    #[arg(long, short, value_name = "DIR", default_value = "models")]
+    pub out: PathBuf,
+    /// A Rasa config.yml; without it the recipe decides.
+    #[arg(long, short, value_name = "FILE", conflicts_with = "recipe")]
+    pub config: Option<PathBuf>,
+    /// A built-in pipeline: accurate, small or rasa.
+    #[arg(long, value_name = "NAME", default_value = "accurate")]
+    pub recipe: String,
+    /// Rounds through the data, instead of what the pipeline says.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: Option<u32>,
+    /// Decides every random draw, instead of what the pipeline says.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Worker threads; by default one per core.
+    #[arg(long, visible_alias = "num-threads", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// The licence to write on the model's card.
+    #[arg(long, value_name = "TEXT")]
+    pub licence: Option<String>,
+    /// On Ctrl-C save what was learnt so far, instead of nothing.
+    #[arg(long)]
+    pub keep_interrupted: bool,
+    /// Print events as JSON lines on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct TestNlu {
+    /// A model, or a folder of models, of which the newest is taken.
+    #[arg(long, short, value_name = "DIR", default_value = "models")]
+    pub model: PathBuf,
+    /// Labelled messages: a file or a folder.
+    #[arg(long, short = 'u', visible_alias = "nlu", value_name = "PATH")]
+    pub data: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Stats {
+    /// A file or a folder.
+    #[arg(long, short = 'u', visible_alias = "nlu", value_name = "PATH", default_value = "data")]
+    pub data: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const PARSE_AFTER: &str = "\
+Examples:
+  talkformer parse --model models 'hello there' 'book room 4'
+  talkformer parse --model models --input messages.txt
+  tail -f messages.txt | talkformer parse --model models
+
+Without texts and without --input, messages are read from standard input, one a line; each line is answered
+by one line, blank ones too. Offsets count characters.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = PARSE_AFTER)]
+pub struct Parse {
+    /// A model, or a folder of models, of which the newest is taken.
+    #[arg(long, short, value_name = "DIR", default_value = "models")]
+    pub model: PathBuf,
+    /// Messages to answer.
+    #[arg(value_name = "TEXT", conflicts_with = "input")]
+    pub texts: Vec<String>,
+    /// A file with one message a line; `-` is standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+}

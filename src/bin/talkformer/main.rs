@@ -1,0 +1,40 @@
+//! The `talkformer` program: flags in, results out.
+
+mod args;
+mod demo;
+mod output;
+mod parse;
+mod progress;
+mod stats;
+mod test;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command, DataCommand, TestCommand, TrainCommand};
+use output::{Interrupted, is_closed_pipe};
+
+/// Tensors come and go by the megabyte; the system's allocator hands their pages back each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Train(TrainCommand::Nlu(args)) => train::run(&args),
+        Command::Test(TestCommand::Nlu(args)) => test::run(&args),
+        Command::Data(DataCommand::Stats(args)) => stats::run(&args),
+        Command::Parse(args) => parse::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not `eprintln`: a closed standard error is no reason to panic.
+            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("error: {error:#}\n"));
+            ExitCode::from(if error.is::<Interrupted>() { 130 } else { 1 })
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `talkformer train nlu`
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+use serde_json::json;
+use talkformer::bundle::{check_writable, choose_place};
+use talkformer::data::TrainingData;
+use talkformer::pipeline::{Card, Nlu, PipelineConfig, Recipe, Training, TrainingOptions};
+use talkformer::train::Stopped;
+
+use super::args::TrainNlu;
+use super::output::{Interrupted, json_line, say, warn};
+use super::progress::{Progress, stop_on_interrupt};
+
+pub fn run(args: &TrainNlu) -> anyhow::Result<()> {
+    let (mut config, recipe) = pipeline(args)?;
+    config.change_diet(|diet| {
+        diet.epochs = args.epochs.map_or(diet.epochs, |epochs| epochs as usize);
+        diet.random_seed = args.seed.or(diet.random_seed);
+    });
+    let data = read(&args.data)?;
+    // Better to hear now than after the training that the model cannot be saved.
+    check_writable(&args.out)?;
+    let place = choose_place(&args.out, "nlu")?;
+    say(&format!("recipe {recipe}, data {}", args.data.display()));
+
+    let begun = Instant::now();
+    let (nlu, training) = train(&config, &data, args.threads, args.json, stop_on_interrupt()?)?;
+    let interrupted = training.outcome.stopped == Stopped::Interrupted;
+    if interrupted && !args.keep_interrupted {
+        say("nothing was saved; with --keep-interrupted what was learnt so far is");
+        return Err(Interrupted.into());
+    }
+    let card = Card {
+        command: command_line(),
+        recipe,
+        data: format!("`{}`", args.data.display()),
+        licence: args.licence.clone(),
+        seconds: begun.elapsed().as_secs_f64(),
+    };
+    let card = card.render(&nlu, &data, &training, &nlu.evaluate(&data.utterances)?, "the training examples themselves");
+    let saved = save(&nlu, &place, card)?;
+    say(&format!("saved {} after {:.0} s", saved.display(), begun.elapsed().as_secs_f64()));
+    if args.json {
+        json_line(&json!({"event": "saved", "model": saved, "seconds": begun.elapsed().as_secs_f64()}))?;
+    }
+    if interrupted { Err(Interrupted.into()) } else { Ok(()) }
+}
+
+/// Saves at its place or, where that fails, in the temporary folder, so that an hour of training is not lost.
+fn save(nlu: &Nlu, place: &Path, card: String) -> anyhow::Result<PathBuf> {
+    let Err(error) = nlu.save(place, card.clone()) else { return Ok(place.to_owned()) };
+    let error = anyhow!(error).context(format!("the model could not be saved at {}", place.display()));
+    let refuge = std::env::temp_dir().join(format!("talkformer-rescued-{}", std::process::id()));
+    match nlu.save(&refuge, card) {
+        Ok(refuge) => Err(error.context(format!("the trained model is at {} instead", refuge.display()))),
+        Err(_) => Err(error),
+    }
+}
+
+/// Reads data, drops repetitions and shows what looks wrong.
+pub fn read(path: &Path) -> anyhow::Result<TrainingData> {
+    let mut data = talkformer::data::read(path)?;
+    let repeated = data.deduplicate();
+    if repeated > 0 {
+        say(&format!("{repeated} examples occur more than once and count once"));
+    }
+    warn(data.warnings.iter().cloned().chain(data.validate()));
+    Ok(data)
+}
+
+/// Trains with progress for whoever watches.
+pub fn train(
+    config: &PipelineConfig,
+    data: &TrainingData,
+    threads: Option<u16>,
+    json: bool,
+    stop: Arc<AtomicBool>,
+) -> anyhow::Result<(Nlu, Training)> {
+    let default = TrainingOptions::default();
+    let options = TrainingOptions { threads: threads.map_or(default.threads, usize::from), stop };
+    let mut progress = Progress::new(json);
+    let result = Nlu::train(config, data, &options, |event| progress.show(&event));
+    progress.finish()?;
+    let (nlu, training) = result?;
+    warn(&training.warnings);
+    Ok((nlu, training))
+}
+
+fn pipeline(args: &TrainNlu) -> anyhow::Result<(PipelineConfig, String)> {
+    if let Some(file) = &args.config {
+        let yaml = std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+        let name = file.display().to_string();
+        return Ok((PipelineConfig::from_yaml(&yaml, &name)?, name));
+    }
+    let known = || Recipe::ALL.map(|recipe| recipe.name).join(", ");
+    let recipe =
+        Recipe::find(&args.recipe).ok_or_else(|| anyhow!("unknown recipe `{}`; known are {}", args.recipe, known()))?;
+    Ok((recipe.config()?, recipe.name.to_owned()))
+}
+
+/// The command as it can be typed again.
+pub fn command_line() -> String {
+    let quote = |word: String| {
+        let plain = |c: char| c.is_alphanumeric() || "-_./=:,".contains(c);
+        if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    };
+    let words = std::env::args_os().skip(1).map(|word| quote(word.to_string_lossy().into_owned()));
+    ["talkformer".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,399 @@
+//! The options of DIET, under Rasa's names.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::heads::{LossType, SimilarityConfig, SimilarityType};
+use crate::nn::TransformerConfig;
+use crate::train::{AdamWConfig, BatchStrategy, Decay, Schedule, TrainerConfig};
+
+/// One value for messages and one for labels.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PerSide<T: Default> {
+    /// For messages.
+    pub text: T,
+    /// For labels.
+    pub label: T,
+}
+
+/// A fixed batch size, or one that grows in a straight line from the first to the last epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum BatchSize {
+    /// The same all the time.
+    Fixed(usize),
+    /// First and last.
+    Growing([usize; 2]),
+}
+
+/// Whether a comma separates entities of one type: for all types, or by type (others: yes).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SplitByComma {
+    /// For all.
+    All(bool),
+    /// By type.
+    ByType(BTreeMap<String, bool>),
+}
+
+impl SplitByComma {
+    /// For this type.
+    #[must_use]
+    pub fn splits(&self, entity: &str) -> bool {
+        match self {
+            Self::All(split) => *split,
+            Self::ByType(types) => types.get(entity).copied().unwrap_or(true),
+        }
+    }
+}
+
+/// Settings of DIET; names and defaults of Rasa's `DIETClassifier`, then ours.
+///
+/// `regularization_constant` is the share of the weights taken away per step and unit of
+/// learning rate (decoupled decay, AdamW), not a term of the loss: Rasa's term reaches only those entries
+/// whose gradient happens to be positive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools, reason = "these are Rasa's options")]
+pub struct DietConfig {
+    /// Rounds through the data.
+    pub epochs: usize,
+    /// Examples per batch.
+    pub batch_size: BatchSize,
+    /// How an epoch is ordered.
+    pub batch_strategy: BatchStrategy,
+    /// Largest learning rate.
+    pub learning_rate: f64,
+    /// Widths of hidden layers before the transformer, and for labels.
+    pub hidden_layers_sizes: PerSide<Vec<usize>>,
+    /// Whether messages and labels share those layers.
+    pub share_hidden_layers: bool,
+    /// Width of the transformer.
+    pub transformer_size: usize,
+    /// Layers of the transformer; zero leaves it out.
+    pub number_of_transformer_layers: usize,
+    /// Heads of each layer.
+    pub number_of_attention_heads: usize,
+    /// Whether a token sees only what came before it.
+    pub unidirectional_encoder: bool,
+    /// Whether keys know the distance to the query.
+    pub use_key_relative_attention: bool,
+    /// Whether values do.
+    pub use_value_relative_attention: bool,
+    /// Distances beyond this count as this.
+    pub max_relative_position: usize,
+    /// Width of the space in which messages and labels meet.
+    pub embedding_dimension: usize,
+    /// Width into which sparse features are mapped.
+    pub dense_dimension: PerSide<usize>,
+    /// Width of rows where several kinds of features meet. Kept for compatibility: all features here are
+    /// sparse and already agree.
+    pub concat_dimension: PerSide<usize>,
+    /// Wrong answers drawn per message; zero: every other label (ours).
+    pub number_of_negative_examples: usize,
+    /// How close two embeddings are.
+    pub similarity_type: SimilarityType,
+    /// How similarities become a loss.
+    pub loss_type: LossType,
+    /// Intents given out at most; zero: all.
+    pub ranking_length: usize,
+    /// Margin loss: close enough.
+    pub maximum_positive_similarity: f64,
+    /// Margin loss: far enough.
+    pub maximum_negative_similarity: f64,
+    /// Margin loss: only the closest wrong label counts.
+    pub use_maximum_negative_similarity: bool,
+    /// Margin loss: weight of pairs other than (message, label).
+    pub negative_margin_scale: f64,
+    /// Whether messages that are learnt already count less.
+    pub scale_loss: bool,
+    /// Whether each similarity is also pushed to its side of zero.
+    pub constrain_similarities: bool,
+    /// How similarities become confidences; only `softmax`.
+    pub model_confidence: Confidence,
+    /// Whether the confidences given out sum to one.
+    pub renormalize_confidences: bool,
+    /// Weight decay; see above.
+    pub regularization_constant: f64,
+    /// Share of activations dropped while training.
+    pub drop_rate: f64,
+    /// Share of attention scores hidden while training.
+    pub drop_rate_attention: f64,
+    /// Share of the weights that exist in hidden layers and the transformer.
+    pub connection_density: f64,
+    /// Whether sparse features are dropped as well.
+    pub use_sparse_input_dropout: bool,
+    /// Whether the dense rows made of them are.
+    pub use_dense_input_dropout: bool,
+    /// Whether hidden tokens are guessed as well.
+    pub use_masked_language_model: bool,
+    /// Whether tags tell the place of a token in its entity.
+    #[serde(rename = "BILOU_flag")]
+    pub bilou_flag: bool,
+    /// Whether intents are learnt.
+    pub intent_classification: bool,
+    /// Whether entities are.
+    pub entity_recognition: bool,
+    /// Whether a comma separates entities.
+    pub split_entities_by_comma: SplitByComma,
+    /// Epochs between evaluations on held-out examples; −1: only at the end.
+    pub evaluate_every_number_of_epochs: i64,
+    /// Examples held out of training; zero: none.
+    pub evaluate_on_number_of_examples: usize,
+    /// Whether the weights with the best held-out score are kept.
+    pub checkpoint_model: bool,
+    /// Decides every random draw. Rasa takes the time of day where none is given; here it is 1.
+    pub random_seed: Option<u64>,
+    /// Ours: share of training during which the learning rate rises.
+    pub warm_up: f64,
+    /// Ours: what the learning rate does afterwards.
+    pub learning_rate_decay: Decay,
+    /// Ours: longer gradients are scaled down to this length; zero: never.
+    pub gradient_clipping: f64,
+    /// Ours: share of the intent's target that is spread over all labels (with all labels as negatives).
+    pub label_smoothing: f64,
+    /// Ours: evaluations without progress after which training stops; zero: never.
+    pub early_stopping_patience: usize,
+    /// Accepted, without effect.
+    pub tensorboard_log_directory: Option<String>,
+    /// Accepted, without effect.
+    pub tensorboard_log_level: Option<String>,
+    /// Accepted, without effect.
+    pub drop_small_last_batch: bool,
+    /// Accepted, without effect.
+    pub run_eagerly: bool,
+    /// Accepted, without effect.
+    pub use_gpu: bool,
+}
+
+/// How similarities become confidences.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// Softmax over all labels.
+    #[default]
+    Softmax,
+}
+
+impl Default for DietConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 300,
+            batch_size: BatchSize::Growing([64, 256]),
+            batch_strategy: BatchStrategy::Balanced,
+            learning_rate: 0.001,
+            hidden_layers_sizes: PerSide::default(),
+            share_hidden_layers: false,
+            transformer_size: 256,
+            number_of_transformer_layers: 2,
+            number_of_attention_heads: 4,
+            unidirectional_encoder: false,
+            use_key_relative_attention: false,
+            use_value_relative_attention: false,
+            max_relative_position: 5,
+            embedding_dimension: 20,
+            dense_dimension: PerSide { text: 128, label: 20 },
+            concat_dimension: PerSide { text: 128, label: 20 },
+            number_of_negative_examples: 20,
+            similarity_type: SimilarityType::Auto,
+            loss_type: LossType::CrossEntropy,
+            ranking_length: 10,
+            maximum_positive_similarity: 0.8,
+            maximum_negative_similarity: -0.4,
+            use_maximum_negative_similarity: true,
+            negative_margin_scale: 0.8,
+            scale_loss: false,
+            constrain_similarities: false,
+            model_confidence: Confidence::Softmax,
+            renormalize_confidences: false,
+            regularization_constant: 0.002,
+            drop_rate: 0.2,
+            drop_rate_attention: 0.0,
+            connection_density: 0.2,
+            use_sparse_input_dropout: true,
+            use_dense_input_dropout: true,
+            use_masked_language_model: false,
+            bilou_flag: true,
+            intent_classification: true,
+            entity_recognition: true,
+            split_entities_by_comma: SplitByComma::All(true),
+            evaluate_every_number_of_epochs: 20,
+            evaluate_on_number_of_examples: 0,
+            checkpoint_model: false,
+            random_seed: None,
+            warm_up: 0.0,
+            learning_rate_decay: Decay::Constant,
+            gradient_clipping: 0.0,
+            label_smoothing: 0.0,
+            early_stopping_patience: 0,
+            tensorboard_log_directory: None,
+            tensorboard_log_level: None,
+            drop_small_last_batch: false,
+            run_eagerly: false,
+            use_gpu: true,
+        }
+    }
+}
+
+/// An option whose value makes no sense, and what would.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("option `{option}` of DIETClassifier: {problem}")]
+pub struct ConfigError {
+    /// The option.
+    pub option: &'static str,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+}
+
+impl DietConfig {
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    ///
+    /// The first option that makes no sense.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let check = |holds: bool, option, problem: &str| {
+            if holds { Ok(()) } else { Err(ConfigError { option, problem: problem.to_owned() }) }
+        };
+        let share = |value: f64| (0.0..1.0).contains(&value);
+        let heads = self.number_of_attention_heads;
+        let (first, last) = self.batch_sizes();
+        check(self.epochs > 0, "epochs", "must be at least 1")?;
+        check(first > 0 && last > 0, "batch_size", "must be at least 1")?;
+        check(self.learning_rate.is_finite() && self.learning_rate > 0.0, "learning_rate", "must be above 0")?;
+        check(share(self.drop_rate), "drop_rate", "must be at least 0 and below 1")?;
+        check(share(self.drop_rate_attention), "drop_rate_attention", "must be at least 0 and below 1")?;
+        check(share(self.warm_up), "warm_up", "must be at least 0 and below 1")?;
+        check(share(self.label_smoothing), "label_smoothing", "must be at least 0 and below 1")?;
+        let density = self.connection_density;
+        check(density > 0.0 && density <= 1.0, "connection_density", "must be above 0 and at most 1")?;
+        let decay = self.regularization_constant;
+        check(decay.is_finite() && decay >= 0.0, "regularization_constant", "must be at least 0")?;
+        check(self.gradient_clipping >= 0.0, "gradient_clipping", "must be at least 0")?;
+        check(self.embedding_dimension > 0, "embedding_dimension", "must be at least 1")?;
+        let dense = &self.dense_dimension;
+        check(dense.text > 0 && dense.label > 0, "dense_dimension", "must be at least 1")?;
+        let hidden = &self.hidden_layers_sizes;
+        let sizes = || hidden.text.iter().chain(&hidden.label);
+        check(sizes().all(|size| *size > 0), "hidden_layers_sizes", "each must be at least 1")?;
+        if self.share_hidden_layers {
+            let same = hidden.text == hidden.label && dense.text == dense.label;
+            check(same, "share_hidden_layers", "needs equal hidden_layers_sizes and dense_dimension on both sides")?;
+        }
+        if self.number_of_transformer_layers > 0 {
+            let fits = heads > 0 && self.transformer_size > 0 && self.transformer_size.is_multiple_of(heads);
+            check(fits, "number_of_attention_heads", "must divide transformer_size")?;
+        } else {
+            let masked = self.use_masked_language_model;
+            check(!masked, "use_masked_language_model", "needs at least one transformer layer")?;
+        }
+        let inner = self.loss_type == LossType::CrossEntropy && self.similarity_type != SimilarityType::Cosine;
+        check(inner || self.loss_type == LossType::Margin, "similarity_type", "softmax confidences need `inner`, or the margin loss")?;
+        let every = self.evaluate_every_number_of_epochs;
+        check(every == -1 || every > 0, "evaluate_every_number_of_epochs", "must be −1 or at least 1")?;
+        let tasks = self.intent_classification || self.entity_recognition;
+        check(tasks, "intent_classification", "switch on this or entity_recognition: there is nothing to learn")
+    }
+
+    /// The seed.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.random_seed.unwrap_or(1)
+    }
+
+    fn batch_sizes(&self) -> (usize, usize) {
+        match self.batch_size {
+            BatchSize::Fixed(size) => (size, size),
+            BatchSize::Growing([first, last]) => (first, last),
+        }
+    }
+
+    pub(super) fn transformer(&self) -> TransformerConfig {
+        TransformerConfig {
+            model_dim: self.transformer_size,
+            heads: self.number_of_attention_heads,
+            layers: self.number_of_transformer_layers,
+            ff_dim: 4 * self.transformer_size,
+            dropout: self.drop_rate,
+            attention_dropout: self.drop_rate_attention,
+            causal: self.unidirectional_encoder,
+            relative_keys: self.use_key_relative_attention,
+            relative_values: self.use_value_relative_attention,
+            relative_reach: self.max_relative_position,
+            connection_density: self.connection_density,
+            norm_epsilon: 1e-6,
+        }
+    }
+
+    pub(super) fn similarity(&self) -> SimilarityConfig {
+        SimilarityConfig {
+            loss_type: self.loss_type,
+            similarity_type: self.similarity_type,
+            negatives: self.number_of_negative_examples,
+            constrain: self.constrain_similarities,
+            scale_loss: self.scale_loss,
+            maximum_positive: self.maximum_positive_similarity,
+            maximum_negative: self.maximum_negative_similarity,
+            use_maximum_negative: self.use_maximum_negative_similarity,
+            negative_margin_scale: self.negative_margin_scale,
+            label_smoothing: self.label_smoothing,
+        }
+    }
+
+    /// Settings of the training loop.
+    #[must_use]
+    pub fn trainer(&self, threads: usize) -> TrainerConfig {
+        TrainerConfig {
+            epochs: self.epochs,
+            batch_size: self.batch_sizes(),
+            batch_strategy: self.batch_strategy,
+            schedule: Schedule {
+                peak: self.learning_rate,
+                warm_up: self.warm_up,
+                decay: self.learning_rate_decay,
+            },
+            optimizer: AdamWConfig {
+                weight_decay: self.regularization_constant,
+                clip_norm: self.gradient_clipping,
+                ..Default::default()
+            },
+            seed: self.seed(),
+            threads,
+            evaluate_every: usize::try_from(self.evaluate_every_number_of_epochs).unwrap_or(0),
+            patience: self.early_stopping_patience,
+            keep_best: self.checkpoint_model,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_make_sense_and_nonsense_is_named() {
+        assert_eq!(DietConfig::default().validate(), Ok(()));
+        let wrong = |change: fn(&mut DietConfig)| {
+            let mut config = DietConfig::default();
+            change(&mut config);
+            config.validate().unwrap_err().option
+        };
+        assert_eq!(wrong(|c| c.epochs = 0), "epochs");
+        assert_eq!(wrong(|c| c.drop_rate = 1.0), "drop_rate");
+        assert_eq!(wrong(|c| c.number_of_attention_heads = 7), "number_of_attention_heads");
+        assert_eq!(wrong(|c| c.similarity_type = SimilarityType::Cosine), "similarity_type");
+        assert_eq!(wrong(|c| c.batch_size = BatchSize::Growing([0, 4])), "batch_size");
+    }
+
+    #[test]
+    fn rasa_options_are_read_and_typos_refused() {
+        let read = serde_json::from_str::<DietConfig>;
+        let json = r#"{"epochs": 5, "batch_size": [2, 8], "split_entities_by_comma": {"city": false}}"#;
+        let config = read(json).unwrap();
+        assert_eq!(config.batch_sizes(), (2, 8));
+        assert!(!config.split_entities_by_comma.splits("city") && config.split_entities_by_comma.splits("x"));
+        assert!(read(r#"{"epoch": 5}"#).unwrap_err().to_string().contains("expected one of `epochs`"));
+    }
+}

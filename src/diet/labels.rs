@@ -1,0 +1,103 @@
+//! What can be predicted, and the right answers of an example.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::{TagSet, Utterance};
+use crate::features::Features;
+use crate::text::Span;
+
+/// The three things a tag can say about a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagKind {
+    /// The type of the entity.
+    Entity,
+    /// The part it plays.
+    Role,
+    /// Which entities belong together.
+    Group,
+}
+
+/// Everything that the training data names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Labels {
+    /// Intents in alphabetical order; empty where fewer than two occur, for then there is nothing to decide.
+    pub intents: Vec<String>,
+    /// Tags of entity types; `None` where there are none.
+    pub entities: Option<TagSet>,
+    /// Tags of roles.
+    pub roles: Option<TagSet>,
+    /// Tags of groups.
+    pub groups: Option<TagSet>,
+}
+
+impl Labels {
+    /// The labels of these utterances.
+    #[must_use]
+    pub fn new(utterances: &[Utterance], bilou: bool) -> Self {
+        let intents: BTreeSet<&String> = utterances.iter().filter_map(|utterance| utterance.intent.as_ref()).collect();
+        let intents = if intents.len() < 2 { Vec::new() } else { intents.into_iter().cloned().collect() };
+        let entities = || utterances.iter().flat_map(|utterance| &utterance.entities);
+        let tags = |names: BTreeSet<&String>| {
+            (!names.is_empty()).then(|| TagSet::new(names.into_iter().map(String::as_str), bilou))
+        };
+        Self {
+            intents,
+            entities: tags(entities().map(|entity| &entity.entity).collect()),
+            roles: tags(entities().filter_map(|entity| entity.role.as_ref()).collect()),
+            groups: tags(entities().filter_map(|entity| entity.group.as_ref()).collect()),
+        }
+    }
+
+    /// Whether there is nothing to predict.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.intents.is_empty() && self.entities.is_none()
+    }
+
+    /// The right answers of one utterance with these tokens and features.
+    #[must_use]
+    pub fn example(&self, utterance: &Utterance, tokens: &[Span], features: Features) -> Example {
+        let intent = utterance.intent.as_ref().and_then(|intent| self.intents.binary_search(intent).ok());
+        let tags = |set: &Option<TagSet>, name: fn(&crate::data::Entity) -> Option<&str>| {
+            let Some(set) = set else { return Vec::new() };
+            let spans = utterance.entities.iter().filter_map(|entity| Some((entity.span, name(entity)?)));
+            set.encode(tokens, spans).tags
+        };
+        Example {
+            features,
+            intent: intent.map(|intent| intent as u32),
+            entities: tags(&self.entities, |entity| Some(&entity.entity)),
+            roles: tags(&self.roles, |entity| entity.role.as_deref()),
+            groups: tags(&self.groups, |entity| entity.group.as_deref()),
+        }
+    }
+}
+
+/// One message in numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    /// What is seen.
+    pub features: Features,
+    /// The intent, among [`Labels::intents`].
+    pub intent: Option<u32>,
+    /// Entity tag of each token; empty where there are no entity types. The same for roles and groups.
+    pub entities: Vec<u32>,
+    /// Role tag of each token.
+    pub roles: Vec<u32>,
+    /// Group tag of each token.
+    pub groups: Vec<u32>,
+}
+
+impl Example {
+    /// The tags of one kind.
+    #[must_use]
+    pub fn tags(&self, kind: TagKind) -> &[u32] {
+        match kind {
+            TagKind::Entity => &self.entities,
+            TagKind::Role => &self.roles,
+            TagKind::Group => &self.groups,
+        }
+    }
+}

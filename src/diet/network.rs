@@ -1,0 +1,352 @@
+//! The network: from packed features to losses, or to scores.
+
+use candle_core::{Device, Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+
+use super::{DietConfig, Example, Labels, TagKind};
+use crate::batch::Batch;
+use crate::data::TagSet;
+use crate::features::LabelFeatures;
+use crate::heads::{Candidates, Crf, Decoded, MaskedToken, Similarity, TagRules};
+use crate::nn::{Dropout, Linear, Pass, SparseLinear, Transformer, gelu, glorot_uniform};
+use crate::train::{BatchLoss, Ratio};
+
+/// Number of columns of the sparse features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Widths {
+    /// Per token.
+    pub sequence: usize,
+    /// Per message.
+    pub sentence: usize,
+}
+
+/// All learnable layers of DIET.
+#[derive(Clone, Debug)]
+pub struct Network {
+    sequence: SparseLinear,
+    sentence: SparseLinear,
+    input_dropout: Dropout,
+    hidden: Hidden,
+    masked_token: Option<MaskedToken>,
+    transformer: Option<Transformer>,
+    intent: Option<IntentHead>,
+    tags: Vec<TagHead>,
+}
+
+/// What the heads read.
+struct Encoded {
+    /// `[token, model_dim]`
+    tokens: Tensor,
+    /// `[message, model_dim]`
+    messages: Tensor,
+}
+
+/// What a batch of messages comes out as.
+#[derive(Debug)]
+pub(super) struct Scores {
+    /// Similarity to each intent: `[message][label]`; empty without intents.
+    pub(super) intents: Vec<Vec<f32>>,
+    /// Tags of each kind that there is: `[kind][message]`.
+    pub(super) tags: Vec<(TagKind, Vec<Decoded>)>,
+}
+
+impl Network {
+    /// Draws or loads the weights.
+    ///
+    /// # Errors
+    ///
+    /// If weights are missing or of another shape, or an option makes no sense.
+    pub fn new(
+        config: &DietConfig,
+        widths: Widths,
+        labels: &Labels,
+        label_features: &LabelFeatures,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        let dense = config.dense_dimension.text;
+        let sparse_dropout = if config.use_sparse_input_dropout { config.drop_rate } else { 0.0 };
+        let sparse = |name: &str, columns| SparseLinear::new(columns, dense, sparse_dropout, vb.pp(name));
+        let hidden = Hidden::new(&config.hidden_layers_sizes.text, dense, config, vb.pp("hidden"))?;
+        let width = hidden.output(dense);
+        let transformer = config.transformer();
+        let layered = transformer.layers > 0;
+        let model_dim = if layered { transformer.model_dim } else { width };
+        let intents = config.intent_classification && !labels.intents.is_empty();
+        let intent = |vb| IntentHead::new(config, model_dim, labels, label_features, &hidden, vb);
+        let masked_token = |vb| {
+            MaskedToken::new(width, model_dim, config.embedding_dimension, config.similarity(), vb)
+        };
+        Ok(Self {
+            sequence: sparse("sequence", widths.sequence)?,
+            sentence: sparse("sentence", widths.sentence)?,
+            input_dropout: Dropout::new(if config.use_dense_input_dropout { config.drop_rate } else { 0.0 }),
+            masked_token: config.use_masked_language_model.then(|| masked_token(vb.pp("masked_token"))).transpose()?,
+            transformer: layered.then(|| Transformer::new(width, &transformer, vb.pp("transformer"))).transpose()?,
+            intent: intents.then(|| intent(vb.pp("intent"))).transpose()?,
+            tags: if config.entity_recognition { tag_heads(labels, model_dim, &vb)? } else { Vec::new() },
+            hidden,
+        })
+    }
+
+    /// All losses of some examples, means over the examples.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot compute them.
+    pub fn loss(&self, examples: &[&Example], pass: &Pass) -> Result<BatchLoss> {
+        let batch = Batch::new(examples.iter().map(|example| &example.features));
+        let mut losses = Losses::default();
+        let encoded = self.encode(&batch, pass, &mut losses)?;
+        if let Some(intent) = &self.intent {
+            intent.loss(&encoded.messages, examples, pass, &mut losses)?;
+        }
+        let mut entity_tags: &[u32] = &[];
+        let gold: Vec<Vec<u32>> =
+            self.tags.iter().map(|head| examples.iter().flat_map(|e| e.tags(head.kind)).copied().collect()).collect();
+        for (head, gold) in self.tags.iter().zip(&gold) {
+            head.loss(&encoded.tokens, entity_tags, &batch, gold, &mut losses)?;
+            if head.kind == TagKind::Entity {
+                entity_tags = gold;
+            }
+        }
+        losses.finish(encoded.messages.device())
+    }
+
+    pub(super) fn scores(&self, batch: &Batch) -> Result<Scores> {
+        let encoded = self.encode(batch, &Pass::inference(), &mut Losses::default())?;
+        let intents = match &self.intent {
+            Some(intent) => intent.scores(&encoded.messages)?,
+            None => Vec::new(),
+        };
+        let mut tags: Vec<(TagKind, Vec<Decoded>)> = Vec::new();
+        let mut entity_tags: Vec<u32> = Vec::new();
+        for head in &self.tags {
+            let decoded = head.crf.decode(&head.rows(&encoded.tokens, &entity_tags)?, &batch.tokens)?;
+            if head.kind == TagKind::Entity {
+                entity_tags = decoded.iter().flat_map(|message| message.tags.iter().copied()).collect();
+            }
+            tags.push((head.kind, decoded));
+        }
+        Ok(Scores { intents, tags })
+    }
+
+    fn encode(&self, batch: &Batch, pass: &Pass, losses: &mut Losses) -> Result<Encoded> {
+        let tokens = self.sequence.forward(&batch.sequence, pass)?; // [token, dense]
+        let messages = self.sentence.forward(&batch.sentence, pass)?; // [message, dense]
+        let index = |rows: &[u32]| Tensor::new(rows, tokens.device());
+        let x = Tensor::cat(&[&tokens, &messages], 0)?.index_select(&index(&batch.order)?, 0)?; // [row, dense]
+        let x = self.hidden.forward(&self.input_dropout.forward(&x, pass)?, pass)?; // [row, width]
+        let masking = match (&self.masked_token, pass.next_seed()) {
+            (Some(masked_token), Some(seed)) => masked_token.hide(&x, &batch.token_rows, seed)?,
+            _ => None,
+        };
+        let x = masking.as_ref().map_or(x, |masking| masking.rows.clone());
+        let x = match &self.transformer {
+            Some(transformer) => transformer.forward(&x, &batch.rows, pass)?, // [row, model_dim]
+            None => x,
+        };
+        if let (Some(masked_token), Some(masking), Some(seed)) = (&self.masked_token, masking, pass.next_seed()) {
+            losses.add("masked_token", masked_token.loss(&x, &masking, &batch.identities(), seed)?)?;
+        }
+        Ok(Encoded {
+            tokens: x.index_select(&index(&batch.token_rows)?, 0)?,
+            messages: x.index_select(&index(&batch.message_rows)?, 0)?,
+        })
+    }
+}
+
+/// Plain layers with GELU between the sparse layer and the transformer; usually none.
+#[derive(Clone, Debug)]
+struct Hidden {
+    layers: Vec<Linear>,
+    sizes: Vec<usize>,
+    dropout: Dropout,
+}
+
+impl Hidden {
+    fn new(sizes: &[usize], input: usize, config: &DietConfig, vb: VarBuilder) -> Result<Self> {
+        let inputs = [input].into_iter().chain(sizes.iter().copied());
+        let layer = |(at, (input, output)): (usize, (usize, &usize))| {
+            let vb = vb.pp(at);
+            Linear::new(input, *output, vb.clone())?.with_density(config.connection_density, &vb)
+        };
+        let layers = inputs.zip(sizes).enumerate().map(layer).collect::<Result<_>>()?;
+        Ok(Self { layers, sizes: sizes.to_vec(), dropout: Dropout::new(config.drop_rate) })
+    }
+
+    fn output(&self, input: usize) -> usize {
+        self.sizes.last().copied().unwrap_or(input)
+    }
+
+    fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        self.layers.iter().try_fold(x.clone(), |x, layer| self.dropout.forward(&gelu(&layer.forward(&x)?)?, pass))
+    }
+}
+
+/// Decides the intent of a message by its similarity to the names of the intents.
+#[derive(Clone, Debug)]
+struct IntentHead {
+    features: LabelFeatures,
+    label: SparseLinear,
+    hidden: Hidden,
+    similarity: Similarity,
+    identity: Vec<u64>,
+}
+
+impl IntentHead {
+    fn new(
+        config: &DietConfig,
+        model_dim: usize,
+        labels: &Labels,
+        features: &LabelFeatures,
+        shared: &Hidden,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        let dense = config.dense_dimension.label;
+        let hidden = if config.share_hidden_layers {
+            shared.clone()
+        } else {
+            Hidden::new(&config.hidden_layers_sizes.label, dense, config, vb.pp("hidden"))?
+        };
+        let (width, embedding) = (hidden.output(dense), config.embedding_dimension);
+        Ok(Self {
+            features: features.clone(),
+            label: SparseLinear::new(features.width, dense, 0.0, vb.pp("label"))?,
+            hidden,
+            similarity: Similarity::new(model_dim, width, embedding, config.similarity(), vb.pp("similarity"))?,
+            identity: (0..labels.intents.len() as u64).collect(),
+        })
+    }
+
+    fn labels(&self, pass: &Pass) -> Result<Tensor> {
+        self.hidden.forward(&self.label.forward(&self.features.rows, pass)?, pass) // [label, width]
+    }
+
+    fn loss(&self, messages: &Tensor, examples: &[&Example], pass: &Pass, losses: &mut Losses) -> Result<()> {
+        let with_intent = |(row, example): (usize, &&Example)| Some((row as u32, example.intent?));
+        let (rows, gold): (Vec<u32>, Vec<u32>) = examples.iter().enumerate().filter_map(with_intent).unzip();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let messages = messages.index_select(&Tensor::new(&rows[..], messages.device())?, 0)?;
+        let candidates = Candidates { gold: &gold, identity: &self.identity };
+        let seed = pass.next_seed().unwrap_or(0);
+        let found = self.similarity.loss(&messages, &self.labels(pass)?, candidates, seed)?;
+        losses.ratio("intent_accuracy", Ratio { part: found.correct as f64, whole: rows.len() as f64 });
+        losses.add("intent", (found.loss * (rows.len() as f64 / examples.len() as f64))?)
+    }
+
+    fn scores(&self, messages: &Tensor) -> Result<Vec<Vec<f32>>> {
+        let scores = self.similarity.scores(messages, &self.labels(&Pass::inference())?)?;
+        scores.to_dtype(candle_core::DType::F32)?.to_vec2()
+    }
+}
+
+/// Decides the tags of the tokens. Heads after the entity head also see the entity tags: the right ones
+/// while training, the decided ones otherwise.
+#[derive(Clone, Debug)]
+struct TagHead {
+    kind: TagKind,
+    crf: Crf,
+    /// One learnt vector per entity tag, and a bias: `[tag, 20]`, `[20]`.
+    seen_tags: Option<(Tensor, Tensor)>,
+}
+
+/// Width of what later heads see of an entity tag.
+const SEEN_TAG_DIM: usize = 20;
+
+fn tag_heads(labels: &Labels, model_dim: usize, vb: &VarBuilder) -> Result<Vec<TagHead>> {
+    let Some(entities) = &labels.entities else { return Ok(Vec::new()) };
+    let mut heads = vec![TagHead {
+        kind: TagKind::Entity,
+        crf: Crf::new(model_dim, rules(entities), vb.pp("entity"))?,
+        seen_tags: None,
+    }];
+    let later = [(TagKind::Role, "role", &labels.roles), (TagKind::Group, "group", &labels.groups)];
+    for (kind, name, set) in later {
+        let Some(set) = set else { continue };
+        let vb = vb.pp(name);
+        let init = glorot_uniform(entities.len(), SEEN_TAG_DIM);
+        let table = vb.get_with_hints((entities.len(), SEEN_TAG_DIM), "seen_tags", init)?;
+        let bias = vb.get_with_hints(SEEN_TAG_DIM, "seen_tags_bias", Init::Const(0.0))?;
+        let crf = Crf::new(model_dim + SEEN_TAG_DIM, rules(set), vb)?;
+        heads.push(TagHead { kind, crf, seen_tags: Some((table, bias)) });
+    }
+    Ok(heads)
+}
+
+fn rules(set: &TagSet) -> TagRules {
+    TagRules::new(
+        set.len(),
+        |previous, next| set.is_legal(previous, next),
+        |tag| set.may_start(tag),
+        |tag| set.may_end(tag),
+    )
+}
+
+impl TagHead {
+    fn rows(&self, tokens: &Tensor, entity_tags: &[u32]) -> Result<Tensor> {
+        let Some((table, bias)) = &self.seen_tags else { return Ok(tokens.clone()) };
+        let seen = table.index_select(&Tensor::new(entity_tags, tokens.device())?, 0)?.broadcast_add(bias)?;
+        Tensor::cat(&[tokens, &seen], 1)
+    }
+
+    fn loss(
+        &self,
+        tokens: &Tensor,
+        entity_tags: &[u32],
+        batch: &Batch,
+        gold: &[u32],
+        losses: &mut Losses,
+    ) -> Result<()> {
+        let found = self.crf.loss(&self.rows(tokens, entity_tags)?, &batch.tokens, gold)?;
+        let (name, ratio) = match self.kind {
+            TagKind::Entity => ("entity", "entity_f1"),
+            TagKind::Role => ("role", "role_f1"),
+            TagKind::Group => ("group", "group_f1"),
+        };
+        losses.ratio(ratio, token_f1(gold, &found.likeliest));
+        losses.add(name, found.loss)
+    }
+}
+
+/// Twice the tags found over those wanted and those given, `O` left out: the F1 of tokens.
+fn token_f1(gold: &[u32], found: &[u32]) -> Ratio {
+    let mut ratio = Ratio::default();
+    for (gold, found) in gold.iter().zip(found) {
+        ratio.part += if gold == found && *gold != 0 { 2.0 } else { 0.0 };
+        ratio.whole += f64::from(u8::from(*gold != 0)) + f64::from(u8::from(*found != 0));
+    }
+    ratio
+}
+
+/// The losses of a batch, as they come.
+#[derive(Default)]
+struct Losses {
+    total: Option<Tensor>,
+    parts: Vec<(&'static str, f64)>,
+    ratios: Vec<(&'static str, Ratio)>,
+}
+
+impl Losses {
+    fn add(&mut self, name: &'static str, loss: Tensor) -> Result<()> {
+        let value = loss.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
+        self.parts.push((name, value));
+        self.total = Some(match self.total.take() {
+            Some(total) => (total + loss)?,
+            None => loss,
+        });
+        Ok(())
+    }
+
+    fn ratio(&mut self, name: &'static str, ratio: Ratio) {
+        self.ratios.push((name, ratio));
+    }
+
+    fn finish(self, device: &Device) -> Result<BatchLoss> {
+        // A share of a batch may hold nothing to learn from, such as only messages without intent.
+        let nothing = || Tensor::zeros((), candle_core::DType::F32, device);
+        let total = self.total.map_or_else(nothing, Ok)?;
+        Ok(BatchLoss { total, parts: self.parts, ratios: self.ratios })
+    }
+}

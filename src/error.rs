@@ -1,0 +1,38 @@
+//! The errors of the whole crate, gathered.
+
+use crate::bundle::BundleError;
+use crate::data::ReadError;
+use crate::diet::ConfigError;
+use crate::features::FeatureError;
+use crate::pipeline::PipelineError;
+use crate::text::TokenizerError;
+
+/// Anything that can go wrong between a file and an answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Training or test data cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The pipeline makes no sense.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// An option of DIET makes no sense.
+    #[error(transparent)]
+    Diet(#[from] ConfigError),
+    /// An option of the tokenizer makes no sense.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// A featurizer cannot be fitted.
+    #[error(transparent)]
+    Feature(#[from] FeatureError),
+    /// A model cannot be saved or loaded.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The tensor library gave up.
+    #[error("the network cannot be computed: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// What most functions of the upper layers return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,79 @@
+//! The card of a saved model: what a person should know before using it.
+
+use std::fmt::Write as _;
+
+use super::{Evaluation, Nlu, Training};
+use crate::data::TrainingData;
+use crate::train::Stopped;
+
+/// What the card tells beside what the model knows itself.
+#[derive(Clone, Debug, Default)]
+pub struct Card {
+    /// The command that made the model.
+    pub command: String,
+    /// Name of the recipe or the file of the pipeline.
+    pub recipe: String,
+    /// Where the training data came from.
+    pub data: String,
+    /// Licence of the model, where its owner has said one.
+    pub licence: Option<String>,
+    /// How long training took, in seconds.
+    pub seconds: f64,
+}
+
+impl Card {
+    /// The text of `README.md` in the bundle.
+    #[must_use]
+    pub fn render(
+        &self,
+        nlu: &Nlu,
+        data: &TrainingData,
+        training: &Training,
+        scores: &Evaluation,
+        scored_on: &str,
+    ) -> String {
+        let mut out = String::from("---\nlibrary_name: talkformer\npipeline_tag: text-classification\n");
+        let mut line = |text: String| {
+            let _ = writeln!(out, "{text}");
+        };
+        if let Some(language) = &nlu.config().language {
+            line(format!("language: {language}"));
+        }
+        if let Some(licence) = &self.licence {
+            line(format!("license: {licence}"));
+        }
+        line("---\n\n# Intents and entities\n".to_owned());
+        line(format!("Trained by talkformer {} with the recipe `{}`:\n", env!("CARGO_PKG_VERSION"), self.recipe));
+        line(format!("```sh\n{}\n```\n", self.command));
+        line(format!("## Data\n\n{}\n", self.data));
+        line("| what | count |\n| --- | --- |".to_owned());
+        line(format!("| examples learnt from | {} |", training.examples));
+        line(format!("| examples held out | {} |", training.held_out));
+        line(format!("| intents | {} |", data.intents().len()));
+        line(format!("| entity types | {} |", data.entity_types().len()));
+        line(format!("| roles, groups | {}, {} |", data.roles().len(), data.groups().len()));
+        line(format!("| synonyms, regexes, lookups | {}, {}, {} |", data.synonyms.len(), data.regexes.len(), data.lookups.len()));
+        line(format!("\n## Training\n\n{} epochs ({}), {} steps, {:.0} s, {} parameters, final loss {:.3}.\n",
+            training.outcome.epochs,
+            match training.outcome.stopped {
+                Stopped::Finished => "all that were asked for",
+                Stopped::NoProgress => "then the held-out score no longer rose",
+                Stopped::Interrupted => "then it was interrupted",
+            },
+            training.outcome.steps,
+            self.seconds,
+            training.parameters,
+            training.outcome.last.loss,
+        ));
+        line(format!("## Scores\n\nOn {scored_on} ({} messages):\n", scores.messages));
+        line("| score | value |\n| --- | --- |".to_owned());
+        line(format!("| intent accuracy | {:.4} |", scores.intent.accuracy));
+        line(format!("| intent macro F1 | {:.4} |", scores.intent.macro_f1));
+        line(format!("| entity F1, exact span | {:.4} |", scores.entity.exact_span.f1));
+        line(format!("| entity F1, overlap rule | {:.4} |", scores.entity.overlap.f1));
+        line("\n## Licence\n".to_owned());
+        let unknown = "That of the training data; whoever trained the model has not said.";
+        line(self.licence.clone().unwrap_or_else(|| unknown.to_owned()));
+        out
+    }
+}

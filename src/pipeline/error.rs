@@ -1,0 +1,55 @@
+//! What can be wrong with a pipeline.
+
+/// Why a pipeline cannot be built or trained.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The configuration is not YAML, or not of Rasa's layout.
+    #[error("{file}: {problem}")]
+    Config {
+        /// The file, or what stands for it.
+        file: String,
+        /// What is wrong, with the line where that is known.
+        problem: String,
+    },
+    /// A component that does not exist.
+    #[error("{file}: unknown component `{name}` in the pipeline; known are {known}")]
+    UnknownComponent {
+        /// The file.
+        file: String,
+        /// The component.
+        name: String,
+        /// Those that exist.
+        known: String,
+    },
+    /// An option that does not exist or has a value of the wrong kind.
+    #[error("{file}: component {component}: {problem}")]
+    Option {
+        /// The file.
+        file: String,
+        /// The component.
+        component: String,
+        /// What is wrong, and which options there are.
+        problem: String,
+    },
+    /// Components that do not fit together.
+    #[error("{file}: {problem}")]
+    Order {
+        /// The file.
+        file: String,
+        /// What is missing or too much, and what to do.
+        problem: String,
+    },
+    /// The data holds nothing to learn.
+    #[error("nothing to learn from: {problem}")]
+    NothingToLearn {
+        /// What was found, and what is needed.
+        problem: String,
+    },
+    /// The bundle holds a model of another kind, or parts that do not fit each other.
+    #[error("the model cannot be used: {problem}")]
+    Model {
+        /// What is wrong.
+        problem: String,
+    },
+}

@@ -1,0 +1,21 @@
+//! From a configuration and examples to a model, and from a text to an answer.
+//!
+//! A pipeline is the list of components of a Rasa `config.yml`: a tokenizer, featurizers, DIET, and what
+//! comes after it. [`PipelineConfig`] reads that list, [`Nlu::train`] makes a model of it,
+//! [`Nlu::save`] and [`Nlu::open`] keep it in a bundle, [`Nlu::parse`] answers.
+
+mod card;
+mod config;
+mod error;
+mod evaluate;
+mod nlu;
+mod post;
+mod saved;
+mod train;
+
+pub use config::{Component, FallbackConfig, PipelineConfig, Recipe};
+pub use error::PipelineError;
+pub use card::Card;
+pub use evaluate::{EntityScoresByRule, Evaluation, IntentScores};
+pub use nlu::Nlu;
+pub use train::{Training, TrainingOptions};

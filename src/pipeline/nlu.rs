@@ -1,0 +1,182 @@
+//! A trained pipeline: a text in, an answer out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use candle_core::Tensor;
+
+use super::{Component, PipelineConfig, post};
+use crate::diet::{Diet, TokenEntity};
+use crate::error::Result;
+use crate::features::{FeatureSet, Features, Message, Patterns};
+use crate::prediction::{PredictedEntity, Prediction, Scored};
+use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
+
+/// A model that understands messages.
+///
+/// # Example
+///
+/// ```
+/// use talkformer::data::{TrainingData, Utterance};
+/// use talkformer::pipeline::{Nlu, Recipe, TrainingOptions};
+///
+/// let mut data = TrainingData::default();
+/// for (text, intent) in [("hello", "greet"), ("good day", "greet"), ("so long", "bye"), ("see you", "bye")] {
+///     data.push(Utterance::new(text, Some(intent)));
+/// }
+/// let mut config = Recipe::ALL[0].config()?;
+/// config.change_diet(|diet| diet.epochs = 20);
+/// let (nlu, _) = Nlu::train(&config, &data, &TrainingOptions::default(), |_| {})?;
+/// let answer = nlu.parse("hello")?;
+/// assert_eq!(answer.intent.unwrap().name, "greet");
+/// # Ok::<(), talkformer::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Nlu {
+    pub(super) config: PipelineConfig,
+    pub(super) tokenizer: WhitespaceTokenizer,
+    pub(super) features: FeatureSet,
+    pub(super) diet: Diet,
+    pub(super) extractor: Option<Patterns>,
+    pub(super) synonyms: BTreeMap<String, String>,
+    /// The learnt numbers, shared with the network.
+    pub(super) weights: HashMap<String, Tensor>,
+}
+
+/// A message on its way through the pipeline.
+struct Encoded<'t> {
+    text: &'t str,
+    tokens: Vec<Span>,
+    features: Features,
+}
+
+impl Nlu {
+    /// A longer message is read up to this many tokens: attention compares each with each.
+    pub const MAX_TOKENS: usize = 2048;
+
+    /// Messages that go through the network together.
+    const BATCH: usize = 64;
+
+    /// The pipeline it was trained with.
+    #[must_use]
+    pub fn config(&self) -> &PipelineConfig {
+        &self.config
+    }
+
+    /// What it can predict.
+    #[must_use]
+    pub fn labels(&self) -> &crate::diet::Labels {
+        &self.diet.labels
+    }
+
+    /// The answer to one message. A blank one has no intent and no entities.
+    ///
+    /// # Errors
+    ///
+    /// If the network cannot be computed.
+    pub fn parse(&self, text: &str) -> Result<Prediction> {
+        Ok(self.parse_batch(&[text])?.remove(0))
+    }
+
+    /// The answers to some messages, in their order: the same as one by one, but faster.
+    ///
+    /// # Errors
+    ///
+    /// If the network cannot be computed.
+    pub fn parse_batch(&self, texts: &[impl AsRef<str> + Sync]) -> Result<Vec<Prediction>> {
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|at| texts[*at].as_ref().len());
+        let chunks: Vec<&[usize]> = order.chunks(Self::BATCH).collect();
+        let next = AtomicUsize::new(0);
+        // Each worker takes the next chunk until none is left.
+        let work = || -> Result<Vec<(usize, Prediction)>> {
+            let mut answers = Vec::new();
+            while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let texts: Vec<&str> = chunk.iter().map(|at| texts[*at].as_ref()).collect();
+                answers.extend(chunk.iter().copied().zip(self.parse_chunk(&texts)?));
+            }
+            Ok(answers)
+        };
+        let workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(chunks.len());
+        let found = if workers <= 1 { vec![work()] } else { in_parallel(workers, work) };
+        let mut answers = vec![Prediction::default(); texts.len()];
+        for part in found {
+            part?.into_iter().for_each(|(at, answer)| answers[at] = answer);
+        }
+        Ok(answers)
+    }
+
+    fn parse_chunk(&self, texts: &[&str]) -> Result<Vec<Prediction>> {
+        let messages: Vec<Encoded<'_>> = texts.iter().map(|text| self.encode(text)).collect();
+        let readable = messages.iter().filter(|message| !message.tokens.is_empty());
+        let input: Vec<_> =
+            readable.map(|message| (message.text, &message.tokens[..], &message.features)).collect();
+        let mut found = if input.is_empty() { Vec::new() } else { self.diet.predict(&input)? }.into_iter();
+        let answer = |message: Encoded<'_>| {
+            let blank = message.tokens.is_empty();
+            let (ranking, entities) = if blank { None } else { found.next() }.unwrap_or_default();
+            self.finish(message, ranking, entities)
+        };
+        Ok(messages.into_iter().map(answer).collect())
+    }
+
+    fn encode<'t>(&self, text: &'t str) -> Encoded<'t> {
+        let mut tokens = self.tokenizer.tokenize(text);
+        tokens.truncate(Self::MAX_TOKENS);
+        let features = self.features.transform(Message { text, tokens: &tokens });
+        Encoded { text, tokens, features }
+    }
+
+    fn finish(&self, message: Encoded<'_>, ranking: Vec<Scored>, entities: Vec<TokenEntity>) -> Prediction {
+        let Encoded { text, tokens, .. } = message;
+        let entities = entities.into_iter().map(|entity| predicted(entity, text, &tokens)).collect();
+        let blank = tokens.is_empty();
+        let mut prediction = Prediction {
+            text: text.to_owned(),
+            intent: ranking.first().cloned(),
+            intent_ranking: ranking,
+            entities,
+            tokens,
+        };
+        for component in &self.config.components {
+            match component {
+                Component::RegexEntityExtractor(_) => {
+                    self.extractor.iter().for_each(|patterns| post::extract_patterns(patterns, &mut prediction));
+                }
+                Component::EntitySynonymMapper => post::map_synonyms(&self.synonyms, &mut prediction),
+                Component::FallbackClassifier(config) if !blank && !self.diet.labels.intents.is_empty() => {
+                    post::fall_back(config, &mut prediction);
+                }
+                _ => {}
+            }
+        }
+        prediction
+    }
+}
+
+/// Runs the same work on several threads; the results in order of the threads.
+fn in_parallel<T: Send>(workers: usize, work: impl Fn() -> T + Sync) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(&work)).collect();
+        let join = |handle: std::thread::ScopedJoinHandle<'_, T>| match handle.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        handles.into_iter().map(join).collect()
+    })
+}
+
+fn predicted(entity: TokenEntity, text: &str, tokens: &[Span]) -> PredictedEntity {
+    let span = Span::new(tokens[entity.tokens.start].start, tokens[entity.tokens.end - 1].end);
+    PredictedEntity {
+        entity: entity.entity,
+        span,
+        value: span.of(text).to_owned(),
+        confidence: Some(entity.confidence),
+        role: entity.role,
+        group: entity.group,
+        extractor: "DIETClassifier",
+        processors: Vec::new(),
+    }
+}

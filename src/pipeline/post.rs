@@ -1,0 +1,98 @@
+//! What happens to an answer after DIET.
+
+use std::collections::BTreeMap;
+
+use super::FallbackConfig;
+use crate::features::Patterns;
+use crate::prediction::{PredictedEntity, Prediction, Scored};
+
+/// The intent that says "I am not sure".
+pub(super) const FALLBACK: &str = "nlu_fallback";
+
+/// Adds every match of a pattern that is named like an entity type. Nothing is said of how sure it is, and
+/// entities that others found at the same place stay.
+pub(super) fn extract_patterns(patterns: &Patterns, prediction: &mut Prediction) {
+    let found = patterns.find(&prediction.text).into_iter().map(|(name, span)| PredictedEntity {
+        entity: name.to_owned(),
+        span,
+        value: span.of(&prediction.text).to_owned(),
+        confidence: None,
+        role: None,
+        group: None,
+        extractor: "RegexEntityExtractor",
+        processors: Vec::new(),
+    });
+    let found: Vec<_> = found.collect();
+    prediction.entities.extend(found);
+}
+
+/// Replaces values that stand for something else; keys are in lower case.
+pub(super) fn map_synonyms(synonyms: &BTreeMap<String, String>, prediction: &mut Prediction) {
+    for entity in &mut prediction.entities {
+        match synonyms.get(&entity.value.to_lowercase()) {
+            Some(value) if *value != entity.value => {
+                entity.value.clone_from(value);
+                entity.processors.push("EntitySynonymMapper");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Puts [`FALLBACK`] first, with the threshold as its confidence, where the best intent is below the threshold
+/// or too close to the next.
+pub(super) fn fall_back(config: &FallbackConfig, prediction: &mut Prediction) {
+    let confidence = |at: usize| prediction.intent_ranking.get(at).map(|scored| scored.confidence);
+    let first = confidence(0).unwrap_or(0.0);
+    let ambiguous = confidence(1).is_some_and(|second| first - second < config.ambiguity_threshold);
+    if first < config.threshold || ambiguous {
+        let fallback = Scored { name: FALLBACK.to_owned(), confidence: config.threshold };
+        prediction.intent_ranking.insert(0, fallback.clone());
+        prediction.intent = Some(fallback);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::Span;
+
+    fn ranked(confidences: &[f32]) -> Prediction {
+        let scored = |confidence: &f32| Scored { name: format!("i{confidence}"), confidence: *confidence };
+        let intent_ranking: Vec<Scored> = confidences.iter().map(scored).collect();
+        Prediction { intent: intent_ranking.first().cloned(), intent_ranking, ..Default::default() }
+    }
+
+    #[test]
+    fn falls_back_when_low_or_close() {
+        let config = FallbackConfig::default();
+        for (confidences, falls) in
+            [(&[0.9, 0.1][..], false), (&[0.2, 0.0], true), (&[0.5, 0.45], true), (&[0.31], false), (&[], true)]
+        {
+            let mut prediction = ranked(confidences);
+            fall_back(&config, &mut prediction);
+            let intent = prediction.intent.unwrap();
+            assert_eq!(intent.name == FALLBACK, falls, "{confidences:?}");
+            assert_eq!(prediction.intent_ranking.len(), confidences.len() + usize::from(falls));
+        }
+    }
+
+    #[test]
+    fn synonyms_ignore_case_and_leave_a_trace() {
+        let entity = |value: &str| PredictedEntity {
+            entity: "city".into(),
+            span: Span::new(0, 3),
+            value: value.into(),
+            confidence: Some(0.5),
+            role: None,
+            group: None,
+            extractor: "DIETClassifier",
+            processors: vec![],
+        };
+        let mut prediction = Prediction { entities: vec![entity("NyC"), entity("Rome")], ..Default::default() };
+        map_synonyms(&[("nyc".to_owned(), "New York City".to_owned())].into(), &mut prediction);
+        assert_eq!(prediction.entities[0].value, "New York City");
+        assert_eq!(prediction.entities[0].processors, ["EntitySynonymMapper"]);
+        assert_eq!(prediction.entities[1], entity("Rome"));
+    }
+}

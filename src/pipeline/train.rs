@@ -1,0 +1,191 @@
+//! From labelled messages to a model.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+
+use super::{Component, Nlu, PipelineConfig, PipelineError};
+use crate::data::{HoldOut, TrainingData, Utterance, stratified_split};
+use crate::diet::{Diet, Example, HeldOut, Labels, Learner, Network, Widths};
+use crate::error::Result;
+use crate::features::{FeatureSet, LabelFeatures, Message, Patterns};
+use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
+use crate::train::{Event, Outcome, Score, Trainable, Trainer};
+
+/// How to train, beside what the pipeline says.
+#[derive(Debug)]
+pub struct TrainingOptions {
+    /// Worker threads; results depend on how many.
+    pub threads: usize,
+    /// Training ends after the current step once this is true.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Default for TrainingOptions {
+    /// One thread per core.
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { threads, stop: Arc::default() }
+    }
+}
+
+/// How training went.
+#[derive(Clone, Debug)]
+pub struct Training {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was odd about the data: annotations whose borders are not token borders, and the like.
+    pub warnings: Vec<String>,
+    /// Examples that were learnt from.
+    pub examples: usize,
+    /// Examples that were held out.
+    pub held_out: usize,
+    /// Learnable numbers.
+    pub parameters: usize,
+}
+
+impl Nlu {
+    /// Trains a model; `observe` hears of every step.
+    ///
+    /// # Errors
+    ///
+    /// If the pipeline or the data makes no sense, or the training diverges.
+    pub fn train(
+        config: &PipelineConfig,
+        data: &TrainingData,
+        options: &TrainingOptions,
+        observe: impl FnMut(Event),
+    ) -> Result<(Self, Training)> {
+        let (diet_config, featurizers) = config.diet();
+        diet_config.validate()?;
+        let tokenizer = WhitespaceTokenizer::new(config.tokenizer())?;
+        let held_out = HoldOut::Count(diet_config.evaluate_on_number_of_examples);
+        let (train, held_out) = stratified_split(&data.utterances, held_out, diet_config.seed());
+        let held_out: Vec<Utterance> = held_out.into_iter().cloned().collect();
+        let labels = Labels::new(&data.utterances, diet_config.bilou_flag);
+        check(&labels, &train)?;
+
+        let tokens = tokenize(&tokenizer, &train);
+        let messages: Vec<Message<'_>> =
+            train.iter().zip(&tokens).map(|(one, tokens)| Message { text: &one.text, tokens }).collect();
+        let features = FeatureSet::fit(&featurizers, &messages, data)?;
+        let example = |(one, tokens): (&&Utterance, &Vec<Span>)| {
+            labels.example(one, tokens, features.transform(Message { text: &one.text, tokens }))
+        };
+        let is_readable = |(_, tokens): &(&&Utterance, &Vec<Span>)| !tokens.is_empty();
+        let examples: Vec<Example> = train.iter().zip(&tokens).filter(is_readable).map(example).collect();
+        let label_features = LabelFeatures::new(&labels.intents, &tokenizer);
+        let (sequence, sentence) = features.widths();
+        let extractor = extractor(config, data)?;
+        let model = |network: Network| Self {
+            config: config.clone(),
+            tokenizer: tokenizer.clone(),
+            features: features.clone(),
+            diet: Diet { config: diet_config.clone(), labels: labels.clone(), network },
+            extractor: extractor.clone(),
+            synonyms: data.synonyms.clone(),
+            weights: HashMap::new(),
+        };
+
+        let score = |network: &Network| score(&model(network.clone()), &held_out);
+        let scorer = (!held_out.is_empty()).then_some(Box::new(score) as HeldOut<'_>);
+        let widths = Widths { sequence, sentence };
+        let learner = Learner::new(&diet_config, widths, &labels, &label_features, examples, scorer)?;
+        let trainer = Trainer::new(diet_config.trainer(options.threads.max(1)), &options.stop);
+        let outcome = trainer.run(&learner, observe)?;
+        let training = Training {
+            outcome,
+            warnings: misaligned(&labels, &train, &tokens),
+            examples: learner.examples(),
+            held_out: held_out.len(),
+            parameters: learner.parameters().count(),
+        };
+        let weights: HashMap<String, Tensor> = learner.parameters().snapshot()?.into_iter().collect();
+        let vb = VarBuilder::from_tensors(weights.clone(), DType::F32, &Device::Cpu);
+        let network = Network::new(&diet_config, widths, &labels, &label_features, vb)?;
+        Ok((Self { weights, ..model(network) }, training))
+    }
+}
+
+fn check(labels: &Labels, train: &[&Utterance]) -> Result<(), PipelineError> {
+    let readable = train.iter().filter(|utterance| !utterance.text.trim().is_empty()).count();
+    if readable > 0 && !labels.is_empty() {
+        return Ok(());
+    }
+    let intent = train.iter().find_map(|utterance| utterance.intent.as_deref());
+    let problem = match (readable, intent) {
+        (0, _) => "the data has no example with text".to_owned(),
+        (_, Some(only)) => format!("all examples have the intent `{only}` and none has an entity; at least two intents, or one annotated entity, are needed"),
+        (_, None) => "no example has an intent or an entity".to_owned(),
+    };
+    Err(PipelineError::NothingToLearn { problem })
+}
+
+fn tokenize(tokenizer: &WhitespaceTokenizer, utterances: &[&Utterance]) -> Vec<Vec<Span>> {
+    let read = |utterance: &&Utterance| {
+        let mut tokens = tokenizer.tokenize(&utterance.text);
+        tokens.truncate(Nlu::MAX_TOKENS);
+        tokens
+    };
+    utterances.iter().map(read).collect()
+}
+
+/// Patterns that are named like an entity type of the data, where the pipeline extracts them.
+fn extractor(config: &PipelineConfig, data: &TrainingData) -> Result<Option<Patterns>> {
+    let options = config.components.iter().find_map(|component| match component {
+        Component::RegexEntityExtractor(options) => Some(options),
+        _ => None,
+    });
+    let types = data.entity_types();
+    let compile = |options| Patterns::only(options, data, |name| types.contains_key(name));
+    Ok(options.map(compile).transpose()?)
+}
+
+/// Entities whose borders are not token borders, the first ten of them.
+fn misaligned(labels: &Labels, utterances: &[&Utterance], tokens: &[Vec<Span>]) -> Vec<String> {
+    let Some(set) = &labels.entities else { return Vec::new() };
+    let mut found = Vec::new();
+    let mut count = 0;
+    for (utterance, tokens) in utterances.iter().zip(tokens) {
+        let spans = utterance.entities.iter().map(|entity| (entity.span, entity.entity.as_str()));
+        for at in set.encode(tokens, spans).misaligned {
+            count += 1;
+            if found.len() < 10 {
+                let entity = &utterance.entities[at];
+                let words: Vec<&str> = tokens
+                    .iter()
+                    .filter(|token| token.overlaps(entity.span))
+                    .map(|token| token.of(&utterance.text))
+                    .collect();
+                found.push(format!(
+                    "{}: `{}` ({}) does not begin and end where tokens do: it is learnt as `{}`",
+                    utterance.source,
+                    entity.surface(&utterance.text),
+                    entity.entity,
+                    words.join(" ")
+                ));
+            }
+        }
+    }
+    if count > found.len() {
+        found.push(format!("… and {} more annotations that do not fit the tokens", count - found.len()));
+    }
+    found
+}
+
+/// Intent accuracy and exact-span F1 on the held-out messages; their mean decides.
+fn score(nlu: &Nlu, held_out: &[Utterance]) -> candle_core::Result<Score> {
+    let found = nlu.evaluate(held_out).map_err(candle_core::Error::wrap)?;
+    let mut parts = Vec::new();
+    if found.intent.messages > 0 && !nlu.diet.labels.intents.is_empty() {
+        parts.push(("intent_accuracy", found.intent.accuracy));
+    }
+    if found.entity.entities > 0 {
+        parts.push(("entity_f1", found.entity.exact_span.f1));
+    }
+    let value = parts.iter().map(|(_, part)| part).sum::<f64>() / parts.len().max(1) as f64;
+    Ok(Score { value, parts })
+}
