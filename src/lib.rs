@@ -1,3 +1,47 @@
+//! A self-attention toolkit that understands what people say.
+//!
+//! One story from the idea to the product:
+//!
+//! 1. [`attention`]: dot-product attention with nothing to learn, on ndarray;
+//! 2. [`nn`]: the same idea with learnable weights, on candle: self-attention, transformer;
+//! 3. [`diet`]: intents and entities from one transformer, learnt together;
+//! 4. [`pipeline`]: from a Rasa `config.yml` and training data to answers.
+//!
+//! ```text
+//! text → tokens → features → batch → transformer → heads → prediction
+//! text            features   batch   nn            heads   diet, pipeline
+//! ```
+//!
+//! # From examples to an answer
+//!
+//! ```
+//! use talkformer::data::{Format, read_str};
+//! use talkformer::pipeline::{Nlu, Recipe, TrainingOptions};
+//!
+//! let data = read_str(Format::RasaYaml, "
+//! nlu:
+//! - intent: greet
+//!   examples: |
+//!     - hello
+//!     - good morning
+//! - intent: book_table
+//!   examples: |
+//!     - a table in [Rome](city) please
+//!     - book me a place to eat in [Paris](city)
+//! ", "nlu.yml")?;
+//! let mut config = Recipe::ALL[0].config()?;
+//! config.change_diet(|diet| diet.epochs = 30);
+//! let (nlu, _) = Nlu::train(&config, &data, &TrainingOptions::default(), |_event| {})?;
+//!
+//! let answer = nlu.parse("a table in Paris")?;
+//! assert_eq!(answer.intent.unwrap().name, "book_table");
+//! assert_eq!(answer.entities[0].value, "Paris");
+//! # Ok::<(), talkformer::Error>(())
+//! ```
+//!
+//! The program of the same name does all this from the command line. Randomness enters as a seed: the same
+//! seed, data and number of threads give the same model, byte for byte.
+
 pub mod attention;
 pub mod batch;
 pub mod bundle;
@@ -16,3 +60,4 @@ pub mod text;
 pub mod train;
 
 pub use error::{Error, Result};
+pub use {candle_core, candle_nn, ndarray};

@@ -76,19 +76,9 @@ impl SparseRows {
         self.columns[entries.clone()].iter().copied().zip(self.values[entries].iter().copied())
     }
 
-    /// Where rows begin: `[row + 1]`.
-    pub(crate) fn starts(&self) -> &[usize] {
-        &self.starts
-    }
-
     /// Column of each entry.
     pub(crate) fn columns(&self) -> &[u32] {
         &self.columns
-    }
-
-    /// Value of each entry.
-    pub(crate) fn values(&self) -> &[f32] {
-        &self.values
     }
 
     /// The same rows without the entries for which `keep(entry)` is false, values multiplied by `scale`.

@@ -116,6 +116,8 @@ fn each_damage_has_its_own_error() -> TestResult {
 
     fs::write(&labels, whole.to_ascii_uppercase())?;
     assert!(matches!(Bundle::open(&place), Err(BundleError::Altered { path }) if path == labels));
+    fs::write(&labels, [whole.as_slice(), b"\n"].concat())?;
+    assert!(matches!(Bundle::open(&place), Err(BundleError::Size { expected: 20, found: 21, .. })));
     fs::write(&labels, b"[]")?;
     assert!(matches!(Bundle::open(&place), Err(BundleError::Size { expected: 20, found: 2, .. })));
     fs::remove_file(&labels)?;
@@ -250,6 +252,7 @@ fn headers_that_lie_are_refused() {
         r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#.to_owned(),
         r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}}"#.to_owned(),
         format!(r#"{{"a":{{"dtype":"F32","shape":[{whole}],"data_offsets":[0,4]}}}}"#),
+        r#"{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#.to_owned(),
         around,
     ] {
         let outcome = decode(&file_with(&header, &[0; 4]));

@@ -80,7 +80,10 @@ fn is_taken(target: &Target) -> bool {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn check_writable(out: &Path) -> Result<(), BundleError> {
-    let target = if is_folder_of_others(out)? { Target::named(out, "check") } else { Target::at(out)? };
+    if is_folder_of_others(out)? {
+        return Staging::create(&Target::named(out, "check")).map(drop);
+    }
+    let target = Target::at(out)?;
     occupant(&target.path())?;
     create_folders(target.parent())?;
     Staging::create(&target).map(drop)
@@ -176,4 +179,136 @@ fn place_name(entry: OsString) -> Option<OsString> {
 
 fn created(place: &Path) -> Option<String> {
     Outline::read(&find(place)?).map(|outline| outline.created().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+    use crate::bundle::{Bundle, BundleWriter};
+
+    type TestResult = Result<(), Box<dyn Error>>;
+
+    fn save(place: &Path) -> TestResult {
+        BundleWriter::new("nlu", &())?.save(place)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_new_model_goes_to_out_or_beside_what_is_there() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let out = folder.path().join("model");
+        assert_eq!(choose_place(&out, "nlu")?, out, "nothing there");
+        save(&out)?;
+        assert_eq!(choose_place(&out, "nlu")?, out, "a model");
+        let dated = choose_place(folder.path(), "nlu")?;
+        let name = dated.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        assert_eq!(dated.parent(), Some(folder.path()));
+        assert!(name.len() == "nlu-20260131-235959".len() && name.starts_with("nlu-2"), "{name}");
+        assert!(matches!(choose_place(folder.path(), "../nlu"), Err(BundleError::PartName { .. })));
+        let file = out.join(MANIFEST);
+        assert!(matches!(choose_place(&file, "nlu"), Err(BundleError::Occupied { .. })));
+        Ok(())
+    }
+
+    #[test]
+    fn places_chosen_in_one_second_differ() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let mut places = BTreeSet::new();
+        for _ in 0..3 {
+            let place = choose_place(folder.path(), "nlu")?;
+            save(&place)?;
+            places.insert(place);
+        }
+        let chosen = choose_place(folder.path(), "nlu")?;
+        let _saving = Staging::create(&Target::at(&chosen)?)?; // somebody else, not yet done
+        let cut_short = choose_place(folder.path(), "nlu")?;
+        save(&cut_short)?;
+        fs::rename(&cut_short, Target::at(&cut_short)?.old())?;
+        places.extend([chosen, cut_short, choose_place(folder.path(), "nlu")?]);
+        assert_eq!(places.len(), 6);
+        Ok(())
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_noticed_early() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let out = folder.path().join("new/model");
+        check_writable(&out)?;
+        assert!(!out.exists() && out.parent().is_some_and(Path::exists));
+        check_writable(folder.path())?;
+        save(&out)?;
+        check_writable(&out)?;
+        fs::write(out.join("notes.txt"), "")?;
+        assert!(matches!(check_writable(&out), Err(BundleError::Stranger { .. })));
+        let file = out.join(MANIFEST);
+        assert!(matches!(check_writable(&file), Err(BundleError::Occupied { .. })));
+        assert!(matches!(check_writable(&file.join("model")), Err(BundleError::Io { .. })));
+        let names: Vec<_> = fs::read_dir(folder.path())?.collect::<Result<_, _>>()?;
+        assert_eq!(names.len(), 1, "nothing is left behind");
+        Ok(())
+    }
+
+    #[test]
+    fn the_newest_model_of_a_folder_is_meant() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let place = |name: &str| folder.path().join(name);
+        for name in ["b", "c", "a", ".hidden"] {
+            save(&place(name))?;
+        }
+        fs::create_dir(place("z"))?;
+        fs::write(place("z").join(MANIFEST), r#"{ "model_type": "bert" }"#)?;
+        assert_eq!(resolve(folder.path())?, place("a"));
+        assert_eq!(resolve(&place("b"))?, place("b"));
+
+        fs::rename(place("a"), place(".a.old"))?; // a save was cut short
+        assert_eq!(resolve(folder.path())?, place("a"));
+        assert_eq!(resolve(&place("a"))?, place("a"));
+        assert_eq!(Bundle::open(&place("a"))?.folder(), place(".a.old"));
+        Ok(())
+    }
+
+    #[test]
+    fn of_two_models_of_one_moment_the_last_name_is_meant() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        for name in ["b", "a"] {
+            save(&folder.path().join(name))?;
+        }
+        fs::copy(folder.path().join("a").join(MANIFEST), folder.path().join("b").join(MANIFEST))?;
+        assert_eq!(resolve(folder.path())?, folder.path().join("b"));
+        Ok(())
+    }
+
+    #[test]
+    fn where_no_model_is_the_error_says_what_is() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("notes.txt");
+        fs::write(&file, "")?;
+        for (path, says) in [
+            (folder.path().to_owned(), "(a folder without models)"),
+            (folder.path().join("none"), "(there is no such folder)"),
+            (file, "(this is a file; give its folder)"),
+        ] {
+            let error = resolve(&path).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("config.json"), "{error}");
+            let error = Bundle::open(&path).unwrap_err().to_string();
+            assert!(error.contains("no model here"), "{error}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_model_that_is_damaged_or_too_new_is_not_passed_over() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let newer =
+            r#"{ "format": "talkformer-bundle", "format_version": 2, "created": "9999", "files": [] }"#;
+        save(&folder.path().join("old"))?;
+        fs::create_dir(folder.path().join("new"))?;
+        fs::write(folder.path().join("new").join(MANIFEST), newer)?;
+        assert_eq!(resolve(folder.path())?, folder.path().join("new"));
+        fs::write(folder.path().join("new").join(MANIFEST), "{")?;
+        assert_eq!(resolve(&folder.path().join("new"))?, folder.path().join("new"));
+        Ok(())
+    }
 }

@@ -163,12 +163,13 @@ enum Sight {
 }
 
 impl Sight {
+    /// Looks three times before it says that nothing is there: a model may be on the move.
     fn of(path: &Path) -> Self {
-        let folder = find(path).unwrap_or_else(|| path.to_owned());
-        match read_manifest_bytes(&folder) {
-            Ok(manifest) => Self::Bundle { folder, manifest },
-            Err(_) => Self::Other { path: path.to_owned() },
-        }
+        let bundle = (0..3).find_map(|_| {
+            let folder = find(path).unwrap_or_else(|| path.to_owned());
+            read_manifest_bytes(&folder).ok().map(|manifest| Self::Bundle { folder, manifest })
+        });
+        bundle.unwrap_or_else(|| Self::Other { path: path.to_owned() })
     }
 
     fn read(&self) -> Result<Bundle, BundleError> {

@@ -182,3 +182,66 @@ impl Hold {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    type TestResult = Result<(), Box<dyn Error>>;
+
+    #[test]
+    fn only_our_names_count_as_staging() {
+        let target = Target::named(Path::new(""), "nlu.v2");
+        assert!(is_staging_name(target.fresh().as_os_str()));
+        assert_ne!(target.fresh(), target.fresh());
+        assert_eq!(target.old(), Path::new(".nlu.v2.old"));
+        for name in [
+            "model.1-0123456789abcdef.tmp",
+            ".1-0123456789abcdef.tmp",
+            ".model.1-0123456789abcdef",
+            ".model.-0123456789abcdef.tmp",
+            ".model.x-0123456789abcdef.tmp",
+            ".model.1-0123456789abcde.tmp",
+            ".model.1-0123456789abcdeg.tmp",
+            ".model.1.tmp",
+            ".tmp",
+        ] {
+            assert!(!is_staging_name(OsStr::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn abandoned_folders_are_cleared_and_nothing_else() -> TestResult {
+        let parent = tempfile::tempdir()?;
+        let target = Target::named(parent.path(), "model");
+        let alive = Staging::create(&target)?;
+        let abandoned = target.fresh();
+        fs::create_dir(&abandoned)?;
+        fs::write(abandoned.join("half.json"), "[")?;
+        let deep = target.fresh(); // holds a folder, so we never wrote it
+        fs::create_dir_all(deep.join("folder"))?;
+        let file = target.fresh();
+        fs::write(&file, "")?;
+        let similar = parent.path().join(".model.tmp");
+        fs::create_dir(&similar)?;
+
+        clear_abandoned(parent.path());
+        assert!(!abandoned.exists());
+        assert!(alive.path().exists() && deep.exists() && file.exists() && similar.exists());
+        Ok(())
+    }
+
+    #[test]
+    fn a_model_being_saved_is_seen() -> TestResult {
+        let parent = tempfile::tempdir()?;
+        let staging = Staging::create(&Target::named(parent.path(), "a.b"))?;
+        let is_seen = |name: &str| is_being_saved(&Target::named(parent.path(), name));
+        assert!(is_seen("a.b"));
+        assert!(!is_seen("a") && !is_seen("b") && !is_seen("a.b.c"));
+        drop(staging);
+        assert!(!is_seen("a.b"));
+        Ok(())
+    }
+}

@@ -117,3 +117,44 @@ fn malformed(reason: &str) -> WeightError {
 fn unusable(error: impl std::error::Error) -> WeightError {
     WeightError::Format { reason: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_weight() -> impl Strategy<Value = Weight> {
+        prop::collection::vec(0_usize..5, 0..4).prop_flat_map(|shape| {
+            let count: usize = shape.iter().product();
+            let finite =
+                any::<u32>().prop_map(f32::from_bits).prop_filter("finite", |value| value.is_finite());
+            prop::collection::vec(finite, count)
+                .prop_map(move |values| Weight { shape: shape.clone(), values })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn weights_come_back_bit_by_bit(weights in prop::collection::btree_map(".{0,12}", any_weight(), 0..6)) {
+            let bytes = encode(&weights)?;
+            let again = decode(&bytes)?;
+            prop_assert_eq!(&encode(&again)?, &bytes);
+            prop_assert_eq!(again, weights);
+        }
+    }
+
+    /// The layout by hand: eight bytes of length, a header padded with blanks to a multiple of eight, data.
+    #[test]
+    fn the_file_is_what_the_format_says() -> Result<(), WeightError> {
+        let bytes = encode(&Weights::from([(
+            "w".to_owned(),
+            Weight { shape: vec![1, 2], values: vec![1.0, -2.0] },
+        )]))?;
+        let header = r#"{"w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}"#;
+        assert_eq!(bytes[..8], [56, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(&bytes[8..64], header.as_bytes());
+        assert_eq!(bytes[64..], [0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0]);
+        Ok(())
+    }
+}

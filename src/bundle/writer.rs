@@ -109,7 +109,8 @@ impl BundleWriter {
     ///
     /// [`BundleError::Occupied`] if something other than a model or an empty folder is there,
     /// [`BundleError::Stranger`] if files lie there that are not the model's, [`BundleError::Io`] if the
-    /// system refuses. What was at the place is then still there, and nothing lies beside it.
+    /// system refuses. What was at the place is then still there, and nothing lies beside it; only if the
+    /// very last step fails, waiting for the disk to know the new name, is the new model there already.
     pub fn save(&self, place: &Path) -> Result<PathBuf, BundleError> {
         self.save_by(place, swap_names)
     }
@@ -138,5 +139,228 @@ impl BundleWriter {
         let listed = self.parts.iter().filter(|(name, _)| *name != CARD);
         let files = listed.map(|(name, bytes)| (name.clone(), FileRecord::of(bytes))).collect();
         Manifest::new(&self.kind, Moment::now().rfc3339(), files, self.config.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::fs;
+    use std::io;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::bundle::{Bundle, Weight, WeightError};
+
+    type TestResult = Result<(), Box<dyn Error>>;
+
+    fn model(label: &str) -> Result<BundleWriter, BundleError> {
+        let weight = Weight { shape: vec![2, 3], values: vec![0.1, -0.2, 0.3, 1e30, -0.0, 1e-40] };
+        BundleWriter::new("nlu", &json!({ "layers": 2, "rate": 0.1, "b": 1, "a": null }))?
+            .json("labels.json", &[label])?
+            .text(CARD, "# A model\n")?
+            .weights(&Weights::from([("layer.0.weight".to_owned(), weight)]))
+    }
+
+    fn label(place: &Path) -> Result<String, BundleError> {
+        Bundle::open(place)?.json::<[String; 1]>("labels.json").map(|[label]| label)
+    }
+
+    fn names_in(folder: &Path) -> io::Result<Vec<String>> {
+        let mut names = fs::read_dir(folder)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<io::Result<Vec<_>>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn cannot_swap(_: &Path, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    #[test]
+    fn same_model_same_bytes() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        model("greet")?.save(&one)?;
+        model("greet")?.save(&other)?;
+        assert_eq!(names_in(&one)?, [CARD, MANIFEST, "labels.json", WEIGHTS]);
+        for name in [CARD, "labels.json", WEIGHTS] {
+            assert_eq!(fs::read(one.join(name))?, fs::read(other.join(name))?, "{name}");
+        }
+        let lines = |place: &Path| fs::read_to_string(place.join(MANIFEST));
+        let (one, other) = (lines(&one)?, lines(&other)?);
+        let differing: Vec<_> = one.lines().zip(other.lines()).filter(|(one, other)| one != other).collect();
+        assert_eq!(differing.len(), 2);
+        assert!(differing[0].0.contains("checksum") && differing[1].0.contains("created"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_saved_model_replaces_the_one_before_it() -> TestResult {
+        for swap in [swap_names, cannot_swap as Swap] {
+            let folder = tempfile::tempdir()?;
+            let place = folder.path().join("deep/er/model");
+            model("old")?.text("extra.txt", "")?.save_by(&place, swap)?;
+            assert_eq!(model("new")?.save_by(&place, swap)?, place);
+            assert_eq!(label(&place)?, "new");
+            assert!(!place.join("extra.txt").exists(), "nothing of the old one is left");
+            assert_eq!(names_in(&folder.path().join("deep/er"))?, ["model"]);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_error_midway_leaves_the_old_model_alone() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let place = folder.path().join("model");
+        model("old")?.save(&place)?;
+        let mut broken = model("new")?;
+        broken.parts.insert("no/such/folder".to_owned(), Vec::new()); // written last, and impossible
+        let error = broken.save(&place).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write"), "{error}");
+        assert_eq!(label(&place)?, "old");
+        assert_eq!(names_in(folder.path())?, ["model"]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_error_while_moving_leaves_the_old_model_alone() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let place = folder.path().join("model");
+        model("old")?.save(&place)?;
+        let blocking = folder.path().join(".model.old");
+        fs::create_dir(&blocking)?;
+        fs::write(blocking.join("notes.txt"), "mine")?;
+        let error = model("new")?.save_by(&place, cannot_swap).unwrap_err();
+        assert!(error.to_string().starts_with("cannot move away"), "{error}");
+        assert_eq!(label(&place)?, "old");
+        assert_eq!(fs::read(blocking.join("notes.txt"))?, b"mine");
+        assert_eq!(names_in(folder.path())?, [".model.old", "model"]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_error_between_two_steps_brings_the_old_model_back() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let place = folder.path().join("model");
+        model("old")?.save(&place)?;
+        let lose_the_new_one: Swap =
+            |new, _| fs::remove_dir_all(new).and(Err(io::ErrorKind::Unsupported.into()));
+        let error = model("new")?.save_by(&place, lose_the_new_one).unwrap_err();
+        assert!(error.to_string().starts_with("cannot move the new model to"), "{error}");
+        assert_eq!(names_in(folder.path())?, ["model"]);
+        assert_eq!(label(&place)?, "old");
+        Ok(())
+    }
+
+    #[test]
+    fn a_save_cut_between_two_steps_is_recovered() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let (place, old) = (folder.path().join("model"), folder.path().join(".model.old"));
+        model("old")?.save(&place)?;
+        fs::rename(&place, &old)?; // here the power went
+        assert_eq!(label(&place)?, "old");
+        assert_eq!(Bundle::open(&place)?.folder(), old);
+        model("new")?.save(&place)?;
+        assert_eq!(label(&place)?, "new");
+        assert_eq!(names_in(folder.path())?, ["model"]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_not_a_model_is_never_replaced() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("notes.txt");
+        fs::write(&file, "mine")?;
+        let others = folder.path().join("others");
+        fs::create_dir(&others)?;
+        fs::write(others.join(MANIFEST), r#"{ "model_type": "bert" }"#)?;
+        for (place, found) in [(&file, "a file"), (&others, "a folder of other things")] {
+            let error = model("new")?.save(place).unwrap_err();
+            assert!(matches!(error, BundleError::Occupied { found: what, .. } if what == found));
+        }
+        assert_eq!(fs::read(&file)?, b"mine");
+        assert_eq!(names_in(folder.path())?, ["notes.txt", "others"]);
+        assert_eq!(names_in(&others)?, [MANIFEST]);
+        assert!(matches!(model("new")?.save(Path::new("/")), Err(BundleError::Nameless { .. })));
+        Ok(())
+    }
+
+    #[test]
+    fn files_that_are_not_the_models_are_never_deleted() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let place = folder.path().join("model");
+        model("old")?.save(&place)?;
+        fs::write(place.join("notes.txt"), "mine")?;
+        let error = model("new")?.save(&place).unwrap_err();
+        assert!(
+            matches!(error, BundleError::Stranger { path } if path == place.canonicalize()?.join("notes.txt"))
+        );
+        assert_eq!(label(&place)?, "old");
+        fs::rename(place.join("notes.txt"), place.join(".DS_Store"))?; // not worth keeping
+        model("new")?.save(&place)?;
+        assert_eq!(label(&place)?, "new");
+        Ok(())
+    }
+
+    #[test]
+    fn an_empty_folder_may_be_replaced() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        model("new")?.save(folder.path())?;
+        assert_eq!(label(folder.path())?, "new");
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed_even_when_nothing_is_there_yet() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let (link, place) = (folder.path().join("latest"), folder.path().join("runs/one"));
+        std::os::unix::fs::symlink("runs/one", &link)?;
+        for name in ["first", "second"] {
+            model(name)?.save(&link)?;
+            assert!(link.is_symlink());
+            assert_eq!(label(&place)?, name);
+        }
+        fs::rename(&place, folder.path().join("runs/.one.old"))?;
+        assert_eq!(label(&link)?, "second", "recovered through the link");
+        Ok(())
+    }
+
+    #[test]
+    fn parts_need_names_of_their_own() -> TestResult {
+        let twice = model("a")?.text("Labels.JSON", "");
+        assert!(matches!(twice, Err(BundleError::PartTwice { name }) if name == "Labels.JSON"));
+        for name in ["../a", "config.json", "a/b", ""] {
+            assert!(matches!(model("a")?.text(name, ""), Err(BundleError::PartName { .. })), "{name}");
+        }
+        let keys = std::collections::HashMap::from([((1, 2), 3)]);
+        assert!(matches!(model("a")?.json("keys.json", &keys), Err(BundleError::Encode { .. })));
+        Ok(())
+    }
+
+    #[test]
+    fn unusable_weights_are_not_saved() -> TestResult {
+        let refusal = |shape: &[usize], values: &[f32]| {
+            let weight = Weight { shape: shape.to_vec(), values: values.to_vec() };
+            let outcome = BundleWriter::new("nlu", &())?.weights(&Weights::from([("w".to_owned(), weight)]));
+            Ok::<_, BundleError>(outcome.expect_err("refused").to_string())
+        };
+        assert_eq!(
+            refusal(&[2, 3], &[0.0; 5])?,
+            "model.safetensors: tensor `w` of shape [2, 3] comes with 5 values; their product must be equal"
+        );
+        assert_eq!(
+            refusal(&[2], &[0.0, f32::NEG_INFINITY])?,
+            "model.safetensors: tensor `w` holds -inf at position 1; training diverged: lower the learning rate"
+        );
+        assert!(refusal(&[usize::MAX, 2], &[])?.contains("product"));
+        let reserved =
+            Weights::from([("__metadata__".to_owned(), Weight { shape: vec![0], values: vec![] })]);
+        let error = BundleWriter::new("nlu", &())?.weights(&reserved).unwrap_err();
+        assert!(matches!(error, BundleError::Weights { problem: WeightError::Name { .. }, .. }));
+        Ok(())
     }
 }

@@ -154,6 +154,11 @@ pub struct DietConfig {
     pub gradient_clipping: f64,
     /// Ours: share of the intent's target that is spread over all labels (with all labels as negatives).
     pub label_smoothing: f64,
+    /// Ours: whether the message's features also reach its embedding directly, past the transformer: a linear
+    /// classifier inside the network, which learns from few examples what the transformer cannot.
+    pub use_shortcut: bool,
+    /// Ours: share of the features dropped on that way.
+    pub shortcut_drop_rate: f64,
     /// Ours: evaluations without progress after which training stops; zero: never.
     pub early_stopping_patience: usize,
     /// Accepted, without effect.
@@ -227,6 +232,8 @@ impl Default for DietConfig {
             learning_rate_decay: Decay::Constant,
             gradient_clipping: 0.0,
             label_smoothing: 0.0,
+            use_shortcut: false,
+            shortcut_drop_rate: 0.2,
             early_stopping_patience: 0,
             tensorboard_log_directory: None,
             tensorboard_log_level: None,
@@ -266,6 +273,7 @@ impl DietConfig {
         check(share(self.drop_rate), "drop_rate", "must be at least 0 and below 1")?;
         check(share(self.drop_rate_attention), "drop_rate_attention", "must be at least 0 and below 1")?;
         check(share(self.warm_up), "warm_up", "must be at least 0 and below 1")?;
+        check(share(self.shortcut_drop_rate), "shortcut_drop_rate", "must be at least 0 and below 1")?;
         check(share(self.label_smoothing), "label_smoothing", "must be at least 0 and below 1")?;
         let density = self.connection_density;
         check(density > 0.0 && density <= 1.0, "connection_density", "must be above 0 and at most 1")?;

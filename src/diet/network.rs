@@ -9,6 +9,7 @@ use crate::data::TagSet;
 use crate::features::LabelFeatures;
 use crate::heads::{Candidates, Crf, Decoded, MaskedToken, Similarity, TagRules};
 use crate::nn::{Dropout, Linear, Pass, SparseLinear, Transformer, gelu, glorot_uniform};
+use crate::sparse::SparseRows;
 use crate::train::{BatchLoss, Ratio};
 
 /// Number of columns of the sparse features.
@@ -72,7 +73,7 @@ impl Network {
         let layered = transformer.layers > 0;
         let model_dim = if layered { transformer.model_dim } else { width };
         let intents = config.intent_classification && !labels.intents.is_empty();
-        let intent = |vb| IntentHead::new(config, model_dim, labels, label_features, &hidden, vb);
+        let intent = |vb| IntentHead::new(config, model_dim, widths.sentence, labels, label_features, &hidden, vb);
         let masked_token = |vb| {
             MaskedToken::new(width, model_dim, config.embedding_dimension, config.similarity(), vb)
         };
@@ -98,7 +99,7 @@ impl Network {
         let mut losses = Losses::default();
         let encoded = self.encode(&batch, pass, &mut losses)?;
         if let Some(intent) = &self.intent {
-            intent.loss(&encoded.messages, examples, pass, &mut losses)?;
+            intent.loss(&encoded.messages, &batch.sentence, examples, pass, &mut losses)?;
         }
         let mut entity_tags: &[u32] = &[];
         let gold: Vec<Vec<u32>> =
@@ -115,7 +116,7 @@ impl Network {
     pub(super) fn scores(&self, batch: &Batch) -> Result<Scores> {
         let encoded = self.encode(batch, &Pass::inference(), &mut Losses::default())?;
         let intents = match &self.intent {
-            Some(intent) => intent.scores(&encoded.messages)?,
+            Some(intent) => intent.scores(&encoded.messages, &batch.sentence)?,
             None => Vec::new(),
         };
         let mut tags: Vec<(TagKind, Vec<Decoded>)> = Vec::new();
@@ -189,6 +190,8 @@ struct IntentHead {
     features: LabelFeatures,
     label: SparseLinear,
     hidden: Hidden,
+    /// From the features of the message straight to its embedding, past the transformer.
+    shortcut: Option<SparseLinear>,
     similarity: Similarity,
     identity: Vec<u64>,
 }
@@ -197,6 +200,7 @@ impl IntentHead {
     fn new(
         config: &DietConfig,
         model_dim: usize,
+        sentence_width: usize,
         labels: &Labels,
         features: &LabelFeatures,
         shared: &Hidden,
@@ -213,6 +217,10 @@ impl IntentHead {
             features: features.clone(),
             label: SparseLinear::new(features.width, dense, 0.0, vb.pp("label"))?,
             hidden,
+            shortcut: config
+                .use_shortcut
+                .then(|| SparseLinear::new(sentence_width, embedding, config.shortcut_drop_rate, vb.pp("shortcut")))
+                .transpose()?,
             similarity: Similarity::new(model_dim, width, embedding, config.similarity(), vb.pp("similarity"))?,
             identity: (0..labels.intents.len() as u64).collect(),
         })
@@ -222,22 +230,37 @@ impl IntentHead {
         self.hidden.forward(&self.label.forward(&self.features.rows, pass)?, pass) // [label, width]
     }
 
-    fn loss(&self, messages: &Tensor, examples: &[&Example], pass: &Pass, losses: &mut Losses) -> Result<()> {
+    fn loss(
+        &self,
+        messages: &Tensor,
+        sentence: &SparseRows,
+        examples: &[&Example],
+        pass: &Pass,
+        losses: &mut Losses,
+    ) -> Result<()> {
         let with_intent = |(row, example): (usize, &&Example)| Some((row as u32, example.intent?));
         let (rows, gold): (Vec<u32>, Vec<u32>) = examples.iter().enumerate().filter_map(with_intent).unzip();
         if rows.is_empty() {
             return Ok(());
         }
-        let messages = messages.index_select(&Tensor::new(&rows[..], messages.device())?, 0)?;
+        let index = Tensor::new(&rows[..], messages.device())?;
+        let messages = messages.index_select(&index, 0)?;
+        let shortcut = self.shortcut(sentence, pass)?.map(|rows| rows.index_select(&index, 0)).transpose()?;
         let candidates = Candidates { gold: &gold, identity: &self.identity };
         let seed = pass.next_seed().unwrap_or(0);
-        let found = self.similarity.loss(&messages, &self.labels(pass)?, candidates, seed)?;
+        let found = self.similarity.loss(&messages, shortcut.as_ref(), &self.labels(pass)?, candidates, seed)?;
         losses.ratio("intent_accuracy", Ratio { part: found.correct as f64, whole: rows.len() as f64 });
         losses.add("intent", (found.loss * (rows.len() as f64 / examples.len() as f64))?)
     }
 
-    fn scores(&self, messages: &Tensor) -> Result<Vec<Vec<f32>>> {
-        let scores = self.similarity.scores(messages, &self.labels(&Pass::inference())?)?;
+    fn shortcut(&self, sentence: &SparseRows, pass: &Pass) -> Result<Option<Tensor>> {
+        self.shortcut.as_ref().map(|shortcut| shortcut.forward(sentence, pass)).transpose() // [message, embedding]
+    }
+
+    fn scores(&self, messages: &Tensor, sentence: &SparseRows) -> Result<Vec<Vec<f32>>> {
+        let pass = Pass::inference();
+        let shortcut = self.shortcut(sentence, &pass)?;
+        let scores = self.similarity.scores(messages, shortcut.as_ref(), &self.labels(&pass)?)?;
         scores.to_dtype(candle_core::DType::F32)?.to_vec2()
     }
 }

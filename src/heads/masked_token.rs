@@ -105,7 +105,7 @@ impl MaskedToken {
         let gold: Vec<u32> = (0..masking.chosen.len() as u32).collect();
         let identity: Vec<u64> = masking.chosen.iter().map(|row| identity[*row as usize]).collect();
         let candidates = Candidates { gold: &gold, identity: &identity };
-        Ok(self.similarity.loss(&guesses, &masking.original, candidates, seed)?.loss)
+        Ok(self.similarity.loss(&guesses, None, &masking.original, candidates, seed)?.loss)
     }
 }
 

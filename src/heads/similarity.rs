@@ -130,17 +130,18 @@ impl Similarity {
         })
     }
 
-    /// Similarity of every message to every label: `[message, label]`.
+    /// Similarity of every message to every label: `[message, label]`. A `shortcut`, `[message, embedding]`, is
+    /// added to the embeddings of the messages.
     ///
     /// # Errors
     ///
     /// If rows have other widths than the head.
-    pub fn scores(&self, messages: &Tensor, labels: &Tensor) -> Result<Tensor> {
-        let (messages, labels) = self.embed(messages, labels)?;
+    pub fn scores(&self, messages: &Tensor, shortcut: Option<&Tensor>, labels: &Tensor) -> Result<Tensor> {
+        let (messages, labels) = self.embed(messages, shortcut, labels)?;
         messages.matmul(&labels.t()?)
     }
 
-    /// The loss of a batch; `seed` decides which wrong answers are drawn.
+    /// The loss of a batch (`shortcut` as in [`scores`](Self::scores)); `seed` decides which wrong answers are drawn.
     ///
     /// # Errors
     ///
@@ -148,11 +149,12 @@ impl Similarity {
     pub fn loss(
         &self,
         messages: &Tensor,
+        shortcut: Option<&Tensor>,
         labels: &Tensor,
         candidates: Candidates<'_>,
         seed: u64,
     ) -> Result<SimilarityLoss> {
-        let (messages, labels) = self.embed(messages, labels)?;
+        let (messages, labels) = self.embed(messages, shortcut, labels)?;
         let (count, known) = (messages.dim(0)?, labels.dim(0)?);
         if candidates.gold.len() != count || candidates.identity.len() != known {
             bail!("{} right answers for {count} messages, {} of {known} labels", candidates.gold.len(), candidates.identity.len());
@@ -167,8 +169,9 @@ impl Similarity {
         Ok(SimilarityLoss { loss, correct })
     }
 
-    fn embed(&self, messages: &Tensor, labels: &Tensor) -> Result<(Tensor, Tensor)> {
+    fn embed(&self, messages: &Tensor, shortcut: Option<&Tensor>, labels: &Tensor) -> Result<(Tensor, Tensor)> {
         let (messages, labels) = (self.text.forward(messages)?, self.label.forward(labels)?);
+        let messages = shortcut.map_or(Ok(messages.clone()), |shortcut| messages + shortcut)?;
         let cosine = match self.config.similarity_type {
             SimilarityType::Cosine => true,
             SimilarityType::Inner => false,
@@ -332,7 +335,7 @@ mod tests {
             let head = Similarity::new(7, 3, 4, config, vb.pp("head"))?;
             let messages = vb.get_with_hints((5, 7), "messages", Init::Uniform { lo: -1.0, up: 1.0 })?;
             let labels = vb.get_with_hints((3, 3), "labels", Init::Uniform { lo: -1.0, up: 1.0 })?;
-            assert_gradients(&parameters, || Ok(head.loss(&messages, &labels, CANDIDATES, 3)?.loss))?;
+            assert_gradients(&parameters, || Ok(head.loss(&messages, None, &labels, CANDIDATES, 3)?.loss))?;
         }
         Ok(())
     }
@@ -343,12 +346,12 @@ mod tests {
         let config = SimilarityConfig { negatives: 0, ..Default::default() };
         let head = Similarity::new(7, 3, 4, config, vb)?;
         let (messages, labels) = (input((5, 7))?, input((3, 3))?);
-        let scores = head.scores(&messages, &labels)?.to_vec2::<f64>()?;
+        let scores = head.scores(&messages, None, &labels)?.to_vec2::<f64>()?;
         let loss = |(row, gold): (&Vec<f64>, &u32)| {
             row.iter().map(|x| x.exp()).sum::<f64>().ln() - row[*gold as usize]
         };
         let expected = scores.iter().zip(&GOLD).map(loss).sum::<f64>() / 5.0;
-        let found = head.loss(&messages, &labels, CANDIDATES, 3)?.loss.to_scalar::<f64>()?;
+        let found = head.loss(&messages, None, &labels, CANDIDATES, 3)?.loss.to_scalar::<f64>()?;
         assert!((found - expected).abs() < 1e-12);
         Ok(())
     }
@@ -359,7 +362,7 @@ mod tests {
         let (_, vb) = seeded();
         let head = Similarity::new(7, 3, 4, SimilarityConfig { constrain: false, ..Default::default() }, vb)?;
         let candidates = Candidates { gold: &[0; 5], identity: &[9] };
-        let found = head.loss(&input((5, 7))?, &input((1, 3))?, candidates, 1)?;
+        let found = head.loss(&input((5, 7))?, None, &input((1, 3))?, candidates, 1)?;
         assert!(found.loss.to_scalar::<f64>()?.abs() < 1e-12);
         assert_eq!(found.correct, 5);
         Ok(())

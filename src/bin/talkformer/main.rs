@@ -7,6 +7,7 @@ mod parse;
 mod progress;
 mod stats;
 mod test;
+mod threads;
 mod train;
 
 use std::process::ExitCode;
@@ -21,7 +22,11 @@ use output::{Interrupted, is_closed_pipe};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let result = match Args::parse().command {
+    let command = Args::parse().command;
+    if matches!(command, Command::Demo(_) | Command::Train(_)) {
+        threads::one_per_worker();
+    }
+    let result = match command {
         Command::Demo(args) => demo::run(&args),
         Command::Train(TrainCommand::Nlu(args)) => train::run(&args),
         Command::Test(TestCommand::Nlu(args)) => test::run(&args),

@@ -25,7 +25,6 @@ pub fn run(args: &TrainNlu) -> anyhow::Result<()> {
     let data = read(&args.data)?;
     // Better to hear now than after the training that the model cannot be saved.
     check_writable(&args.out)?;
-    let place = choose_place(&args.out, "nlu")?;
     say(&format!("recipe {recipe}, data {}", args.data.display()));
 
     let begun = Instant::now();
@@ -43,7 +42,7 @@ pub fn run(args: &TrainNlu) -> anyhow::Result<()> {
         seconds: begun.elapsed().as_secs_f64(),
     };
     let card = card.render(&nlu, &data, &training, &nlu.evaluate(&data.utterances)?, "the training examples themselves");
-    let saved = save(&nlu, &place, card)?;
+    let saved = save(&nlu, &choose_place(&args.out, "nlu")?, card)?;
     say(&format!("saved {} after {:.0} s", saved.display(), begun.elapsed().as_secs_f64()));
     if args.json {
         json_line(&json!({"event": "saved", "model": saved, "seconds": begun.elapsed().as_secs_f64()}))?;

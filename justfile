@@ -1,0 +1,52 @@
+# Show the list below
+_default:
+    @just --list
+
+# Exactly what CI runs: format, lints, docs, tests, demo, examples
+check:
+    ./.ci/run
+
+# Run all tests, or those whose name contains the words given
+test *ARGS:
+    cargo test {{ARGS}}
+
+# Who may import whom: compare the code with ARCHITECTURE.md
+layers:
+    cargo test --test layers
+
+# Check format and lints, changing nothing
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+
+# Format the code
+fmt:
+    cargo fmt
+
+# Build the documentation, warnings denied; `just docs --open` shows it
+docs *ARGS:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps {{ARGS}}
+
+# See it work: train on the built-in data, score it, parse five messages
+demo *ARGS:
+    cargo run --release -- demo {{ARGS}}
+
+# Run the program: `just run parse --model models 'hello there'`
+run *ARGS:
+    cargo run --release -- {{ARGS}}
+
+# Run every example, in release
+examples:
+    for file in examples/*.rs; do cargo run --release --example "$(basename "$file" .rs)" || exit 1; done
+
+# Run one example: `just example attention --raw`
+example NAME *ARGS:
+    cargo run --release --example {{NAME}} -- {{ARGS}}
+
+# Run the benchmarks, or those whose name contains the words given
+bench *ARGS:
+    cargo bench {{ARGS}}
+
+# Check licences, advisories and sources of all dependencies (needs cargo-deny)
+licences:
+    cargo deny check

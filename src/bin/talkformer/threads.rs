@@ -1,0 +1,34 @@
+//! One thread per worker, and none besides.
+
+#[cfg(unix)]
+use std::process::Command;
+
+/// What tells candle how many threads to spread an operation over.
+#[cfg(unix)]
+const VARIABLE: &str = "CANDLE_NUM_THREADS";
+
+/// Starts the program once more with candle's own threads switched off, unless the user has decided.
+///
+/// candle spreads every large operation over a pool of threads that wait by spinning. Beside one worker
+/// per core they take more time than they give (training was three times slower). Only an
+/// environment variable sets their number, and it cannot be set safely in a running process.
+#[cfg(unix)]
+pub fn one_per_worker() {
+    use std::os::unix::process::CommandExt;
+
+    if std::env::var_os(VARIABLE).is_none()
+        && let Ok(program) = std::env::current_exe()
+    {
+        let mut words = std::env::args_os();
+        let mut command = Command::new(program);
+        if let Some(name) = words.next() {
+            command.arg0(name);
+        }
+        // Only returns where the program could not be started again; then this one goes on, slower.
+        let _ = command.args(words).env(VARIABLE, "1").exec();
+    }
+}
+
+/// Elsewhere a program cannot turn into another; set the variable by hand.
+#[cfg(not(unix))]
+pub fn one_per_worker() {}

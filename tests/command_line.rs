@@ -1,0 +1,136 @@
+//! What the program promises to people and to other programs.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use common::{command, run, stderr, stdout, workplace};
+use serde_json::Value;
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn from_a_training_file_to_scores_and_answers() {
+    let folder = workplace(false);
+    let run = |arguments: &[&str]| {
+        let output = run(folder.path(), arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        output
+    };
+    let output = run(&["train", "nlu", "--data", "nlu.yml", "--config", "config.yml", "--out", "models", "--json"]);
+    let events: Vec<Value> = stdout(&output).lines().map(json).collect();
+    let count = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
+    assert_eq!((count("started"), count("epoch"), count("saved")), (1, 60, 1));
+    assert!(fs::read_to_string(folder.path().join("models/README.md")).unwrap().contains("talkformer train nlu"));
+
+    let scores = json(&stdout(&run(&["test", "nlu", "--model", "models", "--data", "nlu.yml", "--json"])));
+    assert_eq!(scores["messages"], 14);
+    for path in ["/intent/accuracy", "/intent/macro_f1", "/intent/weighted_f1"] {
+        assert_eq!(scores.pointer(path), Some(&Value::from(1.0)), "{path}");
+    }
+    for rule in ["exact_span", "overlap"] {
+        for part in ["precision", "recall", "f1"] {
+            assert_eq!(scores["entity"][rule][part], 1.0, "{rule} {part}");
+        }
+    }
+    let table = stdout(&run(&["test", "nlu", "--model", "models", "--data", "nlu.yml"]));
+    assert!(table.contains("exact span") && table.contains("overlap") && table.contains("100.00 %"), "{table}");
+
+    let answer = json(&stdout(&run(&["parse", "--model", "models", "take me to Vienna"])));
+    assert_eq!(answer["intent"]["name"], "order_ride");
+    let entity = &answer["entities"][0];
+    assert_eq!((&entity["start"], &entity["end"]), (&Value::from(11), &Value::from(17)));
+    assert_eq!((&entity["role"], &entity["extractor"]), (&"to".into(), &"DIETClassifier".into()));
+    assert_eq!(answer["text_tokens"][3], serde_json::json!([11, 17]));
+    assert_eq!(answer["intent_ranking"][0], answer["intent"]);
+
+    let stats = json(&stdout(&run(&["data", "stats", "--data", "nlu.yml", "--json"])));
+    assert_eq!((&stats["examples"], &stats["roles"]["to"]), (&Value::from(14), &Value::from(5)));
+}
+
+#[test]
+fn a_folder_of_models_holds_them_all_and_the_newest_answers() {
+    let folder = workplace(false);
+    fs::create_dir(folder.path().join("models")).unwrap();
+    for _ in 0..2 {
+        let arguments = ["train", "nlu", "--data", "nlu.yml", "--config", "config.yml", "--epochs", "1", "--out", "models"];
+        assert!(run(folder.path(), &arguments).status.success());
+    }
+    assert_eq!(fs::read_dir(folder.path().join("models")).unwrap().count(), 2);
+    assert!(run(folder.path(), &["parse", "--model", "models", "hi"]).status.success());
+}
+
+#[test]
+fn each_line_is_answered_by_one_line_and_at_once() {
+    let folder = workplace(true);
+    let mut child = command(folder.path(), &["parse", "--model", "model"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    for text in ["cancel my ride", "", "cheers 🎉\r"] {
+        writeln!(input, "{text}").unwrap();
+        input.flush().unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap(); // hangs if lines are held back
+        assert_eq!(json(&line)["text"], text.trim_end());
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success());
+    let blank = json(&stdout(&run(folder.path(), &["parse", "--model", "model", ""])));
+    assert_eq!((&blank["intent"]["name"], &blank["intent"]["confidence"]), (&Value::Null, &Value::from(0.0)));
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let folder = workplace(true);
+    let lines = "cancel my ride\n".repeat(20_000);
+    fs::write(folder.path().join("in.txt"), lines).unwrap();
+    let mut child = command(folder.path(), &["parse", "--model", "model", "--input", "in.txt"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_after_a_step_and_keeps_only_what_it_should() {
+    for keep in [false, true] {
+        let folder = workplace(false);
+        let mut arguments =
+            vec!["train", "nlu", "--data", "nlu.yml", "--config", "config.yml", "--epochs", "1000000", "--out", "model"];
+        arguments.extend(keep.then_some("--keep-interrupted"));
+        let mut child = command(folder.path(), &arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let mut talk = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.starts_with("epoch 2") {
+            line.clear();
+            assert!(talk.read_line(&mut line).unwrap() > 0, "training ended by itself");
+        }
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        let rest = std::thread::spawn(move || talk.lines().map_while(Result::ok).count());
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        rest.join().unwrap();
+        assert_eq!(run(folder.path(), &["parse", "--model", "model", "hi"]).status.success(), keep);
+    }
+}
+
+#[test]
+fn the_help_of_every_verb_has_examples_or_flags() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["--help"][..], &["train", "nlu", "--help"], &["test", "nlu", "--help"], &["parse", "--help"]] {
+        let output = run(folder.path(), arguments);
+        assert!(output.status.success() && stdout(&output).contains("talkformer"));
+    }
+    assert!(stdout(&run(folder.path(), &["--help"])).contains("Exit codes"));
+}

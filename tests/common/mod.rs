@@ -1,0 +1,99 @@
+//! What the whole-program tests share: a small data set, and a way to run the program.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use talkformer::data::{Format, TrainingData, read_str};
+use talkformer::pipeline::{Nlu, PipelineConfig, TrainingOptions};
+
+/// Three intents, an entity with roles, a synonym.
+pub const DATA: &str = r#"
+version: "3.1"
+nlu:
+- intent: order_ride
+  examples: |
+    - a ride from [Berlin]{"entity": "city", "role": "from"} to [Vienna]{"entity": "city", "role": "to"}
+    - take me to [Prague]{"entity": "city", "role": "to"} please
+    - I need a car from [Vienna]{"entity": "city", "role": "from"}
+    - from [Rome]{"entity": "city", "role": "from"} to [Milan]{"entity": "city", "role": "to"}
+    - get me a taxi to [NYC]{"entity": "city", "role": "to", "value": "New York City"}
+    - 来[东京]{"entity": "city", "role": "to"}的车
+- intent: cancel
+  examples: |
+    - cancel my ride
+    - please cancel the taxi
+    - forget it
+    - call it off
+- intent: thank
+  examples: |
+    - thank you
+    - thanks a lot
+    - many thanks
+    - cheers 🎉
+"#;
+
+/// A small pipeline that learns [`DATA`] by heart in about a second.
+pub const CONFIG: &str = "
+pipeline:
+- name: WhitespaceTokenizer
+- name: LexicalSyntacticFeaturizer
+- name: CountVectorsFeaturizer
+- name: CountVectorsFeaturizer
+  analyzer: char_wb
+  min_ngram: 1
+  max_ngram: 4
+- name: DIETClassifier
+  epochs: 60
+  batch_size: 8
+  transformer_size: 32
+  number_of_attention_heads: 2
+  connection_density: 1.0
+  learning_rate: 0.005
+  learning_rate_decay: linear
+- name: EntitySynonymMapper
+";
+
+pub fn data() -> TrainingData {
+    read_str(Format::RasaYaml, DATA, "nlu.yml").unwrap()
+}
+
+pub fn config() -> PipelineConfig {
+    PipelineConfig::from_yaml(CONFIG, "config.yml").unwrap()
+}
+
+pub fn train(config: &PipelineConfig, data: &TrainingData, threads: usize) -> Nlu {
+    let options = TrainingOptions { threads, ..Default::default() };
+    Nlu::train(config, data, &options, |_| {}).unwrap().0
+}
+
+/// Runs the program in a folder and waits for it.
+pub fn run(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_talkformer"));
+    command.current_dir(folder).args(arguments).stdin(Stdio::null());
+    command
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A folder with `nlu.yml` and `config.yml`, and a model in `model` where asked for.
+pub fn workplace(with_model: bool) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("nlu.yml"), DATA).unwrap();
+    std::fs::write(folder.path().join("config.yml"), CONFIG).unwrap();
+    if with_model {
+        train(&config(), &data(), 1).save(&folder.path().join("model"), String::new()).unwrap();
+    }
+    folder
+}

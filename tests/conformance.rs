@@ -1,0 +1,101 @@
+//! What every model must do, whatever it has learnt.
+
+mod common;
+
+use std::sync::OnceLock;
+
+use talkformer::pipeline::Nlu;
+
+fn model() -> &'static Nlu {
+    static MODEL: OnceLock<Nlu> = OnceLock::new();
+    MODEL.get_or_init(|| common::train(&common::config(), &common::data(), 2))
+}
+
+#[test]
+fn learns_a_few_examples_by_heart() {
+    let scores = model().evaluate(&common::data().utterances).unwrap();
+    assert_eq!(scores.intent.accuracy, 1.0);
+    assert_eq!(scores.entity.exact_span.f1, 1.0);
+    let answer = model().parse("a ride from Vienna to Prague").unwrap();
+    let roles: Vec<_> = answer.entities.iter().map(|e| (e.value.as_str(), e.role.as_ref().unwrap().name.as_str())).collect();
+    assert_eq!(roles, [("Vienna", "from"), ("Prague", "to")]);
+}
+
+#[test]
+fn synonyms_are_mapped_and_leave_a_trace() {
+    let answer = model().parse("get me a taxi to NYC").unwrap();
+    assert_eq!(answer.entities[0].value, "New York City");
+    assert_eq!(answer.entities[0].processors, ["EntitySynonymMapper"]);
+}
+
+#[test]
+fn saved_and_opened_it_answers_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("model");
+    model().save(&place, "card".to_owned()).unwrap();
+    let again = Nlu::open(&place).unwrap();
+    for utterance in common::data().utterances {
+        assert_eq!(again.parse(&utterance.text).unwrap(), model().parse(&utterance.text).unwrap());
+    }
+}
+
+#[test]
+fn a_message_alone_equals_the_same_message_in_a_batch() {
+    let texts: Vec<String> = common::data().utterances.iter().map(|one| format!("{} {}", one.text, one.text)).collect();
+    for (together, text) in model().parse_batch(&texts).unwrap().iter().zip(&texts) {
+        let alone = model().parse(text).unwrap();
+        assert_eq!(together.entities.len(), alone.entities.len());
+        for (a, b) in together.intent_ranking.iter().zip(&alone.intent_ranking) {
+            assert!(a.name == b.name && (a.confidence - b.confidence).abs() < 1e-5, "{text}");
+        }
+    }
+}
+
+#[test]
+fn confidences_are_probabilities() {
+    for utterance in common::data().utterances {
+        let answer = model().parse(&utterance.text).unwrap();
+        let sum: f32 = answer.intent_ranking.iter().map(|scored| scored.confidence).sum();
+        assert!((sum - 1.0).abs() < 1e-4, "{sum}");
+        for entity in answer.entities {
+            let roles = entity.role.map_or(1.0, |role| role.confidence);
+            assert!([entity.confidence.unwrap(), roles].iter().all(|share| (0.0..=1.0).contains(share)));
+        }
+    }
+}
+
+#[test]
+fn blank_messages_have_no_intent() {
+    for text in ["", " ", "\t\n", "\u{a0}\u{3000}"] {
+        let answer = model().parse(text).unwrap();
+        assert!(answer.intent.is_none() && answer.entities.is_empty() && answer.tokens.is_empty());
+        assert_eq!(answer.text, text);
+    }
+}
+
+#[test]
+fn odd_messages_get_an_answer() {
+    let long_word = "x".repeat(1_000_000);
+    let many_words = "to Vienna ".repeat(100_000);
+    for text in ["👍", "!!!", "qwz xxv", "\u{301}\u{200d}", "a\u{0}b", "\u{feff}hi", long_word.as_str(), many_words.as_str()] {
+        let answer = model().parse(text).unwrap();
+        assert!(!answer.tokens.is_empty() && answer.tokens.len() <= Nlu::MAX_TOKENS);
+    }
+}
+
+#[test]
+fn offsets_count_characters_in_any_script() {
+    let answer = model().parse("👩‍🚀 来东京的车").unwrap();
+    let json = serde_json::to_value(answer.as_rasa()).unwrap();
+    let text: Vec<char> = "👩‍🚀 来东京的车".chars().collect();
+    let tokens = json["text_tokens"].as_array().unwrap();
+    assert!(tokens.len() >= 5);
+    for token in tokens {
+        let (start, end) = (token[0].as_u64().unwrap() as usize, token[1].as_u64().unwrap() as usize);
+        assert!(start < end && end <= text.len());
+    }
+    for entity in json["entities"].as_array().unwrap() {
+        let (start, end) = (entity["start"].as_u64().unwrap() as usize, entity["end"].as_u64().unwrap() as usize);
+        assert_eq!(text[start..end].iter().collect::<String>(), entity["value"]);
+    }
+}

@@ -1,0 +1,42 @@
+//! The same seed, data and number of threads give the same bytes.
+
+mod common;
+
+use talkformer::pipeline::PipelineConfig;
+
+fn bytes(config: &PipelineConfig, threads: usize) -> Vec<(&'static str, Vec<u8>)> {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("model");
+    common::train(config, &common::data(), threads).save(&place, String::new()).unwrap();
+    let read = |name| (name, std::fs::read(place.join(name)).unwrap());
+    ["model.safetensors", "features.json", "labels.json", "synonyms.json", "extractor.json"].map(read).into()
+}
+
+/// Everything that draws: dropout of all kinds, hidden tokens, negatives, held-out examples.
+fn config() -> PipelineConfig {
+    let mut config = common::config();
+    config.change_diet(|diet| {
+        diet.epochs = 4;
+        diet.connection_density = 0.5;
+        diet.drop_rate_attention = 0.1;
+        diet.use_masked_language_model = true;
+        diet.use_key_relative_attention = true;
+        diet.evaluate_on_number_of_examples = 3;
+        diet.evaluate_every_number_of_epochs = 2;
+    });
+    config
+}
+
+#[test]
+fn on_one_thread_and_on_three() {
+    for threads in [1, 3] {
+        assert!(bytes(&config(), threads) == bytes(&config(), threads), "{threads} threads");
+    }
+}
+
+#[test]
+fn another_seed_gives_another_model() {
+    let mut other = config();
+    other.change_diet(|diet| diet.random_seed = Some(2));
+    assert_ne!(bytes(&config(), 1)[0], bytes(&other, 1)[0]);
+}
