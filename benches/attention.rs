@@ -22,7 +22,8 @@ fn flops(batch: usize, seq: usize) -> Throughput {
 fn without_weights(c: &mut Criterion) {
     let mut group = c.benchmark_group("attention on ndarray");
     for (_, seq) in SIZES {
-        let x = Array2::from_shape_fn((seq, HEADS * HEAD_DIM), |(i, j)| ((i * 31 + j * 7) % 13) as f32 / 13.0);
+        let x =
+            Array2::from_shape_fn((seq, HEADS * HEAD_DIM), |(i, j)| ((i * 31 + j * 7) % 13) as f32 / 13.0);
         group.throughput(flops(1, seq));
         group.bench_function(BenchmarkId::from_parameter(format!("1x{HEADS}x{seq}x{HEAD_DIM}")), |b| {
             b.iter(|| multi_head_attention(x.view(), x.view(), x.view(), HEADS, None, Scale::InverseSqrt));
@@ -47,15 +48,19 @@ fn learnable(c: &mut Criterion) {
             let x = Tensor::ones((batch * seq, HEADS * HEAD_DIM), DType::F32, &device).unwrap();
             let x = Var::from_tensor(&x).unwrap();
             group.throughput(flops(batch, seq));
-            group.bench_function(BenchmarkId::from_parameter(format!("{batch}x{HEADS}x{seq}x{HEAD_DIM}")), |b| {
-                b.iter(|| {
-                    let y = block.forward(black_box(x.as_tensor()), &segments, &Pass::inference()).unwrap();
-                    if backward {
-                        black_box(y.sum_all().unwrap().backward().unwrap());
-                    }
-                    y
-                });
-            });
+            group.bench_function(
+                BenchmarkId::from_parameter(format!("{batch}x{HEADS}x{seq}x{HEAD_DIM}")),
+                |b| {
+                    b.iter(|| {
+                        let y =
+                            block.forward(black_box(x.as_tensor()), &segments, &Pass::inference()).unwrap();
+                        if backward {
+                            black_box(y.sum_all().unwrap().backward().unwrap());
+                        }
+                        y
+                    });
+                },
+            );
         }
         group.finish();
     }

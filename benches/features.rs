@@ -11,7 +11,7 @@ use talkformer::text::{Span, Tokenizer, WhitespaceTokenizer};
 
 const DATA: &str = include_str!("../examples/conference/train.yml");
 
-fn tokenize<'t>(data: &'t TrainingData) -> Vec<(&'t str, Vec<Span>)> {
+fn tokenize(data: &TrainingData) -> Vec<(&str, Vec<Span>)> {
     let tokenizer = WhitespaceTokenizer::default();
     data.utterances.iter().map(|one| (one.text.as_str(), tokenizer.tokenize(&one.text))).collect()
 }

@@ -1,11 +1,11 @@
-//! One DIET training step, forward, backward and AdamW: 64 messages of 12 tokens, width 256, two layers of
+//! One DIET training step, forward, backward and `AdamW`: 64 messages of 12 tokens, width 256, two layers of
 //! four heads, on one thread. In messages a second.
 
 use std::collections::HashMap;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use talkformer::diet::{DietConfig, Example, Labels, Learner, Widths};
 use talkformer::data::TagSet;
+use talkformer::diet::{DietConfig, Example, Labels, Learner, Widths};
 use talkformer::features::{Features, LabelFeatures};
 use talkformer::nn::Pass;
 use talkformer::text::WhitespaceTokenizer;
@@ -30,7 +30,9 @@ fn example(at: usize, tags: usize) -> Example {
     }
     features.sentence.push((0..TOKENS * ENTRIES).map(|entry| column(at * 7919 + entry)));
     // Only outside and one-token entities, so that every sequence is legal.
-    let tag = |token| if number(at * 31 + token, 3) == 0 { 4 * (1 + number(at + token, tags / 4) as u32) } else { 0 };
+    let tag = |token| {
+        if number(at * 31 + token, 3) == 0 { 4 * (1 + number(at + token, tags / 4) as u32) } else { 0 }
+    };
     Example {
         features,
         intent: Some(number(at, INTENTS) as u32),

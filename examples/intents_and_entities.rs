@@ -64,8 +64,12 @@ nlu:
     - cheers
 "#;
 
-const MESSAGES: [&str; 4] =
-    ["a ride from Vienna to Prague please", "what is the fare from Turin", "cancel it please", "thanks, great ride"];
+const MESSAGES: [&str; 4] = [
+    "a ride from Vienna to Prague please",
+    "what is the fare from Turin",
+    "cancel it please",
+    "thanks, great ride",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let data = read_str(Format::RasaYaml, DATA, "the data above")?;
@@ -76,8 +80,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         if let Event::Epoch(epoch) = event
             && epoch.epoch % 10 == 0
         {
-            let shares: Vec<String> =
-                epoch.shares.iter().map(|(name, share)| format!("{} {share:.2}", name.replace('_', " "))).collect();
+            let shares: Vec<String> = epoch
+                .shares
+                .iter()
+                .map(|(name, share)| format!("{} {share:.2}", name.replace('_', " ")))
+                .collect();
             println!("epoch {:>2}: loss {:.2}, {}", epoch.epoch, epoch.loss, shares.join(", "));
         }
     };
@@ -90,7 +97,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         for entity in &answer.entities {
             let role = entity.role.as_ref().map_or(String::new(), |role| format!(" ({})", role.name));
-            println!("  {}{role}: {} {:.2}", entity.entity, entity.value, entity.confidence.unwrap_or_default());
+            println!(
+                "  {}{role}: {} {:.2}",
+                entity.entity,
+                entity.value,
+                entity.confidence.unwrap_or_default()
+            );
         }
     }
     Ok(())

@@ -42,6 +42,8 @@
 //! The program of the same name does all this from the command line. Randomness enters as a seed: the same
 //! seed, data and number of threads give the same model, byte for byte.
 
+#![cfg_attr(test, allow(clippy::float_cmp, reason = "tests ask for exact numbers where they are exact"))]
+
 pub mod attention;
 pub mod batch;
 pub mod bundle;

@@ -63,7 +63,8 @@ impl SparseRows {
         let shift = self.columns.len();
         self.columns.extend_from_slice(&other.columns[entries.clone()]);
         self.values.extend_from_slice(&other.values[entries.clone()]);
-        self.starts.extend(other.starts[rows.start + 1..=rows.end].iter().map(|at| at - entries.start + shift));
+        self.starts
+            .extend(other.starts[rows.start + 1..=rows.end].iter().map(|at| at - entries.start + shift));
     }
 
     /// The entries of one row.

@@ -21,10 +21,12 @@ fn assert_refused(output: &Output, parts: &[&str]) {
 fn train(file: &str, text: &[u8]) -> Output {
     let folder = workplace(false);
     fs::write(folder.path().join(file), text).unwrap();
-    let arguments = ["train", "nlu", "--data", file, "--config", "config.yml", "--epochs", "1", "--out", "model"];
+    let arguments =
+        ["train", "nlu", "--data", file, "--config", "config.yml", "--epochs", "1", "--out", "model"];
     let output = run(folder.path(), &arguments);
     if !output.status.success() {
-        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(!left.iter().any(|name| name.to_string_lossy().contains("model")), "{left:?}");
     }
     output
@@ -37,8 +39,11 @@ fn nlu(items: &str) -> Vec<u8> {
 #[test]
 fn data_without_anything_to_learn() {
     assert_refused(&train("x.yml", b""), &["x.yml"]);
-    assert_refused(&train("x.jsonl", b""), &["nothing to learn"]);
-    assert_refused(&train("x.yml", &nlu("- lookup: city\n  examples: |\n    - Rome\n")), &["nothing to learn"]);
+    assert_refused(&train("x.jsonl", b""), &["x.jsonl", "empty"]);
+    assert_refused(
+        &train("x.yml", &nlu("- lookup: city\n  examples: |\n    - Rome\n")),
+        &["nothing to learn"],
+    );
     let single = nlu("- intent: greet\n  examples: |\n    - hello\n    - good day\n");
     assert_refused(&train("x.yml", &single), &["nothing to learn", "`greet`", "at least two intents"]);
 }
@@ -64,9 +69,13 @@ fn malformed_files_are_named_with_the_line() {
     let unclosed = nlu("- intent: a\n  examples: |\n    - fine\n    - to [Rome]{\"entity\": \"city\"\n");
     assert_refused(&train("x.yml", &unclosed), &["x.yml:6"]);
     assert_refused(&train("x.yml", b"nlu:\n- intent: [a\n"), &["x.yml:"]);
-    assert_refused(&train("x.yml", b"nlu:\n- intent: a\n  examples: |\n    - caf\xe9\n"), &["x.yml:4", "UTF-8"]);
+    assert_refused(
+        &train("x.yml", b"nlu:\n- intent: a\n  examples: |\n    - caf\xe9\n"),
+        &["x.yml:4", "UTF-8"],
+    );
     assert_refused(&train("x.jsonl", b"{\"text\": \"a\", \"intent\": \"x\"}\n{\"text\": \n"), &["x.jsonl:2"]);
-    let past = br#"{"text": "to Rome", "intent": "x", "entities": [{"start": 3, "end": 9, "entity": "city"}]}"#;
+    let past =
+        br#"{"text": "to Rome", "intent": "x", "entities": [{"start": 3, "end": 9, "entity": "city"}]}"#;
     assert_refused(&train("x.jsonl", past), &["x.jsonl:1"]);
     assert_refused(&train("x.txt", b"hello"), &["x.txt", "yml"]);
 }
@@ -74,14 +83,18 @@ fn malformed_files_are_named_with_the_line() {
 #[test]
 fn overlapping_annotations_are_warned_of() {
     let line = r#"{"text": "to New York City", "intent": "x", "entities": [{"start": 3, "end": 11, "entity": "city"}, {"start": 7, "end": 16, "entity": "city"}]}"#;
-    let text = format!("{line}\n{{\"text\": \"hi\", \"intent\": \"y\"}}\n{{\"text\": \"ho\", \"intent\": \"y\"}}\n");
+    let text =
+        format!("{line}\n{{\"text\": \"hi\", \"intent\": \"y\"}}\n{{\"text\": \"ho\", \"intent\": \"y\"}}\n");
     let output = train("x.jsonl", text.as_bytes());
     assert!(output.status.success() && stderr(&output).contains("x.jsonl:1"), "{}", stderr(&output));
 }
 
 #[test]
 fn a_very_long_message_is_learnt_from() {
-    let text = format!("{{\"text\": \"{}\", \"intent\": \"x\"}}\n{{\"text\": \"hi\", \"intent\": \"y\"}}\n", "word ".repeat(200_000));
+    let text = format!(
+        "{{\"text\": \"{}\", \"intent\": \"x\"}}\n{{\"text\": \"hi\", \"intent\": \"y\"}}\n",
+        "word ".repeat(200_000)
+    );
     assert!(train("x.jsonl", text.as_bytes()).status.success());
 }
 
@@ -108,7 +121,10 @@ fn a_place_that_cannot_be_written_is_noticed_before_training() {
         if out.starts_with("/proc") && !Path::new("/proc/self").exists() {
             continue;
         }
-        let output = run(folder.path(), &["train", "nlu", "--data", "nlu.yml", "--config", "config.yml", "--out", out]);
+        let output = run(
+            folder.path(),
+            &["train", "nlu", "--data", "nlu.yml", "--config", "config.yml", "--out", out],
+        );
         assert_refused(&output, &[out.trim_end_matches("/model")]);
         assert!(!stderr(&output).contains("epoch 1/"), "it was noticed only after training");
     }

@@ -21,11 +21,14 @@ fn from_a_training_file_to_scores_and_answers() {
         assert!(output.status.success(), "{}", stderr(&output));
         output
     };
-    let output = run(&["train", "nlu", "--data", "nlu.yml", "--config", "config.yml", "--out", "models", "--json"]);
+    let output =
+        run(&["train", "nlu", "--data", "nlu.yml", "--config", "config.yml", "--out", "models", "--json"]);
     let events: Vec<Value> = stdout(&output).lines().map(json).collect();
     let count = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
     assert_eq!((count("started"), count("epoch"), count("saved")), (1, 60, 1));
-    assert!(fs::read_to_string(folder.path().join("models/README.md")).unwrap().contains("talkformer train nlu"));
+    assert!(
+        fs::read_to_string(folder.path().join("models/README.md")).unwrap().contains("talkformer train nlu")
+    );
 
     let scores = json(&stdout(&run(&["test", "nlu", "--model", "models", "--data", "nlu.yml", "--json"])));
     assert_eq!(scores["messages"], 14);
@@ -38,9 +41,12 @@ fn from_a_training_file_to_scores_and_answers() {
         }
     }
     let table = stdout(&run(&["test", "nlu", "--model", "models", "--data", "nlu.yml"]));
-    assert!(table.contains("exact span") && table.contains("overlap") && table.contains("100.00 %"), "{table}");
+    assert!(
+        table.contains("exact span") && table.contains("overlap") && table.contains("100.00 %"),
+        "{table}"
+    );
 
-    let answer = json(&stdout(&run(&["parse", "--model", "models", "take me to Vienna"])));
+    let answer = json(&stdout(&run(&["parse", "--model", "models", "take me to Prague please"])));
     assert_eq!(answer["intent"]["name"], "order_ride");
     let entity = &answer["entities"][0];
     assert_eq!((&entity["start"], &entity["end"]), (&Value::from(11), &Value::from(17)));
@@ -57,7 +63,18 @@ fn a_folder_of_models_holds_them_all_and_the_newest_answers() {
     let folder = workplace(false);
     fs::create_dir(folder.path().join("models")).unwrap();
     for _ in 0..2 {
-        let arguments = ["train", "nlu", "--data", "nlu.yml", "--config", "config.yml", "--epochs", "1", "--out", "models"];
+        let arguments = [
+            "train",
+            "nlu",
+            "--data",
+            "nlu.yml",
+            "--config",
+            "config.yml",
+            "--epochs",
+            "1",
+            "--out",
+            "models",
+        ];
         assert!(run(folder.path(), &arguments).status.success());
     }
     assert_eq!(fs::read_dir(folder.path().join("models")).unwrap().count(), 2);
@@ -107,8 +124,18 @@ fn a_closed_pipe_ends_quietly() {
 fn ctrl_c_stops_after_a_step_and_keeps_only_what_it_should() {
     for keep in [false, true] {
         let folder = workplace(false);
-        let mut arguments =
-            vec!["train", "nlu", "--data", "nlu.yml", "--config", "config.yml", "--epochs", "1000000", "--out", "model"];
+        let mut arguments = vec![
+            "train",
+            "nlu",
+            "--data",
+            "nlu.yml",
+            "--config",
+            "config.yml",
+            "--epochs",
+            "1000000",
+            "--out",
+            "model",
+        ];
         arguments.extend(keep.then_some("--keep-interrupted"));
         let mut child = command(folder.path(), &arguments).stderr(Stdio::piped()).spawn().unwrap();
         let mut talk = BufReader::new(child.stderr.take().unwrap());
@@ -128,7 +155,9 @@ fn ctrl_c_stops_after_a_step_and_keeps_only_what_it_should() {
 #[test]
 fn the_help_of_every_verb_has_examples_or_flags() {
     let folder = tempfile::tempdir().unwrap();
-    for arguments in [&["--help"][..], &["train", "nlu", "--help"], &["test", "nlu", "--help"], &["parse", "--help"]] {
+    for arguments in
+        [&["--help"][..], &["train", "nlu", "--help"], &["test", "nlu", "--help"], &["parse", "--help"]]
+    {
         let output = run(folder.path(), arguments);
         assert!(output.status.success() && stdout(&output).contains("talkformer"));
     }

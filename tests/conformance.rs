@@ -14,10 +14,10 @@ fn model() -> &'static Nlu {
 #[test]
 fn learns_a_few_examples_by_heart() {
     let scores = model().evaluate(&common::data().utterances).unwrap();
-    assert_eq!(scores.intent.accuracy, 1.0);
-    assert_eq!(scores.entity.exact_span.f1, 1.0);
+    assert!(scores.intent.accuracy > 0.999 && scores.entity.exact_span.f1 > 0.999, "{scores:?}");
     let answer = model().parse("a ride from Vienna to Prague").unwrap();
-    let roles: Vec<_> = answer.entities.iter().map(|e| (e.value.as_str(), e.role.as_ref().unwrap().name.as_str())).collect();
+    let roles: Vec<_> =
+        answer.entities.iter().map(|e| (e.value.as_str(), e.role.as_ref().unwrap().name.as_str())).collect();
     assert_eq!(roles, [("Vienna", "from"), ("Prague", "to")]);
 }
 
@@ -41,7 +41,8 @@ fn saved_and_opened_it_answers_the_same() {
 
 #[test]
 fn a_message_alone_equals_the_same_message_in_a_batch() {
-    let texts: Vec<String> = common::data().utterances.iter().map(|one| format!("{} {}", one.text, one.text)).collect();
+    let texts: Vec<String> =
+        common::data().utterances.iter().map(|one| format!("{} {}", one.text, one.text)).collect();
     for (together, text) in model().parse_batch(&texts).unwrap().iter().zip(&texts) {
         let alone = model().parse(text).unwrap();
         assert_eq!(together.entities.len(), alone.entities.len());
@@ -77,7 +78,16 @@ fn blank_messages_have_no_intent() {
 fn odd_messages_get_an_answer() {
     let long_word = "x".repeat(1_000_000);
     let many_words = "to Vienna ".repeat(100_000);
-    for text in ["👍", "!!!", "qwz xxv", "\u{301}\u{200d}", "a\u{0}b", "\u{feff}hi", long_word.as_str(), many_words.as_str()] {
+    for text in [
+        "👍",
+        "!!!",
+        "qwz xxv",
+        "\u{301}\u{200d}",
+        "a\u{0}b",
+        "\u{feff}hi",
+        long_word.as_str(),
+        many_words.as_str(),
+    ] {
         let answer = model().parse(text).unwrap();
         assert!(!answer.tokens.is_empty() && answer.tokens.len() <= Nlu::MAX_TOKENS);
     }
@@ -95,7 +105,8 @@ fn offsets_count_characters_in_any_script() {
         assert!(start < end && end <= text.len());
     }
     for entity in json["entities"].as_array().unwrap() {
-        let (start, end) = (entity["start"].as_u64().unwrap() as usize, entity["end"].as_u64().unwrap() as usize);
+        let (start, end) =
+            (entity["start"].as_u64().unwrap() as usize, entity["end"].as_u64().unwrap() as usize);
         assert_eq!(text[start..end].iter().collect::<String>(), entity["value"]);
     }
 }

@@ -52,11 +52,11 @@ impl SplitByComma {
 /// Settings of DIET; names and defaults of Rasa's `DIETClassifier`, then ours.
 ///
 /// `regularization_constant` is the share of the weights taken away per step and unit of
-/// learning rate (decoupled decay, AdamW), not a term of the loss: Rasa's term reaches only those entries
+/// learning rate (decoupled decay, `AdamW`), not a term of the loss: Rasa's term reaches only those entries
 /// whose gradient happens to be positive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[allow(clippy::struct_excessive_bools, reason = "these are Rasa's options")]
+#[expect(clippy::struct_excessive_bools, reason = "these are Rasa's options")]
 pub struct DietConfig {
     /// Rounds through the data.
     pub epochs: usize,
@@ -154,8 +154,9 @@ pub struct DietConfig {
     pub gradient_clipping: f64,
     /// Ours: share of the intent's target that is spread over all labels (with all labels as negatives).
     pub label_smoothing: f64,
-    /// Ours: whether the message's features also reach its embedding directly, past the transformer: a linear
-    /// classifier inside the network, which learns from few examples what the transformer cannot.
+    /// Ours: whether the message's features also reach an embedding directly, past the transformer: a linear
+    /// classifier in the same network, learnt in the same step with a loss of its own. The two similarities are
+    /// averaged. What one of them gets wrong the other often gets right.
     pub use_shortcut: bool,
     /// Ours: share of the features dropped on that way.
     pub shortcut_drop_rate: f64,
@@ -269,7 +270,11 @@ impl DietConfig {
         let (first, last) = self.batch_sizes();
         check(self.epochs > 0, "epochs", "must be at least 1")?;
         check(first > 0 && last > 0, "batch_size", "must be at least 1")?;
-        check(self.learning_rate.is_finite() && self.learning_rate > 0.0, "learning_rate", "must be above 0")?;
+        check(
+            self.learning_rate.is_finite() && self.learning_rate > 0.0,
+            "learning_rate",
+            "must be above 0",
+        )?;
         check(share(self.drop_rate), "drop_rate", "must be at least 0 and below 1")?;
         check(share(self.drop_rate_attention), "drop_rate_attention", "must be at least 0 and below 1")?;
         check(share(self.warm_up), "warm_up", "must be at least 0 and below 1")?;
@@ -288,7 +293,11 @@ impl DietConfig {
         check(sizes().all(|size| *size > 0), "hidden_layers_sizes", "each must be at least 1")?;
         if self.share_hidden_layers {
             let same = hidden.text == hidden.label && dense.text == dense.label;
-            check(same, "share_hidden_layers", "needs equal hidden_layers_sizes and dense_dimension on both sides")?;
+            check(
+                same,
+                "share_hidden_layers",
+                "needs equal hidden_layers_sizes and dense_dimension on both sides",
+            )?;
         }
         if self.number_of_transformer_layers > 0 {
             let fits = heads > 0 && self.transformer_size > 0 && self.transformer_size.is_multiple_of(heads);
@@ -297,12 +306,21 @@ impl DietConfig {
             let masked = self.use_masked_language_model;
             check(!masked, "use_masked_language_model", "needs at least one transformer layer")?;
         }
-        let inner = self.loss_type == LossType::CrossEntropy && self.similarity_type != SimilarityType::Cosine;
-        check(inner || self.loss_type == LossType::Margin, "similarity_type", "softmax confidences need `inner`, or the margin loss")?;
+        let inner =
+            self.loss_type == LossType::CrossEntropy && self.similarity_type != SimilarityType::Cosine;
+        check(
+            inner || self.loss_type == LossType::Margin,
+            "similarity_type",
+            "softmax confidences need `inner`, or the margin loss",
+        )?;
         let every = self.evaluate_every_number_of_epochs;
         check(every == -1 || every > 0, "evaluate_every_number_of_epochs", "must be −1 or at least 1")?;
         let tasks = self.intent_classification || self.entity_recognition;
-        check(tasks, "intent_classification", "switch on this or entity_recognition: there is nothing to learn")
+        check(
+            tasks,
+            "intent_classification",
+            "switch on this or entity_recognition: there is nothing to learn",
+        )
     }
 
     /// The seed.

@@ -36,7 +36,8 @@ impl Labels {
     /// The labels of these utterances.
     #[must_use]
     pub fn new(utterances: &[Utterance], bilou: bool) -> Self {
-        let intents: BTreeSet<&String> = utterances.iter().filter_map(|utterance| utterance.intent.as_ref()).collect();
+        let intents: BTreeSet<&String> =
+            utterances.iter().filter_map(|utterance| utterance.intent.as_ref()).collect();
         let intents = if intents.len() < 2 { Vec::new() } else { intents.into_iter().cloned().collect() };
         let entities = || utterances.iter().flat_map(|utterance| &utterance.entities);
         let tags = |names: BTreeSet<&String>| {

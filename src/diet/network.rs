@@ -73,16 +73,21 @@ impl Network {
         let layered = transformer.layers > 0;
         let model_dim = if layered { transformer.model_dim } else { width };
         let intents = config.intent_classification && !labels.intents.is_empty();
-        let intent = |vb| IntentHead::new(config, model_dim, widths.sentence, labels, label_features, &hidden, vb);
-        let masked_token = |vb| {
-            MaskedToken::new(width, model_dim, config.embedding_dimension, config.similarity(), vb)
-        };
+        let intent =
+            |vb| IntentHead::new(config, model_dim, widths.sentence, labels, label_features, &hidden, vb);
+        let masked_token =
+            |vb| MaskedToken::new(width, model_dim, config.embedding_dimension, config.similarity(), vb);
         Ok(Self {
             sequence: sparse("sequence", widths.sequence)?,
             sentence: sparse("sentence", widths.sentence)?,
             input_dropout: Dropout::new(if config.use_dense_input_dropout { config.drop_rate } else { 0.0 }),
-            masked_token: config.use_masked_language_model.then(|| masked_token(vb.pp("masked_token"))).transpose()?,
-            transformer: layered.then(|| Transformer::new(width, &transformer, vb.pp("transformer"))).transpose()?,
+            masked_token: config
+                .use_masked_language_model
+                .then(|| masked_token(vb.pp("masked_token")))
+                .transpose()?,
+            transformer: layered
+                .then(|| Transformer::new(width, &transformer, vb.pp("transformer")))
+                .transpose()?,
             intent: intents.then(|| intent(vb.pp("intent"))).transpose()?,
             tags: if config.entity_recognition { tag_heads(labels, model_dim, &vb)? } else { Vec::new() },
             hidden,
@@ -102,8 +107,11 @@ impl Network {
             intent.loss(&encoded.messages, &batch.sentence, examples, pass, &mut losses)?;
         }
         let mut entity_tags: &[u32] = &[];
-        let gold: Vec<Vec<u32>> =
-            self.tags.iter().map(|head| examples.iter().flat_map(|e| e.tags(head.kind)).copied().collect()).collect();
+        let gold: Vec<Vec<u32>> = self
+            .tags
+            .iter()
+            .map(|head| examples.iter().flat_map(|e| e.tags(head.kind)).copied().collect())
+            .collect();
         for (head, gold) in self.tags.iter().zip(&gold) {
             head.loss(&encoded.tokens, entity_tags, &batch, gold, &mut losses)?;
             if head.kind == TagKind::Entity {
@@ -146,7 +154,9 @@ impl Network {
             Some(transformer) => transformer.forward(&x, &batch.rows, pass)?, // [row, model_dim]
             None => x,
         };
-        if let (Some(masked_token), Some(masking), Some(seed)) = (&self.masked_token, masking, pass.next_seed()) {
+        if let (Some(masked_token), Some(masking), Some(seed)) =
+            (&self.masked_token, masking, pass.next_seed())
+        {
             losses.add("masked_token", masked_token.loss(&x, &masking, &batch.identities(), seed)?)?;
         }
         Ok(Encoded {
@@ -180,7 +190,9 @@ impl Hidden {
     }
 
     fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        self.layers.iter().try_fold(x.clone(), |x, layer| self.dropout.forward(&gelu(&layer.forward(&x)?)?, pass))
+        self.layers
+            .iter()
+            .try_fold(x.clone(), |x, layer| self.dropout.forward(&gelu(&layer.forward(&x)?)?, pass))
     }
 }
 
@@ -190,7 +202,7 @@ struct IntentHead {
     features: LabelFeatures,
     label: SparseLinear,
     hidden: Hidden,
-    /// From the features of the message straight to its embedding, past the transformer.
+    /// A second opinion: from the features of the message straight to its embedding, past the transformer.
     shortcut: Option<SparseLinear>,
     similarity: Similarity,
     identity: Vec<u64>,
@@ -219,9 +231,17 @@ impl IntentHead {
             hidden,
             shortcut: config
                 .use_shortcut
-                .then(|| SparseLinear::new(sentence_width, embedding, config.shortcut_drop_rate, vb.pp("shortcut")))
+                .then(|| {
+                    SparseLinear::new(sentence_width, embedding, config.shortcut_drop_rate, vb.pp("shortcut"))
+                })
                 .transpose()?,
-            similarity: Similarity::new(model_dim, width, embedding, config.similarity(), vb.pp("similarity"))?,
+            similarity: Similarity::new(
+                model_dim,
+                width,
+                embedding,
+                config.similarity(),
+                vb.pp("similarity"),
+            )?,
             identity: (0..labels.intents.len() as u64).collect(),
         })
     }
@@ -245,12 +265,20 @@ impl IntentHead {
         }
         let index = Tensor::new(&rows[..], messages.device())?;
         let messages = messages.index_select(&index, 0)?;
-        let shortcut = self.shortcut(sentence, pass)?.map(|rows| rows.index_select(&index, 0)).transpose()?;
         let candidates = Candidates { gold: &gold, identity: &self.identity };
-        let seed = pass.next_seed().unwrap_or(0);
-        let found = self.similarity.loss(&messages, shortcut.as_ref(), &self.labels(pass)?, candidates, seed)?;
-        losses.ratio("intent_accuracy", Ratio { part: found.correct as f64, whole: rows.len() as f64 });
-        losses.add("intent", (found.loss * (rows.len() as f64 / examples.len() as f64))?)
+        let labels = self.labels(pass)?;
+        let share = rows.len() as f64 / examples.len() as f64;
+        let mut add = |name, embedded: &Tensor| -> Result<usize> {
+            let found = self.similarity.loss(embedded, &labels, candidates, pass.next_seed().unwrap_or(0))?;
+            losses.add(name, (found.loss * share)?)?;
+            Ok(found.correct)
+        };
+        let correct = add("intent", &self.similarity.embed(&messages)?)?;
+        if let Some(shortcut) = self.shortcut(sentence, pass)? {
+            add("shortcut", &shortcut.index_select(&index, 0)?)?;
+        }
+        losses.ratio("intent_accuracy", Ratio { part: correct as f64, whole: rows.len() as f64 });
+        Ok(())
     }
 
     fn shortcut(&self, sentence: &SparseRows, pass: &Pass) -> Result<Option<Tensor>> {
@@ -259,8 +287,11 @@ impl IntentHead {
 
     fn scores(&self, messages: &Tensor, sentence: &SparseRows) -> Result<Vec<Vec<f32>>> {
         let pass = Pass::inference();
-        let shortcut = self.shortcut(sentence, &pass)?;
-        let scores = self.similarity.scores(messages, shortcut.as_ref(), &self.labels(&pass)?)?;
+        let labels = self.labels(&pass)?;
+        let mut scores = self.similarity.scores(&self.similarity.embed(messages)?, &labels)?;
+        if let Some(shortcut) = self.shortcut(sentence, &pass)? {
+            scores = ((scores + self.similarity.scores(&shortcut, &labels)?)? / 2.0)?;
+        }
         scores.to_dtype(candle_core::DType::F32)?.to_vec2()
     }
 }

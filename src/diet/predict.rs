@@ -123,8 +123,8 @@ impl Diet {
     /// punctuation and blanks between them.
     fn belongs(&self, last: &TokenEntity, next: &TokenEntity, text: &str, tokens: &[Span]) -> bool {
         let alike = last.entity == next.entity
-            && name(&last.role) == name(&next.role)
-            && name(&last.group) == name(&next.group);
+            && name(last.role.as_ref()) == name(next.role.as_ref())
+            && name(last.group.as_ref()) == name(next.group.as_ref());
         let gap = Span::new(tokens[last.tokens.end - 1].end, tokens[next.tokens.start].start).of(text);
         alike
             && !self.config.split_entities_by_comma.splits(&last.entity)
@@ -133,8 +133,8 @@ impl Diet {
     }
 }
 
-fn name(scored: &Option<Scored>) -> Option<&str> {
-    scored.as_ref().map(|scored| scored.name.as_str())
+fn name(scored: Option<&Scored>) -> Option<&str> {
+    scored.map(|scored| scored.name.as_str())
 }
 
 /// The label that most tokens of the range carry, and the smallest probability among those tokens.

@@ -7,6 +7,9 @@ use crate::data::TrainingData;
 use crate::sparse::SparseRows;
 use crate::text::Span;
 
+/// The non-zero columns of one row, with their values.
+pub(super) type Entries = Vec<(u32, f32)>;
+
 /// A text and where its tokens are.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
@@ -51,7 +54,11 @@ pub enum Featurizer {
 }
 
 impl Featurizer {
-    fn fit(config: &FeaturizerConfig, messages: &[Message<'_>], data: &TrainingData) -> Result<Self, FeatureError> {
+    fn fit(
+        config: &FeaturizerConfig,
+        messages: &[Message<'_>],
+        data: &TrainingData,
+    ) -> Result<Self, FeatureError> {
         Ok(match config {
             FeaturizerConfig::NGrams(config) => Self::NGrams(NGrams::fit(config, messages)?),
             FeaturizerConfig::Lexical(config) => Self::Lexical(Lexical::fit(config, messages)?),
@@ -69,7 +76,7 @@ impl Featurizer {
     }
 
     /// Entries of each token, then of the message; columns counted from zero.
-    fn transform(&self, message: Message<'_>) -> (Vec<Vec<(u32, f32)>>, Vec<(u32, f32)>) {
+    fn transform(&self, message: Message<'_>) -> (Vec<Entries>, Entries) {
         match self {
             Self::NGrams(featurizer) => featurizer.transform(message),
             Self::Lexical(featurizer) => (featurizer.transform(message), Vec::new()),

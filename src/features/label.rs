@@ -24,7 +24,8 @@ impl LabelFeatures {
     pub fn new<S: AsRef<str>>(labels: &[S], tokenizer: &WhitespaceTokenizer) -> Self {
         let words_of_label = |label: &str| -> Vec<String> {
             let tokens = tokenizer.label_tokens(label);
-            let words: Vec<String> = tokens.iter().flat_map(|token| words_of(token)).map(str::to_owned).collect();
+            let words: Vec<String> =
+                tokens.iter().flat_map(|token| words_of(token)).map(str::to_owned).collect();
             if words.is_empty() { vec![label.to_owned()] } else { words }
         };
         let words: Vec<Vec<String>> = labels.iter().map(|label| words_of_label(label.as_ref())).collect();
@@ -32,8 +33,11 @@ impl LabelFeatures {
         let distinct: Vec<&String> = distinct.into_iter().collect();
         let mut rows = SparseRows::default();
         for label in &words {
-            let mut columns: Vec<u32> =
-                label.iter().filter_map(|word| distinct.binary_search(&word).ok()).map(|at| at as u32).collect();
+            let mut columns: Vec<u32> = label
+                .iter()
+                .filter_map(|word| distinct.binary_search(&word).ok())
+                .map(|at| at as u32)
+                .collect();
             columns.sort_unstable();
             rows.push(columns.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as f32)));
         }
@@ -51,7 +55,8 @@ mod tests {
         let whole = LabelFeatures::new(&["book_room", "book_seat"], &WhitespaceTokenizer::default());
         assert_eq!(whole.width, 2);
         let config = WhitespaceTokenizerConfig { intent_tokenization_flag: true, ..Default::default() };
-        let split = LabelFeatures::new(&["book_room", "book_seat"], &WhitespaceTokenizer::new(config).unwrap());
+        let split =
+            LabelFeatures::new(&["book_room", "book_seat"], &WhitespaceTokenizer::new(config).unwrap());
         assert_eq!(split.width, 3);
         assert_eq!(split.rows.row(0).collect::<Vec<_>>(), [(0, 1.0), (1, 1.0)]);
         assert_eq!(split.rows.row(1).collect::<Vec<_>>(), [(0, 1.0), (2, 1.0)]);

@@ -185,10 +185,13 @@ impl Lexical {
         let mut keys = Vec::new();
         for (place, properties) in self.config.features.iter().enumerate() {
             let offset = place as isize - before;
-            let Some(neighbour) = token.checked_add_signed(offset).filter(|at| *at < message.tokens.len()) else {
+            let Some(neighbour) = token.checked_add_signed(offset).filter(|at| *at < message.tokens.len())
+            else {
                 continue;
             };
-            keys.extend(properties.iter().map(|property| (offset, *property, property.of(message, neighbour))));
+            keys.extend(
+                properties.iter().map(|property| (offset, *property, property.of(message, neighbour))),
+            );
         }
         keys
     }

@@ -22,7 +22,7 @@ mod ngram;
 mod patterns;
 
 pub use error::FeatureError;
-pub use featurizer::{FeatureSet, Featurizer, FeaturizerConfig, Features, Message};
+pub use featurizer::{FeatureSet, Features, Featurizer, FeaturizerConfig, Message};
 pub use label::LabelFeatures;
 pub use lexical::{Lexical, LexicalConfig};
 pub use ngram::{Analyzer, DocumentLimit, NGramConfig, NGrams, StripAccents, Weighting};

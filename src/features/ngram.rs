@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+use super::featurizer::Entries;
 use super::{FeatureError, Message};
 
 /// What an n-gram is made of.
@@ -121,7 +122,10 @@ impl NGramConfig {
         };
         if self.min_ngram == 0 || self.min_ngram > self.max_ngram {
             let (min, max) = (self.min_ngram, self.max_ngram);
-            return wrong("min_ngram", format!("n-grams of {min} to {max} make no sense; use 1 ≤ min_ngram ≤ max_ngram"));
+            return wrong(
+                "min_ngram",
+                format!("n-grams of {min} to {max} make no sense; use 1 ≤ min_ngram ≤ max_ngram"),
+            );
         }
         for (option, limit) in [("min_df", self.min_df), ("max_df", self.max_df)] {
             if let DocumentLimit::Share(share) = limit
@@ -184,7 +188,8 @@ impl NGrams {
     pub fn fit(config: &NGramConfig, messages: &[Message<'_>]) -> Result<Self, FeatureError> {
         config.validate()?;
         let mut ngrams = Self { config: config.clone(), columns: HashMap::new(), idf: Vec::new() };
-        let rare: HashSet<String> = config.oov_words.iter().map(|word| ngrams.fold(word).into_owned()).collect();
+        let rare: HashSet<String> =
+            config.oov_words.iter().map(|word| ngrams.fold(word).into_owned()).collect();
         // In how many messages, and how often in all.
         let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         for message in messages {
@@ -216,7 +221,7 @@ impl NGrams {
         self.columns.len()
     }
 
-    pub(super) fn transform(&self, message: Message<'_>) -> (Vec<Vec<(u32, f32)>>, Vec<(u32, f32)>) {
+    pub(super) fn transform(&self, message: Message<'_>) -> (Vec<Entries>, Entries) {
         let words = self.words(message, &HashSet::new());
         let sequence = words.iter().map(|token| self.entries(token)).collect();
         (sequence, self.entries(&words.concat()))
@@ -293,12 +298,12 @@ impl NGrams {
         }
     }
 
-    fn entries(&self, units: &[String]) -> Vec<(u32, f32)> {
+    fn entries(&self, units: &[String]) -> Entries {
         let mut columns = Vec::new();
         self.each_gram(units, &mut |gram| columns.extend(self.columns.get(gram)));
         columns.sort_unstable();
         let runs = columns.chunk_by(|a, b| a == b);
-        let mut entries: Vec<(u32, f32)> = runs.map(|run| (run[0], run.len() as f32)).collect();
+        let mut entries: Entries = runs.map(|run| (run[0], run.len() as f32)).collect();
         if self.config.weighting == Weighting::TfIdf {
             self.weigh(&mut entries);
         }
@@ -362,7 +367,7 @@ mod tests {
         NGrams::fit(config, &messages).unwrap()
     }
 
-    fn transform(ngrams: &NGrams, text: &str) -> (Vec<Vec<(u32, f32)>>, Vec<(u32, f32)>) {
+    fn transform(ngrams: &NGrams, text: &str) -> (Vec<Entries>, Entries) {
         ngrams.transform(Message { text, tokens: &tokens(&[text])[0] })
     }
 

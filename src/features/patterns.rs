@@ -4,6 +4,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
+use super::featurizer::Entries;
 use super::{FeatureError, Message};
 use crate::data::{Lookup, Pattern, Source, TrainingData};
 use crate::text::Span;
@@ -12,6 +13,7 @@ use crate::text::Span;
 /// differ in `case_sensitive` only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "these are Rasa's options")]
 pub struct PatternsConfig {
     /// Whether case matters.
     pub case_sensitive: bool,
@@ -134,9 +136,9 @@ impl Patterns {
         self.matchers.len()
     }
 
-    pub(super) fn transform(&self, message: Message<'_>) -> (Vec<Vec<(u32, f32)>>, Vec<(u32, f32)>) {
+    pub(super) fn transform(&self, message: Message<'_>) -> (Vec<Entries>, Entries) {
         let matches = self.matches(message.text);
-        let columns = |touched: &dyn Fn(Span) -> bool| -> Vec<(u32, f32)> {
+        let columns = |touched: &dyn Fn(Span) -> bool| -> Entries {
             let mut columns: Vec<u32> =
                 matches.iter().filter(|(_, span)| touched(*span)).map(|(at, _)| *at as u32).collect();
             columns.dedup();
@@ -203,7 +205,8 @@ struct Folded {
 
 impl Folded {
     fn new(text: &str) -> Self {
-        let (mut folded, mut origin) = (String::with_capacity(text.len()), Vec::with_capacity(text.len() + 1));
+        let (mut folded, mut origin) =
+            (String::with_capacity(text.len()), Vec::with_capacity(text.len() + 1));
         for (at, c) in text.char_indices() {
             folded.extend(c.to_lowercase());
             origin.resize(folded.len(), at);
@@ -218,7 +221,12 @@ impl Folded {
     }
 }
 
-fn compile_regex(config: &PatternsConfig, name: &str, pattern: &str, at: &Source) -> Result<Matcher, FeatureError> {
+fn compile_regex(
+    config: &PatternsConfig,
+    name: &str,
+    pattern: &str,
+    at: &Source,
+) -> Result<Matcher, FeatureError> {
     let regex = RegexBuilder::new(pattern).case_insensitive(!config.case_sensitive).build();
     regex.map(Matcher::Regex).map_err(|error| FeatureError::Regex {
         at: at.clone(),
@@ -235,7 +243,8 @@ fn compile_lookup(
     at: &Source,
 ) -> Result<Matcher, FeatureError> {
     let elements = elements.iter().filter(|element| !element.is_empty());
-    let fold = |element: &String| if config.case_sensitive { element.clone() } else { element.to_lowercase() };
+    let fold =
+        |element: &String| if config.case_sensitive { element.clone() } else { element.to_lowercase() };
     let table = AhoCorasick::builder().match_kind(MatchKind::Standard).build(elements.map(fold));
     table.map(Matcher::Lookup).map_err(|error| FeatureError::Lookup {
         at: at.clone(),

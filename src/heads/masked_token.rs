@@ -65,7 +65,8 @@ impl MaskedToken {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut uniform = move || (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
         let count = rows.dim(0)?;
-        let (mut keep, mut masked, mut exchanged) = (vec![1_f32; count], vec![0_f32; count], vec![0_f32; count]);
+        let (mut keep, mut masked, mut exchanged) =
+            (vec![1_f32; count], vec![0_f32; count], vec![0_f32; count]);
         let mut source: Vec<u32> = (0..count as u32).collect();
         let mut chosen = Vec::new();
         for row in tokens.iter().map(|row| *row as usize) {
@@ -105,7 +106,7 @@ impl MaskedToken {
         let gold: Vec<u32> = (0..masking.chosen.len() as u32).collect();
         let identity: Vec<u64> = masking.chosen.iter().map(|row| identity[*row as usize]).collect();
         let candidates = Candidates { gold: &gold, identity: &identity };
-        Ok(self.similarity.loss(&guesses, None, &masking.original, candidates, seed)?.loss)
+        Ok(self.similarity.loss(&self.similarity.embed(&guesses)?, &masking.original, candidates, seed)?.loss)
     }
 }
 

@@ -29,7 +29,7 @@ pub enum LossType {
     /// The right label should have the largest softmax share.
     #[default]
     CrossEntropy,
-    /// The right label should be closer than one threshold, the others farther than another (StarSpace).
+    /// The right label should be closer than one threshold, the others farther than another (`StarSpace`).
     Margin,
 }
 
@@ -130,34 +130,45 @@ impl Similarity {
         })
     }
 
-    /// Similarity of every message to every label: `[message, label]`. A `shortcut`, `[message, embedding]`, is
-    /// added to the embeddings of the messages.
+    /// Messages in the common space: `[message, embedding]`.
+    ///
+    /// # Errors
+    ///
+    /// If rows have another width than the head.
+    pub fn embed(&self, messages: &Tensor) -> Result<Tensor> {
+        self.text.forward(messages)
+    }
+
+    /// Similarity of every embedded message to every label: `[message, label]`.
     ///
     /// # Errors
     ///
     /// If rows have other widths than the head.
-    pub fn scores(&self, messages: &Tensor, shortcut: Option<&Tensor>, labels: &Tensor) -> Result<Tensor> {
-        let (messages, labels) = self.embed(messages, shortcut, labels)?;
+    pub fn scores(&self, embedded: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        let (messages, labels) = self.in_common_space(embedded, labels)?;
         messages.matmul(&labels.t()?)
     }
 
-    /// The loss of a batch (`shortcut` as in [`scores`](Self::scores)); `seed` decides which wrong answers are drawn.
+    /// The loss of a batch of embedded messages; `seed` decides which wrong answers are drawn.
     ///
     /// # Errors
     ///
     /// If there are not as many right answers as messages, or one does not exist.
     pub fn loss(
         &self,
-        messages: &Tensor,
-        shortcut: Option<&Tensor>,
+        embedded: &Tensor,
         labels: &Tensor,
         candidates: Candidates<'_>,
         seed: u64,
     ) -> Result<SimilarityLoss> {
-        let (messages, labels) = self.embed(messages, shortcut, labels)?;
+        let (messages, labels) = self.in_common_space(embedded, labels)?;
         let (count, known) = (messages.dim(0)?, labels.dim(0)?);
         if candidates.gold.len() != count || candidates.identity.len() != known {
-            bail!("{} right answers for {count} messages, {} of {known} labels", candidates.gold.len(), candidates.identity.len());
+            bail!(
+                "{} right answers for {count} messages, {} of {known} labels",
+                candidates.gold.len(),
+                candidates.identity.len()
+            );
         }
         let all = messages.matmul(&labels.t()?)?; // [message, label]
         let correct = count_correct(&all, candidates)?;
@@ -169,9 +180,8 @@ impl Similarity {
         Ok(SimilarityLoss { loss, correct })
     }
 
-    fn embed(&self, messages: &Tensor, shortcut: Option<&Tensor>, labels: &Tensor) -> Result<(Tensor, Tensor)> {
-        let (messages, labels) = (self.text.forward(messages)?, self.label.forward(labels)?);
-        let messages = shortcut.map_or(Ok(messages.clone()), |shortcut| messages + shortcut)?;
+    fn in_common_space(&self, embedded: &Tensor, labels: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (messages, labels) = (embedded.clone(), self.label.forward(labels)?);
         let cosine = match self.config.similarity_type {
             SimilarityType::Cosine => true,
             SimilarityType::Inner => false,
@@ -232,7 +242,8 @@ impl Similarity {
         if !self.config.constrain {
             return Ok(loss);
         }
-        let sides = Tensor::cat(&[&softplus(&pos.neg()?)?, &softplus(&Tensor::cat(&everything[1..], 1)?)?], 1)?;
+        let sides =
+            Tensor::cat(&[&softplus(&pos.neg()?)?, &softplus(&Tensor::cat(&everything[1..], 1)?)?], 1)?;
         loss + sides.mean(1)?
     }
 
@@ -335,7 +346,7 @@ mod tests {
             let head = Similarity::new(7, 3, 4, config, vb.pp("head"))?;
             let messages = vb.get_with_hints((5, 7), "messages", Init::Uniform { lo: -1.0, up: 1.0 })?;
             let labels = vb.get_with_hints((3, 3), "labels", Init::Uniform { lo: -1.0, up: 1.0 })?;
-            assert_gradients(&parameters, || Ok(head.loss(&messages, None, &labels, CANDIDATES, 3)?.loss))?;
+            assert_gradients(&parameters, || Ok(head.loss(&head.embed(&messages)?, &labels, CANDIDATES, 3)?.loss))?;
         }
         Ok(())
     }
@@ -346,12 +357,12 @@ mod tests {
         let config = SimilarityConfig { negatives: 0, ..Default::default() };
         let head = Similarity::new(7, 3, 4, config, vb)?;
         let (messages, labels) = (input((5, 7))?, input((3, 3))?);
-        let scores = head.scores(&messages, None, &labels)?.to_vec2::<f64>()?;
+        let scores = head.scores(&head.embed(&messages)?, &labels)?.to_vec2::<f64>()?;
         let loss = |(row, gold): (&Vec<f64>, &u32)| {
             row.iter().map(|x| x.exp()).sum::<f64>().ln() - row[*gold as usize]
         };
         let expected = scores.iter().zip(&GOLD).map(loss).sum::<f64>() / 5.0;
-        let found = head.loss(&messages, None, &labels, CANDIDATES, 3)?.loss.to_scalar::<f64>()?;
+        let found = head.loss(&head.embed(&messages)?, &labels, CANDIDATES, 3)?.loss.to_scalar::<f64>()?;
         assert!((found - expected).abs() < 1e-12);
         Ok(())
     }
@@ -362,7 +373,7 @@ mod tests {
         let (_, vb) = seeded();
         let head = Similarity::new(7, 3, 4, SimilarityConfig { constrain: false, ..Default::default() }, vb)?;
         let candidates = Candidates { gold: &[0; 5], identity: &[9] };
-        let found = head.loss(&input((5, 7))?, None, &input((1, 3))?, candidates, 1)?;
+        let found = head.loss(&head.embed(&input((5, 7))?)?, &input((1, 3))?, candidates, 1)?;
         assert!(found.loss.to_scalar::<f64>()?.abs() < 1e-12);
         assert_eq!(found.correct, 5);
         Ok(())

@@ -1,4 +1,4 @@
-//! One step of AdamW, in place.
+//! One step of `AdamW`, in place.
 
 use super::Real;
 

@@ -162,7 +162,11 @@ impl Attention<'_> {
                         let at = part.relative(relative.reach, query, key);
                         let (grad, cell) = (&grad[columns.clone()], query * len + key);
                         slopes[cell] += dot(grad, &relative.values[at..at + part.head_dim]);
-                        add_scaled(&mut gradients.relative_values[at..at + part.head_dim], weights[cell], grad);
+                        add_scaled(
+                            &mut gradients.relative_values[at..at + part.head_dim],
+                            weights[cell],
+                            grad,
+                        );
                     }
                 }
             }
@@ -203,13 +207,7 @@ impl Attention<'_> {
     }
 
     /// Fills `weights`, `[query, key]`, for one head of one sequence.
-    fn weights<T: Real>(
-        &self,
-        part: &Part,
-        qkv: &[T],
-        relative: Relative<'_, T>,
-        weights: &mut [T],
-    ) {
+    fn weights<T: Real>(&self, part: &Part, qkv: &[T], relative: Relative<'_, T>, weights: &mut [T]) {
         let (len, width) = (part.len(), 3 * self.model_dim);
         let keys = self.block(part, qkv, 1).transposed();
         matmul(MatrixMut::new(weights, len, len), Into::Fresh, self.block(part, qkv, 0), keys);

@@ -3,7 +3,6 @@
 use super::Real;
 use crate::sparse::SparseRows;
 
-
 widest! {
     /// `out[r] = bias + Σ value · table[column]` over the entries of row `r`.
     ///

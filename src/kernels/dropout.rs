@@ -3,7 +3,7 @@
 use super::Real;
 
 /// Sixty-four well-mixed bits for the `index`-th draw under `seed`
-/// (the finalizer of SplitMix64, Steele et al. 2014).
+/// (the finalizer of `SplitMix64`, Steele et al. 2014).
 #[inline(always)]
 pub(crate) fn bits(seed: u64, index: u64) -> u64 {
     let mut z = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));

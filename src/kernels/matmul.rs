@@ -29,7 +29,10 @@ struct Shape {
 impl Shape {
     /// Row-major rows of `width` values, of which the columns `cols` are meant.
     fn part(len: usize, rows: usize, width: usize, cols: &Range<usize>) -> Self {
-        assert!(rows * width <= len && cols.start <= cols.end && cols.end <= width, "matrix outside its slice");
+        assert!(
+            rows * width <= len && cols.start <= cols.end && cols.end <= width,
+            "matrix outside its slice"
+        );
         Self { rows, cols: cols.len(), row_stride: width, col_stride: 1 }
     }
 }

@@ -18,6 +18,9 @@
 //!
 //! This is the only place in the crate with `unsafe`.
 
+#![allow(clippy::inline_always, reason = "a loop turns into vector code only where all of it is in view")]
+#![allow(unsafe_code, reason = "the one place for it; each block says why it is sound")]
+
 #[macro_use]
 mod vector;
 

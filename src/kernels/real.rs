@@ -42,7 +42,8 @@ impl Real for f32 {
         let magnitude = self.abs() * std::f32::consts::FRAC_1_SQRT_2;
         let bell = (-0.5 * self * self).fast_exp();
         let t = 1.0 / (1.0 + 0.327_591_1 * magnitude);
-        let series = 0.254_829_6 + t * (-0.284_496_72 + t * (1.421_413_8 + t * (-1.453_152_1 + t * 1.061_405_4)));
+        let series =
+            0.254_829_6 + t * (-0.284_496_72 + t * (1.421_413_8 + t * (-1.453_152_1 + t * 1.061_405_4)));
         let erf = (1.0 - t * series * bell).copysign(self);
         let below = 0.5 * (1.0 + erf);
         (self * below, below + self * bell * 0.398_942_3)

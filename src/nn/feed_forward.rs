@@ -6,7 +6,7 @@ use candle_nn::VarBuilder;
 use super::{Dropout, Linear, Pass, TransformerConfig, gelu};
 
 /// `gelu(x·W₁ + b₁)·W₂ + b₂`, each row on its own
-/// ([Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), section 3.3, with GELU for ReLU).
+/// ([Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), section 3.3, with GELU for `ReLU`).
 ///
 /// # Shapes
 ///

@@ -41,7 +41,11 @@ impl LayerNorm {
     /// If the last axis of `x` is not `dim` wide.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if x.dim(D::Minus1)? != self.weight.dim(0)? {
-            candle_core::bail!("a layer norm of {:?} cannot take rows of {:?}", self.weight.shape(), x.shape());
+            candle_core::bail!(
+                "a layer norm of {:?} cannot take rows of {:?}",
+                self.weight.shape(),
+                x.shape()
+            );
         }
         if has_kernels(x) {
             return apply(Normalise { epsilon: self.epsilon }, &[x, &self.weight, &self.bias]);

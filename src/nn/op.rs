@@ -1,6 +1,8 @@
 //! How a kernel with a hand-written backward pass becomes an operation of candle's graph.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail,
+};
 
 use crate::kernels::Real;
 
@@ -129,11 +131,23 @@ impl<F: Fused> CustomOp2 for Op<F> {
         F::NAME
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         self.run(&[(s1, l1), (s2, l2)])
     }
 
-    fn bwd(&self, a: &Tensor, b: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let mut gradients = self.back(&[a, b], grad)?.into_iter();
         Ok((gradients.next(), gradients.next()))
     }
@@ -172,7 +186,11 @@ impl<F: Fused> CustomOp3 for Op<F> {
 /// A scalar whose value and gradients were computed beforehand, entered in the graph of its two inputs.
 ///
 /// For losses such as the CRF's, where the gradient falls out of computing the value.
-pub(crate) fn scalar_with_gradients(inputs: [&Tensor; 2], value: f64, gradients: [Tensor; 2]) -> Result<Tensor> {
+pub(crate) fn scalar_with_gradients(
+    inputs: [&Tensor; 2],
+    value: f64,
+    gradients: [Tensor; 2],
+) -> Result<Tensor> {
     let [first, second] = gradients;
     // The inner products carry the gradients; their own value is taken out again.
     let carrier = ((inputs[0] * first)?.sum_all()? + (inputs[1] * second)?.sum_all()?)?;

@@ -91,12 +91,12 @@ impl Parameters {
         self.vars.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn draw(&self, name: &str, shape: &Shape, init: Init) -> Result<Vec<f64>> {
+    fn draw(&self, name: &str, shape: &Shape, init: Init) -> Vec<f64> {
         let mut random = stream(self.seed, name);
         let mut uniform = move || (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
         let count = shape.elem_count();
         let mut between = |lo: f64, up: f64| (0..count).map(|_| lo + (up - lo) * uniform()).collect();
-        Ok(match init {
+        match init {
             Init::Const(value) => vec![value; count],
             Init::Uniform { lo, up } => between(lo, up),
             Init::Kaiming { dist: NormalOrUniform::Uniform, fan, non_linearity } => {
@@ -108,7 +108,7 @@ impl Parameters {
                 normal(&mut uniform, count, 0.0, stdev)
             }
             Init::Randn { mean, stdev } => normal(&mut uniform, count, mean, stdev),
-        })
+        }
     }
 }
 
@@ -139,7 +139,7 @@ impl SimpleBackend for Parameters {
             }
             return Ok(var.as_tensor().clone());
         }
-        let values = Tensor::from_vec(self.draw(name, &shape, init)?, shape, &Device::Cpu)?;
+        let values = Tensor::from_vec(self.draw(name, &shape, init), shape, &Device::Cpu)?;
         let var = Var::from_tensor(&values.to_dtype(dtype)?.to_device(device)?)?;
         let tensor = var.as_tensor().clone();
         vars.insert(name.to_owned(), var);

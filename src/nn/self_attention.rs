@@ -79,7 +79,7 @@ impl SelfAttention {
     /// If `heads` does not divide `model_dim`, or weights are missing or of another shape.
     pub fn new(config: &TransformerConfig, vb: VarBuilder) -> Result<Self> {
         let dim = config.model_dim;
-        if config.heads == 0 || dim == 0 || dim % config.heads != 0 {
+        if config.heads == 0 || dim == 0 || !dim.is_multiple_of(config.heads) {
             bail!("a model_dim of {dim} cannot be divided among {} heads", config.heads);
         }
         let (inner, outer) = (vb.pp("query_key_value"), vb.pp("output"));
@@ -146,7 +146,8 @@ impl SelfAttention {
         };
         let of = |(sequence, range): (usize, std::ops::Range<usize>)| {
             let shape = (self.heads, range.len(), range.len());
-            Tensor::from_vec(kernel.weights_of(sequence, &qkv, relative), shape, x.device())?.to_dtype(x.dtype())
+            Tensor::from_vec(kernel.weights_of(sequence, &qkv, relative), shape, x.device())?
+                .to_dtype(x.dtype())
         };
         segments.iter().enumerate().map(of).collect()
     }
@@ -220,7 +221,8 @@ impl Attend {
 
     /// Which learnt vector belongs to each distance: `[heads, query, key]`.
     fn buckets(&self, rows: usize, like: &Tensor) -> Result<Tensor> {
-        let bucket = |at: usize| (at % rows + self.reach).saturating_sub(at / rows).min(2 * self.reach) as u32;
+        let bucket =
+            |at: usize| (at % rows + self.reach).saturating_sub(at / rows).min(2 * self.reach) as u32;
         let buckets: Vec<u32> = (0..rows * rows).map(bucket).collect();
         let buckets = Tensor::from_vec(buckets, (1, rows, rows), like.device())?;
         buckets.broadcast_as((self.heads, rows, rows))?.contiguous()
@@ -353,7 +355,8 @@ mod tests {
                 let part = |from: usize| qkv.slice(s![range.clone(), from..from + 20]);
                 let visible = causal.then(|| Visible::causal(range.len()));
                 let visible = visible.as_ref();
-                let own = multi_head_attention(part(0), part(20), part(40), 5, visible, Scale::InverseSqrt).unwrap();
+                let own = multi_head_attention(part(0), part(20), part(40), 5, visible, Scale::InverseSqrt)
+                    .unwrap();
                 context.slice_mut(s![range.clone(), ..]).assign(&own.context);
                 let expected: Vec<f64> = own.weights.iter().copied().collect();
                 let found = weights.flatten_all()?.to_vec1::<f64>()?;

@@ -3,10 +3,10 @@
 use candle_core::{Device, Result, Shape, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
+use super::Pass;
 use super::op::{Element, Fused, Input, apply, has_kernels};
 use super::parameters::glorot_uniform;
 use super::pass::TouchedRows;
-use super::Pass;
 use crate::kernels::bag;
 use crate::kernels::dropout::{drops, threshold};
 use crate::sparse::SparseRows;
@@ -78,10 +78,7 @@ fn weighted_sums(rows: SparseRows, table: &Tensor, bias: &Tensor) -> Result<Tens
     if has_kernels(table) {
         return apply(Bag { rows }, &[table, bias]);
     }
-    dense(&rows, table.dim(0)?, table.device())?
-        .to_dtype(table.dtype())?
-        .matmul(table)?
-        .broadcast_add(bias)
+    dense(&rows, table.dim(0)?, table.device())?.to_dtype(table.dtype())?.matmul(table)?.broadcast_add(bias)
 }
 
 /// The sparse rows with their zeros, for devices without our kernels: `[row, column]`.

@@ -175,7 +175,8 @@ mod tests {
         let together = transformer.forward(&packed, &segments, &Pass::inference())?;
         for (i, range) in segments.iter().enumerate() {
             let alone = padded.get(i)?.narrow(0, 0, range.len())?;
-            let alone = transformer.forward(&alone, &Segments::from_lengths([range.len()]), &Pass::inference())?;
+            let alone =
+                transformer.forward(&alone, &Segments::from_lengths([range.len()]), &Pass::inference())?;
             assert_close(&together.narrow(0, range.start, range.len())?, &alone, 1e-12)?;
         }
         Ok(())

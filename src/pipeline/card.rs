@@ -43,7 +43,11 @@ impl Card {
             line(format!("license: {licence}"));
         }
         line("---\n\n# Intents and entities\n".to_owned());
-        line(format!("Trained by talkformer {} with the recipe `{}`:\n", env!("CARGO_PKG_VERSION"), self.recipe));
+        line(format!(
+            "Trained by talkformer {} with the recipe `{}`:\n",
+            env!("CARGO_PKG_VERSION"),
+            self.recipe
+        ));
         line(format!("```sh\n{}\n```\n", self.command));
         line(format!("## Data\n\n{}\n", self.data));
         line("| what | count |\n| --- | --- |".to_owned());
@@ -52,8 +56,14 @@ impl Card {
         line(format!("| intents | {} |", data.intents().len()));
         line(format!("| entity types | {} |", data.entity_types().len()));
         line(format!("| roles, groups | {}, {} |", data.roles().len(), data.groups().len()));
-        line(format!("| synonyms, regexes, lookups | {}, {}, {} |", data.synonyms.len(), data.regexes.len(), data.lookups.len()));
-        line(format!("\n## Training\n\n{} epochs ({}), {} steps, {:.0} s, {} parameters, final loss {:.3}.\n",
+        line(format!(
+            "| synonyms, regexes, lookups | {}, {}, {} |",
+            data.synonyms.len(),
+            data.regexes.len(),
+            data.lookups.len()
+        ));
+        line(format!(
+            "\n## Training\n\n{} epochs ({}), {} steps, {:.0} s, {} parameters, final loss {:.3}.\n",
             training.outcome.epochs,
             match training.outcome.stopped {
                 Stopped::Finished => "all that were asked for",

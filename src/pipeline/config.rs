@@ -150,16 +150,20 @@ impl PipelineConfig {
         let problem = |problem: String| PipelineError::Config { file: file.to_owned(), problem };
         let raw: RawConfig = serde_saphyr::from_str(yaml).map_err(|error| problem(first_line(&error)))?;
         let Some(pipeline) = raw.pipeline.filter(|pipeline| !pipeline.is_empty()) else {
-            return Err(problem("there is no `pipeline`; list its components, such as `- name: WhitespaceTokenizer`".into()));
+            return Err(problem(
+                "there is no `pipeline`; list its components, such as `- name: WhitespaceTokenizer`".into(),
+            ));
         };
-        let components = pipeline.into_iter().map(|entry| component(entry, file)).collect::<Result<_, _>>()?;
+        let components =
+            pipeline.into_iter().map(|entry| component(entry, file)).collect::<Result<_, _>>()?;
         let config = Self { language: raw.language, components };
         config.validate(file)?;
         Ok(config)
     }
 
     fn validate(&self, file: &str) -> Result<(), PipelineError> {
-        let wrong = |problem: &str| Err(PipelineError::Order { file: file.to_owned(), problem: problem.to_owned() });
+        let wrong =
+            |problem: &str| Err(PipelineError::Order { file: file.to_owned(), problem: problem.to_owned() });
         let places = |wanted: fn(&Component) -> bool| -> Vec<usize> {
             (0..self.components.len()).filter(|at| wanted(&self.components[*at])).collect()
         };
@@ -172,8 +176,11 @@ impl PipelineConfig {
         if classifiers.len() != 1 {
             return wrong("the pipeline needs exactly one DIETClassifier");
         }
-        if featurizers.is_empty() || featurizers.iter().any(|at| *at > classifiers[0] || *at < tokenizers[0]) {
-            return wrong("featurizers belong between the tokenizer and DIETClassifier, and there must be one at least");
+        if featurizers.is_empty() || featurizers.iter().any(|at| *at > classifiers[0] || *at < tokenizers[0])
+        {
+            return wrong(
+                "featurizers belong between the tokenizer and DIETClassifier, and there must be one at least",
+            );
         }
         if let Component::DietClassifier { featurizers: wanted, .. } = &self.components[classifiers[0]] {
             let known = self.featurizers(&[]);
@@ -202,7 +209,8 @@ impl PipelineConfig {
             Component::DietClassifier { config, featurizers } => Some((config.as_ref().clone(), featurizers)),
             _ => None,
         });
-        let (config, wanted) = found.map_or_else(|| (DietConfig::default(), Vec::new()), |(c, w)| (c, w.clone()));
+        let (config, wanted) =
+            found.map_or_else(|| (DietConfig::default(), Vec::new()), |(c, w)| (c, w.clone()));
         (config, self.featurizers(&wanted).into_iter().map(|(_, config)| config.clone()).collect())
     }
 
@@ -248,7 +256,10 @@ fn component(mut entry: Map<String, Value>, file: &str) -> Result<Component, Pip
         }
         "LexicalSyntacticFeaturizer" => {
             let alias = reader.alias(&mut entry)?;
-            Component::Featurizer { alias, config: FeaturizerConfig::Lexical(reader.options::<LexicalConfig>(entry)?) }
+            Component::Featurizer {
+                alias,
+                config: FeaturizerConfig::Lexical(reader.options::<LexicalConfig>(entry)?),
+            }
         }
         "CountVectorsFeaturizer" => {
             let alias = reader.alias(&mut entry)?;
@@ -256,7 +267,10 @@ fn component(mut entry: Map<String, Value>, file: &str) -> Result<Component, Pip
             if entry.remove("use_shared_vocab") == Some(Value::Bool(true)) {
                 return Err(reader.error("`use_shared_vocab: true` is not supported: messages and labels have vocabularies of their own"));
             }
-            Component::Featurizer { alias, config: FeaturizerConfig::NGrams(reader.options::<NGramConfig>(entry)?) }
+            Component::Featurizer {
+                alias,
+                config: FeaturizerConfig::NGrams(reader.options::<NGramConfig>(entry)?),
+            }
         }
         "DIETClassifier" => {
             let featurizers = match entry.remove("featurizers") {
@@ -373,7 +387,8 @@ mod tests {
 
     #[test]
     fn broken_yaml_names_the_line() {
-        let message = PipelineConfig::from_yaml("pipeline:\n- name: [\n", "config.yml").unwrap_err().to_string();
+        let message =
+            PipelineConfig::from_yaml("pipeline:\n- name: [\n", "config.yml").unwrap_err().to_string();
         assert!(message.starts_with("config.yml: ") && message.contains("line"), "{message}");
     }
 }

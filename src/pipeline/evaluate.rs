@@ -77,7 +77,8 @@ impl Nlu {
             }
             let tokens = self.tokenizer.tokenize(&gold.text);
             let span = |label, span| labelled(&gold.text, &tokens, label, span);
-            let wanted: Vec<_> = gold.entities.iter().map(|entity| span(&entity.entity, entity.span)).collect();
+            let wanted: Vec<_> =
+                gold.entities.iter().map(|entity| span(&entity.entity, entity.span)).collect();
             let found = found.entities.iter().filter(|entity| entity.extractor == "DIETClassifier");
             let found: Vec<_> = found.map(|entity| span(&entity.entity, entity.span)).collect();
             count += wanted.len();

@@ -13,9 +13,9 @@ mod post;
 mod saved;
 mod train;
 
+pub use card::Card;
 pub use config::{Component, FallbackConfig, PipelineConfig, Recipe};
 pub use error::PipelineError;
-pub use card::Card;
 pub use evaluate::{EntityScoresByRule, Evaluation, IntentScores};
 pub use nlu::Nlu;
 pub use train::{Training, TrainingOptions};

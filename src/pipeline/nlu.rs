@@ -142,11 +142,13 @@ impl Nlu {
         for component in &self.config.components {
             match component {
                 Component::RegexEntityExtractor(_) => {
-                    self.extractor.iter().for_each(|patterns| post::extract_patterns(patterns, &mut prediction));
+                    self.extractor
+                        .iter()
+                        .for_each(|patterns| post::extract_patterns(patterns, &mut prediction));
                 }
                 Component::EntitySynonymMapper => post::map_synonyms(&self.synonyms, &mut prediction),
                 Component::FallbackClassifier(config) if !blank && !self.diet.labels.intents.is_empty() => {
-                    post::fall_back(config, &mut prediction);
+                    post::fall_back(*config, &mut prediction);
                 }
                 _ => {}
             }

@@ -41,7 +41,7 @@ pub(super) fn map_synonyms(synonyms: &BTreeMap<String, String>, prediction: &mut
 
 /// Puts [`FALLBACK`] first, with the threshold as its confidence, where the best intent is below the threshold
 /// or too close to the next.
-pub(super) fn fall_back(config: &FallbackConfig, prediction: &mut Prediction) {
+pub(super) fn fall_back(config: FallbackConfig, prediction: &mut Prediction) {
     let confidence = |at: usize| prediction.intent_ranking.get(at).map(|scored| scored.confidence);
     let first = confidence(0).unwrap_or(0.0);
     let ambiguous = confidence(1).is_some_and(|second| first - second < config.ambiguity_threshold);
@@ -66,11 +66,15 @@ mod tests {
     #[test]
     fn falls_back_when_low_or_close() {
         let config = FallbackConfig::default();
-        for (confidences, falls) in
-            [(&[0.9, 0.1][..], false), (&[0.2, 0.0], true), (&[0.5, 0.45], true), (&[0.31], false), (&[], true)]
-        {
+        for (confidences, falls) in [
+            (&[0.9, 0.1][..], false),
+            (&[0.2, 0.0], true),
+            (&[0.5, 0.45], true),
+            (&[0.31], false),
+            (&[], true),
+        ] {
             let mut prediction = ranked(confidences);
-            fall_back(&config, &mut prediction);
+            fall_back(config, &mut prediction);
             let intent = prediction.intent.unwrap();
             assert_eq!(intent.name == FALLBACK, falls, "{confidences:?}");
             assert_eq!(prediction.intent_ranking.len(), confidences.len() + usize::from(falls));
@@ -89,7 +93,8 @@ mod tests {
             extractor: "DIETClassifier",
             processors: vec![],
         };
-        let mut prediction = Prediction { entities: vec![entity("NyC"), entity("Rome")], ..Default::default() };
+        let mut prediction =
+            Prediction { entities: vec![entity("NyC"), entity("Rome")], ..Default::default() };
         map_synonyms(&[("nyc".to_owned(), "New York City".to_owned())].into(), &mut prediction);
         assert_eq!(prediction.entities[0].value, "New York City");
         assert_eq!(prediction.entities[0].processors, ["EntitySynonymMapper"]);

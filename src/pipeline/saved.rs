@@ -62,7 +62,8 @@ impl Nlu {
         let tensor = |(name, weight): (String, Weight)| -> Result<(String, Tensor)> {
             Ok((name, Tensor::from_vec(weight.values, weight.shape, &Device::Cpu)?))
         };
-        let weights: HashMap<String, Tensor> = bundle.weights()?.into_iter().map(tensor).collect::<Result<_>>()?;
+        let weights: HashMap<String, Tensor> =
+            bundle.weights()?.into_iter().map(tensor).collect::<Result<_>>()?;
         let vb = VarBuilder::from_tensors(weights.clone(), DType::F32, &Device::Cpu);
         let (sequence, sentence) = features.widths();
         let label_features = LabelFeatures::new(&labels.intents, &tokenizer);

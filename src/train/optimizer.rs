@@ -1,4 +1,4 @@
-//! AdamW, for whole tensors and for the touched rows of large tables.
+//! `AdamW`, for whole tensors and for the touched rows of large tables.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -228,7 +228,9 @@ impl AdamW {
     /// If a parameter is not `f32` on the CPU.
     pub fn settle(&mut self, parameters: &Parameters) -> Result<()> {
         for (name, var) in parameters.all() {
-            let Some(state) = self.states.get_mut(&name).filter(|state| !state.rows.is_empty()) else { continue };
+            let Some(state) = self.states.get_mut(&name).filter(|state| !state.rows.is_empty()) else {
+                continue;
+            };
             let dim = var.elem_count() / state.rows.len();
             let log_shrink = self.log_shrink;
             in_place(&var, |values| {

@@ -159,7 +159,8 @@ mod tests {
     fn a_balanced_epoch_sees_all_and_repeats_rare_classes() {
         let mut sampler = sampler(&[100, 3, 40], BatchStrategy::Balanced, (16, 16));
         let batches = sampler.batches(0, 1);
-        let count = |from: usize, to: usize| batches.concat().iter().filter(|at| (from..to).contains(*at)).count();
+        let count =
+            |from: usize, to: usize| batches.concat().iter().filter(|at| (from..to).contains(*at)).count();
         assert_eq!(count(0, 100), 100);
         assert!(count(100, 103) > 3 && count(103, 143) >= 40);
         for batch in &batches[..batches.len() - 1] {

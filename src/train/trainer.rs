@@ -8,8 +8,8 @@ use candle_core::{Result, Tensor, TensorId};
 
 use super::sampler::shares;
 use super::{
-    AdamW, AdamWConfig, BatchLoss, BatchStrategy, EpochReport, Event, Gradients, Ratio, Sampler, Schedule, Score,
-    Trainable,
+    AdamW, AdamWConfig, BatchLoss, BatchStrategy, EpochReport, Event, Gradients, Ratio, Sampler, Schedule,
+    Score, Trainable,
 };
 use crate::kernels::dropout::bits;
 use crate::nn::Pass;

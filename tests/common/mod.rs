@@ -9,7 +9,7 @@ use talkformer::data::{Format, TrainingData, read_str};
 use talkformer::pipeline::{Nlu, PipelineConfig, TrainingOptions};
 
 /// Three intents, an entity with roles, a synonym.
-pub const DATA: &str = r#"
+pub(crate) const DATA: &str = r#"
 version: "3.1"
 nlu:
 - intent: order_ride
@@ -35,7 +35,7 @@ nlu:
 "#;
 
 /// A small pipeline that learns [`DATA`] by heart in about a second.
-pub const CONFIG: &str = "
+pub(crate) const CONFIG: &str = "
 pipeline:
 - name: WhitespaceTokenizer
 - name: LexicalSyntacticFeaturizer
@@ -55,40 +55,40 @@ pipeline:
 - name: EntitySynonymMapper
 ";
 
-pub fn data() -> TrainingData {
+pub(crate) fn data() -> TrainingData {
     read_str(Format::RasaYaml, DATA, "nlu.yml").unwrap()
 }
 
-pub fn config() -> PipelineConfig {
+pub(crate) fn config() -> PipelineConfig {
     PipelineConfig::from_yaml(CONFIG, "config.yml").unwrap()
 }
 
-pub fn train(config: &PipelineConfig, data: &TrainingData, threads: usize) -> Nlu {
+pub(crate) fn train(config: &PipelineConfig, data: &TrainingData, threads: usize) -> Nlu {
     let options = TrainingOptions { threads, ..Default::default() };
     Nlu::train(config, data, &options, |_| {}).unwrap().0
 }
 
 /// Runs the program in a folder and waits for it.
-pub fn run(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()
 }
 
-pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_talkformer"));
     command.current_dir(folder).args(arguments).stdin(Stdio::null());
     command
 }
 
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A folder with `nlu.yml` and `config.yml`, and a model in `model` where asked for.
-pub fn workplace(with_model: bool) -> tempfile::TempDir {
+pub(crate) fn workplace(with_model: bool) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("nlu.yml"), DATA).unwrap();
     std::fs::write(folder.path().join("config.yml"), CONFIG).unwrap();

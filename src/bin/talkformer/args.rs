@@ -21,13 +21,13 @@ Exit codes:
 /// Understands what people say: intents and entities, learnt from examples, on your own machine.
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     pub command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Train on the built-in conference data, score it and parse five messages.
     Demo(Demo),
     /// Train a model.
@@ -44,25 +44,25 @@ pub enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum TrainCommand {
+pub(crate) enum TrainCommand {
     /// Learn intents and entities.
     Nlu(TrainNlu),
 }
 
 #[derive(Debug, Subcommand)]
-pub enum TestCommand {
+pub(crate) enum TestCommand {
     /// Intent accuracy and F1, entity F1 by exact span and by overlap.
     Nlu(TestNlu),
 }
 
 #[derive(Debug, Subcommand)]
-pub enum DataCommand {
+pub(crate) enum DataCommand {
     /// Count what is there and point out what looks wrong.
     Stats(Stats),
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// Save the model here.
     #[arg(long, short, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -84,7 +84,7 @@ With the same data, seed and number of threads the model is the same, byte for b
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = TRAIN_AFTER)]
-pub struct TrainNlu {
+pub(crate) struct TrainNlu {
     /// A file or a folder: Rasa YAML (.yml, .yaml) or JSON Lines (.jsonl).
     #[arg(long, short = 'u', visible_alias = "nlu", value_name = "PATH", default_value = "data")]
     pub data: PathBuf,
@@ -118,7 +118,7 @@ pub struct TrainNlu {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct TestNlu {
+pub(crate) struct TestNlu {
     /// A model, or a folder of models, of which the newest is taken.
     #[arg(long, short, value_name = "DIR", default_value = "models")]
     pub model: PathBuf,
@@ -131,7 +131,7 @@ pub struct TestNlu {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Stats {
+pub(crate) struct Stats {
     /// A file or a folder.
     #[arg(long, short = 'u', visible_alias = "nlu", value_name = "PATH", default_value = "data")]
     pub data: PathBuf,
@@ -151,7 +151,7 @@ by one line, blank ones too. Offsets count characters.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = PARSE_AFTER)]
-pub struct Parse {
+pub(crate) struct Parse {
     /// A model, or a folder of models, of which the newest is taken.
     #[arg(long, short, value_name = "DIR", default_value = "models")]
     pub model: PathBuf,

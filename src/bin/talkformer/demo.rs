@@ -24,13 +24,14 @@ const MESSAGES: [&str; 5] = [
     "thanks, that's all for now!",
 ];
 
-pub fn run(args: &Demo) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Demo) -> anyhow::Result<()> {
     let data = read_str(Format::RasaYaml, TRAIN, "examples/conference/train.yml")?;
     let held_out = read_str(Format::RasaYaml, TEST, "examples/conference/test.yml")?;
     say("a conference assistant, learnt from the data that comes with talkformer");
     let recipe = Recipe::ALL[0];
     let begun = Instant::now();
-    let (nlu, training) = train::train(&recipe.config()?, &data, args.threads, args.json, stop_on_interrupt()?)?;
+    let (nlu, training) =
+        train::train(&recipe.config()?, &data, args.threads, args.json, stop_on_interrupt()?)?;
     let seconds = begun.elapsed().as_secs_f64();
     if training.outcome.stopped == talkformer::train::Stopped::Interrupted {
         return Err(Interrupted.into());

@@ -7,10 +7,10 @@ use serde::Serialize;
 /// The person asked to stop.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
-pub struct Interrupted;
+pub(crate) struct Interrupted;
 
 /// Whether the reader of the output went away, which is a normal end.
-pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
         let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
@@ -19,7 +19,7 @@ pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// One line of JSON on standard output, at once.
-pub fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
+pub(crate) fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     serde_json::to_writer(&mut out, value)?;
     writeln!(out)?;
@@ -27,12 +27,12 @@ pub fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
 }
 
 /// Talk.
-pub fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// At most ten warnings, then how many more there are.
-pub fn warn<W: std::fmt::Display>(warnings: impl IntoIterator<Item = W>) {
+pub(crate) fn warn<W: std::fmt::Display>(warnings: impl IntoIterator<Item = W>) {
     const SHOWN: usize = 10;
     let mut rest = 0;
     for (at, warning) in warnings.into_iter().enumerate() {
@@ -44,6 +44,6 @@ pub fn warn<W: std::fmt::Display>(warnings: impl IntoIterator<Item = W>) {
 }
 
 /// A share as a percentage.
-pub fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }

@@ -12,7 +12,7 @@ use super::args::Parse;
 /// Lines that are answered together.
 const BATCH: usize = 512;
 
-pub fn run(args: &Parse) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Parse) -> anyhow::Result<()> {
     let nlu = Nlu::open(&args.model)?;
     match &args.input {
         None if !args.texts.is_empty() => answer(&nlu, &args.texts),

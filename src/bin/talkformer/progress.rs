@@ -13,7 +13,7 @@ use talkformer::train::{EpochReport, Event, Score};
 use super::output::{json_line, say};
 
 /// Shows events: a bar on a terminal, a line per epoch elsewhere, JSON lines for programs.
-pub struct Progress {
+pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     json: bool,
     begun: Instant,
@@ -22,7 +22,7 @@ pub struct Progress {
 
 impl Progress {
     /// For this session.
-    pub fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool) -> Self {
         let bar = (!json && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr());
             let style = ProgressStyle::with_template("{bar:24} {percent:>3} % {msg}");
@@ -33,7 +33,7 @@ impl Progress {
     }
 
     /// Shows one event.
-    pub fn show(&mut self, event: &Event) {
+    pub(crate) fn show(&mut self, event: &Event) {
         if self.json {
             if let Err(error) = json_line(&as_json(event)) {
                 self.failure.get_or_insert(error);
@@ -47,12 +47,20 @@ impl Progress {
             Event::Step { report, done } => {
                 if let Some(bar) = &self.bar {
                     bar.set_position((done * 1000.0) as u64);
-                    bar.set_message(format!("{} · {} left", line(report), time_left(self.begun.elapsed(), *done)));
+                    bar.set_message(format!(
+                        "{} · {} left",
+                        line(report),
+                        time_left(self.begun.elapsed(), *done)
+                    ));
                 }
             }
             Event::Epoch(report) if self.bar.is_none() => say(&line(report)),
             Event::Evaluated { epoch, score, best } => {
-                let text = format!("held out, epoch {epoch}: {}{}", scores(score), if *best { ", best so far" } else { "" });
+                let text = format!(
+                    "held out, epoch {epoch}: {}{}",
+                    scores(score),
+                    if *best { ", best so far" } else { "" }
+                );
                 match &self.bar {
                     Some(bar) => bar.println(text),
                     None => say(&text),
@@ -63,7 +71,7 @@ impl Progress {
     }
 
     /// Takes the bar away; tells whether all could be shown.
-    pub fn finish(self) -> anyhow::Result<()> {
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
         if let Some(bar) = self.bar {
             let last = bar.message();
             bar.finish_and_clear();
@@ -74,7 +82,7 @@ impl Progress {
 }
 
 /// A flag that Ctrl-C raises; a second Ctrl-C ends the program at once.
-pub fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+pub(crate) fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&stop);
     ctrlc::set_handler(move || {
@@ -89,7 +97,8 @@ pub fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
 fn line(report: &EpochReport) -> String {
     let mut line = format!("epoch {}/{} · loss {:.3}", report.epoch, report.epochs, report.loss);
     if report.parts.len() > 1 {
-        let parts: Vec<String> = report.parts.iter().map(|(name, part)| format!("{name} {part:.3}")).collect();
+        let parts: Vec<String> =
+            report.parts.iter().map(|(name, part)| format!("{name} {part:.3}")).collect();
         let _ = write!(line, " ({})", parts.join(", "));
     }
     for (name, share) in &report.shares {
@@ -129,7 +138,9 @@ fn as_json(event: &Event) -> Value {
         Event::Started { examples, epochs, parameters, threads } => json!({
             "event": "started", "examples": examples, "epochs": epochs, "parameters": parameters, "threads": threads
         }),
-        Event::Step { report: step, done } => json!({"event": "step", "done": done, "progress": report(step)}),
+        Event::Step { report: step, done } => {
+            json!({"event": "step", "done": done, "progress": report(step)})
+        }
         Event::Epoch(epoch) => json!({"event": "epoch", "progress": report(epoch)}),
         Event::Evaluated { epoch, score, best } => json!({
             "event": "evaluated", "epoch": epoch, "best": best, "scores": map(&score.parts)

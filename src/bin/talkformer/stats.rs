@@ -9,10 +9,11 @@ use talkformer::data::TrainingData;
 use super::args::Stats;
 use super::output::json_line;
 
-pub fn run(args: &Stats) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Stats) -> anyhow::Result<()> {
     let mut data = talkformer::data::read(&args.data)?;
     let repeated = data.deduplicate();
-    let warnings: Vec<String> = data.warnings.iter().chain(&data.validate()).map(ToString::to_string).collect();
+    let warnings: Vec<String> =
+        data.warnings.iter().chain(&data.validate()).map(ToString::to_string).collect();
     if args.json {
         return json_line(&json!({
             "examples": data.utterances.len(),

@@ -7,7 +7,7 @@ use talkformer::pipeline::{Evaluation, Nlu};
 use super::args::TestNlu;
 use super::output::{json_line, percent, warn};
 
-pub fn run(args: &TestNlu) -> anyhow::Result<()> {
+pub(crate) fn run(args: &TestNlu) -> anyhow::Result<()> {
     let nlu = Nlu::open(&args.model)?;
     let data = talkformer::data::read(&args.data)?;
     warn(&data.warnings);
@@ -17,7 +17,7 @@ pub fn run(args: &TestNlu) -> anyhow::Result<()> {
 }
 
 /// Scores as a table, then the intents that are taken for others.
-pub fn print(scores: &Evaluation) -> anyhow::Result<()> {
+pub(crate) fn print(scores: &Evaluation) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{} messages", scores.messages)?;
     let intent = &scores.intent;
@@ -30,7 +30,9 @@ pub fn print(scores: &Evaluation) -> anyhow::Result<()> {
     let entity = &scores.entity;
     if entity.entities > 0 {
         writeln!(out, "\nentities ({})         precision    recall        F1", entity.entities)?;
-        for (name, rule) in [("exact span (conlleval)", entity.exact_span), ("overlap (DIET paper)", entity.overlap)] {
+        for (name, rule) in
+            [("exact span (conlleval)", entity.exact_span), ("overlap (DIET paper)", entity.overlap)]
+        {
             let [precision, recall, f1] = [rule.precision, rule.recall, rule.f1].map(percent);
             writeln!(out, "  {name:<22} {precision:>9} {recall:>9} {f1:>9}")?;
         }

@@ -13,7 +13,7 @@ const VARIABLE: &str = "CANDLE_NUM_THREADS";
 /// per core they take more time than they give (training was three times slower). Only an
 /// environment variable sets their number, and it cannot be set safely in a running process.
 #[cfg(unix)]
-pub fn one_per_worker() {
+pub(crate) fn one_per_worker() {
     use std::os::unix::process::CommandExt;
 
     if std::env::var_os(VARIABLE).is_none()

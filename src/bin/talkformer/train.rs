@@ -16,7 +16,7 @@ use super::args::TrainNlu;
 use super::output::{Interrupted, json_line, say, warn};
 use super::progress::{Progress, stop_on_interrupt};
 
-pub fn run(args: &TrainNlu) -> anyhow::Result<()> {
+pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     let (mut config, recipe) = pipeline(args)?;
     config.change_diet(|diet| {
         diet.epochs = args.epochs.map_or(diet.epochs, |epochs| epochs as usize);
@@ -41,7 +41,13 @@ pub fn run(args: &TrainNlu) -> anyhow::Result<()> {
         licence: args.licence.clone(),
         seconds: begun.elapsed().as_secs_f64(),
     };
-    let card = card.render(&nlu, &data, &training, &nlu.evaluate(&data.utterances)?, "the training examples themselves");
+    let card = card.render(
+        &nlu,
+        &data,
+        &training,
+        &nlu.evaluate(&data.utterances)?,
+        "the training examples themselves",
+    );
     let saved = save(&nlu, &choose_place(&args.out, "nlu")?, card)?;
     say(&format!("saved {} after {:.0} s", saved.display(), begun.elapsed().as_secs_f64()));
     if args.json {
@@ -62,7 +68,7 @@ fn save(nlu: &Nlu, place: &Path, card: String) -> anyhow::Result<PathBuf> {
 }
 
 /// Reads data, drops repetitions and shows what looks wrong.
-pub fn read(path: &Path) -> anyhow::Result<TrainingData> {
+pub(crate) fn read(path: &Path) -> anyhow::Result<TrainingData> {
     let mut data = talkformer::data::read(path)?;
     let repeated = data.deduplicate();
     if repeated > 0 {
@@ -73,7 +79,7 @@ pub fn read(path: &Path) -> anyhow::Result<TrainingData> {
 }
 
 /// Trains with progress for whoever watches.
-pub fn train(
+pub(crate) fn train(
     config: &PipelineConfig,
     data: &TrainingData,
     threads: Option<u16>,
@@ -92,21 +98,26 @@ pub fn train(
 
 fn pipeline(args: &TrainNlu) -> anyhow::Result<(PipelineConfig, String)> {
     if let Some(file) = &args.config {
-        let yaml = std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+        let yaml =
+            std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
         let name = file.display().to_string();
         return Ok((PipelineConfig::from_yaml(&yaml, &name)?, name));
     }
     let known = || Recipe::ALL.map(|recipe| recipe.name).join(", ");
-    let recipe =
-        Recipe::find(&args.recipe).ok_or_else(|| anyhow!("unknown recipe `{}`; known are {}", args.recipe, known()))?;
+    let recipe = Recipe::find(&args.recipe)
+        .ok_or_else(|| anyhow!("unknown recipe `{}`; known are {}", args.recipe, known()))?;
     Ok((recipe.config()?, recipe.name.to_owned()))
 }
 
 /// The command as it can be typed again.
-pub fn command_line() -> String {
+pub(crate) fn command_line() -> String {
     let quote = |word: String| {
         let plain = |c: char| c.is_alphanumeric() || "-_./=:,".contains(c);
-        if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+        if !word.is_empty() && word.chars().all(plain) {
+            word
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
     };
     let words = std::env::args_os().skip(1).map(|word| quote(word.to_string_lossy().into_owned()));
     ["talkformer".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")

@@ -23,7 +23,8 @@ pub(super) fn sums<T: Real>(rules: &Rules, logits: &[T], transitions: &[T]) -> (
     if len == 0 {
         return (Vec::new(), Vec::new(), T::zero());
     }
-    let step = |from: usize, to: usize| allowed(rules.follows[from * tags + to], transitions[from * tags + to]);
+    let step =
+        |from: usize, to: usize| allowed(rules.follows[from * tags + to], transitions[from * tags + to]);
     let mut forward = vec![T::neg_infinity(); len * tags];
     for tag in 0..tags {
         forward[tag] = allowed(rules.begins[tag], logits[tag]);

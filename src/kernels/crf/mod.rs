@@ -75,8 +75,8 @@ pub(crate) struct Lattice<T> {
 impl<T: Real> Lattice<T> {
     /// Sums over all legal tag sequences of one message (`logits`: `[row, tag]`).
     pub(crate) fn new(rules: &Rules, moves: &Moves<T>, logits: &[T], transitions: &[T]) -> Self {
-        let (forward, backward, log_total) = scaled::sums(rules, moves, logits)
-            .unwrap_or_else(|| exact::sums(rules, logits, transitions));
+        let (forward, backward, log_total) =
+            scaled::sums(rules, moves, logits).unwrap_or_else(|| exact::sums(rules, logits, transitions));
         Self { tags: rules.tags, forward, backward, log_total }
     }
 
@@ -176,7 +176,8 @@ mod tests {
         let total: f64 = all.iter().map(|(_, score)| score.exp()).sum();
         let moves = Moves::new(&rules, &transitions);
         let lattice = Lattice::new(&rules, &moves, &logits, &transitions);
-        for (first, tags) in [(0, &[1, 2][..]), (1, &[3]), (2, &[1, 2]), (1, &[1, 2, 2]), (0, &[0, 0, 0, 0])] {
+        for (first, tags) in [(0, &[1, 2][..]), (1, &[3]), (2, &[1, 2]), (1, &[1, 2, 2]), (0, &[0, 0, 0, 0])]
+        {
             let holds = |path: &[u32]| path[first..first + tags.len()] == *tags;
             let matching = all.iter().filter(|(path, _)| holds(path));
             let expected = matching.map(|(_, score)| score.exp()).sum::<f64>() / total;

@@ -8,8 +8,8 @@
 
 use super::exact::subtract_gold;
 use super::{Likelihood, Rules};
-use crate::kernels::matmul::{Into, Matrix, MatrixMut, matmul};
 use crate::kernels::Real;
+use crate::kernels::matmul::{Into, Matrix, MatrixMut, matmul};
 
 /// Packed rows in order of time: first the rows at position 0 of all sequences, longest first, and so on.
 struct ByTime {
@@ -63,7 +63,12 @@ pub(super) fn likelihood<T: Real>(
             let (past, present) = alpha.split_at_mut(here * tags);
             let from = Matrix::new(&past[before * tags..], count, tags);
             let mut sums = vec![T::zero(); count * tags];
-            matmul(MatrixMut::new(&mut sums, count, tags), Into::Fresh, from, Matrix::new(&moves, tags, tags));
+            matmul(
+                MatrixMut::new(&mut sums, count, tags),
+                Into::Fresh,
+                from,
+                Matrix::new(&moves, tags, tags),
+            );
             multiply(&mut present[..count * tags], &sums);
             log_scales[here..end].iter_mut().for_each(|scale| *scale += move_scale);
         }
@@ -107,7 +112,12 @@ pub(super) fn likelihood<T: Real>(
         let before = order.starts[t - 1];
         let mut next = vec![T::zero(); count * tags];
         let moved = Matrix::new(&moves, tags, tags).transposed();
-        matmul(MatrixMut::new(&mut next, count, tags), Into::Fresh, Matrix::new(&message, count, tags), moved);
+        matmul(
+            MatrixMut::new(&mut next, count, tags),
+            Into::Fresh,
+            Matrix::new(&message, count, tags),
+            moved,
+        );
         let past = &alpha[before * tags..(before + count) * tags];
         scale_to_probability(&mut message, past, &next, tags)?;
         let past = Matrix::new(past, count, tags).transposed();

@@ -25,9 +25,9 @@ pub(crate) fn best_path<T: Real>(rules: &Rules, logits: &[T], transitions: &[T])
         std::mem::swap(&mut best, &mut next);
     }
     let ending = best.iter().enumerate().map(|(tag, score)| blocked(rules.ends[tag], *score));
-    let last = ending.enumerate().fold((0, T::neg_infinity()), |top, (tag, score)| {
-        if score > top.1 { (tag, score) } else { top }
-    });
+    let last = ending
+        .enumerate()
+        .fold((0, T::neg_infinity()), |top, (tag, score)| if score > top.1 { (tag, score) } else { top });
     let mut path = vec![last.0 as u32; len];
     for t in (1..len).rev() {
         path[t - 1] = came_from[t * tags + path[t] as usize];
