@@ -12,7 +12,7 @@ fn parse(c: &mut Criterion) {
     let test = read_str(Format::RasaYaml, TEST, "test.yml").unwrap();
     let mut config = Recipe::ALL[0].config().unwrap();
     // How well it answers does not matter here, how large it is does.
-    config.change_diet(|diet| diet.epochs = 1);
+    config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (1, 0));
     let (nlu, _) = Nlu::train(&config, &data, &TrainingOptions::default(), |_| {}).unwrap();
     let texts: Vec<&str> = test.utterances.iter().map(|one| one.text.as_str()).collect();
 

@@ -30,7 +30,7 @@ pub enum Error {
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// The tensor library gave up.
-    #[error("the network cannot be computed: {0}")]
+    #[error("the network cannot be computed")]
     Tensor(#[from] candle_core::Error),
 }
 

@@ -30,7 +30,7 @@
 //!     - book me a place to eat in [Paris](city)
 //! ", "nlu.yml")?;
 //! let mut config = Recipe::ALL[0].config()?;
-//! config.change_diet(|diet| diet.epochs = 30);
+//! config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (30, 0)); // quick, for a first look
 //! let (nlu, _) = Nlu::train(&config, &data, &TrainingOptions::default(), |_event| {})?;
 //!
 //! let answer = nlu.parse("a table in Paris")?;

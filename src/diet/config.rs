@@ -8,9 +8,9 @@ use crate::heads::{LossType, SimilarityConfig, SimilarityType};
 use crate::nn::TransformerConfig;
 use crate::train::{AdamWConfig, BatchStrategy, Decay, Schedule, TrainerConfig};
 
-/// One value for messages and one for labels.
+/// One value for messages and one for labels; both must be given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct PerSide<T: Default> {
     /// For messages.
     pub text: T,
@@ -107,11 +107,12 @@ pub struct DietConfig {
     pub use_maximum_negative_similarity: bool,
     /// Margin loss: weight of pairs other than (message, label).
     pub negative_margin_scale: f64,
-    /// Whether messages that are learnt already count less.
+    /// Whether messages whose intent is learnt already count less.
     pub scale_loss: bool,
     /// Whether each similarity is also pushed to its side of zero.
     pub constrain_similarities: bool,
-    /// How similarities become confidences; only `softmax`.
+    /// How similarities become confidences; only `softmax`. With the margin loss it is the similarity itself, cut to
+    /// `[0, 1]`.
     pub model_confidence: Confidence,
     /// Whether the confidences given out sum to one.
     pub renormalize_confidences: bool,
@@ -146,6 +147,9 @@ pub struct DietConfig {
     pub checkpoint_model: bool,
     /// Decides every random draw. Rasa takes the time of day where none is given; here it is 1.
     pub random_seed: Option<u64>,
+    /// Ours: small data gets more epochs, until there are about this many steps or 300 epochs; zero: as many as
+    /// `epochs` says.
+    pub minimum_steps: usize,
     /// Ours: share of training during which the learning rate rises.
     pub warm_up: f64,
     /// Ours: what the learning rate does afterwards.
@@ -154,6 +158,9 @@ pub struct DietConfig {
     pub gradient_clipping: f64,
     /// Ours: share of the intent's target that is spread over all labels (with all labels as negatives).
     pub label_smoothing: f64,
+    /// Ours: tokens are hidden only in the first part of training, up to this share; afterwards the network sees
+    /// messages as users type them.
+    pub masked_until: f64,
     /// Ours: whether the message's features also reach an embedding directly, past the transformer: a linear
     /// classifier in the same network, learnt in the same step with a loss of its own. The two similarities are
     /// averaged. What one of them gets wrong the other often gets right.
@@ -229,10 +236,12 @@ impl Default for DietConfig {
             evaluate_on_number_of_examples: 0,
             checkpoint_model: false,
             random_seed: None,
+            minimum_steps: 0,
             warm_up: 0.0,
             learning_rate_decay: Decay::Constant,
             gradient_clipping: 0.0,
             label_smoothing: 0.0,
+            masked_until: 1.0,
             use_shortcut: false,
             shortcut_drop_rate: 0.2,
             early_stopping_patience: 0,
@@ -244,6 +253,9 @@ impl Default for DietConfig {
         }
     }
 }
+
+/// Wider layers than this are a typing error: a transformer of this width has a billion weights a layer.
+const MOST_WIDTH: usize = 8192;
 
 /// An option whose value makes no sense, and what would.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -278,6 +290,7 @@ impl DietConfig {
         check(share(self.drop_rate), "drop_rate", "must be at least 0 and below 1")?;
         check(share(self.drop_rate_attention), "drop_rate_attention", "must be at least 0 and below 1")?;
         check(share(self.warm_up), "warm_up", "must be at least 0 and below 1")?;
+        check((0.0..=1.0).contains(&self.masked_until), "masked_until", "must be at least 0 and at most 1")?;
         check(share(self.shortcut_drop_rate), "shortcut_drop_rate", "must be at least 0 and below 1")?;
         check(share(self.label_smoothing), "label_smoothing", "must be at least 0 and below 1")?;
         let density = self.connection_density;
@@ -285,12 +298,15 @@ impl DietConfig {
         let decay = self.regularization_constant;
         check(decay.is_finite() && decay >= 0.0, "regularization_constant", "must be at least 0")?;
         check(self.gradient_clipping >= 0.0, "gradient_clipping", "must be at least 0")?;
-        check(self.embedding_dimension > 0, "embedding_dimension", "must be at least 1")?;
+        let step = self.learning_rate * decay;
+        check(step < 1.0, "regularization_constant", "times learning_rate must be below 1")?;
+        let width = |size: usize| (1..=MOST_WIDTH).contains(&size);
+        check(width(self.embedding_dimension), "embedding_dimension", "must be between 1 and 8192")?;
         let dense = &self.dense_dimension;
-        check(dense.text > 0 && dense.label > 0, "dense_dimension", "must be at least 1")?;
+        check(width(dense.text) && width(dense.label), "dense_dimension", "must be between 1 and 8192")?;
         let hidden = &self.hidden_layers_sizes;
         let sizes = || hidden.text.iter().chain(&hidden.label);
-        check(sizes().all(|size| *size > 0), "hidden_layers_sizes", "each must be at least 1")?;
+        check(sizes().all(|size| width(*size)), "hidden_layers_sizes", "each must be between 1 and 8192")?;
         if self.share_hidden_layers {
             let same = hidden.text == hidden.label && dense.text == dense.label;
             check(
@@ -301,6 +317,7 @@ impl DietConfig {
         }
         if self.number_of_transformer_layers > 0 {
             let fits = heads > 0 && self.transformer_size > 0 && self.transformer_size.is_multiple_of(heads);
+            check(width(self.transformer_size), "transformer_size", "must be between 1 and 8192")?;
             check(fits, "number_of_attention_heads", "must divide transformer_size")?;
         } else {
             let masked = self.use_masked_language_model;
@@ -311,7 +328,15 @@ impl DietConfig {
         check(
             inner || self.loss_type == LossType::Margin,
             "similarity_type",
-            "softmax confidences need `inner`, or the margin loss",
+            "must be `inner` with the cross-entropy loss: cosines are too close together for a softmax",
+        )?;
+        let layers = self.number_of_transformer_layers;
+        check(layers <= 64, "number_of_transformer_layers", "must be at most 64")?;
+        check(self.max_relative_position <= 4096, "max_relative_position", "must be at most 4096")?;
+        check(
+            self.number_of_negative_examples <= 10_000,
+            "number_of_negative_examples",
+            "must be at most 10000",
         )?;
         let every = self.evaluate_every_number_of_epochs;
         check(every == -1 || every > 0, "evaluate_every_number_of_epochs", "must be −1 or at least 1")?;
@@ -368,11 +393,19 @@ impl DietConfig {
         }
     }
 
-    /// Settings of the training loop.
+    /// Epochs for so many examples.
+    fn epochs_for(&self, examples: usize) -> usize {
+        const MOST: usize = 300;
+        let (first, last) = self.batch_sizes();
+        let steps = examples.div_ceil(usize::midpoint(first, last)).max(1);
+        self.minimum_steps.div_ceil(steps).min(MOST).max(self.epochs)
+    }
+
+    /// Settings of the training loop for so many examples.
     #[must_use]
-    pub fn trainer(&self, threads: usize) -> TrainerConfig {
+    pub fn trainer(&self, examples: usize, threads: usize) -> TrainerConfig {
         TrainerConfig {
-            epochs: self.epochs,
+            epochs: self.epochs_for(examples),
             batch_size: self.batch_sizes(),
             batch_strategy: self.batch_strategy,
             schedule: Schedule {
@@ -411,6 +444,19 @@ mod tests {
         assert_eq!(wrong(|c| c.number_of_attention_heads = 7), "number_of_attention_heads");
         assert_eq!(wrong(|c| c.similarity_type = SimilarityType::Cosine), "similarity_type");
         assert_eq!(wrong(|c| c.batch_size = BatchSize::Growing([0, 4])), "batch_size");
+    }
+
+    #[test]
+    fn small_data_gets_more_epochs() {
+        let config = DietConfig {
+            epochs: 20,
+            batch_size: BatchSize::Fixed(50),
+            minimum_steps: 1000,
+            ..Default::default()
+        };
+        let epochs = [10_000, 1000, 100, 1].map(|examples| config.epochs_for(examples));
+        assert_eq!(epochs, [20, 50, 300, 300]);
+        assert_eq!(DietConfig { minimum_steps: 0, ..config }.epochs_for(100), 20);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::DietConfig;
 use crate::data::{TagSet, Utterance};
 use crate::features::Features;
 use crate::text::Span;
@@ -33,15 +34,20 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// The labels of these utterances.
+    /// The labels of these utterances, as far as the config wants them learnt.
     #[must_use]
-    pub fn new(utterances: &[Utterance], bilou: bool) -> Self {
+    pub fn new(utterances: &[Utterance], config: &DietConfig) -> Self {
         let intents: BTreeSet<&String> =
             utterances.iter().filter_map(|utterance| utterance.intent.as_ref()).collect();
-        let intents = if intents.len() < 2 { Vec::new() } else { intents.into_iter().cloned().collect() };
+        let intents = if intents.len() < 2 || !config.intent_classification {
+            Vec::new()
+        } else {
+            intents.into_iter().cloned().collect()
+        };
         let entities = || utterances.iter().flat_map(|utterance| &utterance.entities);
         let tags = |names: BTreeSet<&String>| {
-            (!names.is_empty()).then(|| TagSet::new(names.into_iter().map(String::as_str), bilou))
+            let wanted = config.entity_recognition && !names.is_empty();
+            wanted.then(|| TagSet::new(names.into_iter().map(String::as_str), config.bilou_flag))
         };
         Self {
             intents,

@@ -29,6 +29,7 @@ pub struct Network {
     input_dropout: Dropout,
     hidden: Hidden,
     masked_token: Option<MaskedToken>,
+    masked_until: f64,
     transformer: Option<Transformer>,
     intent: Option<IntentHead>,
     tags: Vec<TagHead>,
@@ -81,6 +82,7 @@ impl Network {
             sequence: sparse("sequence", widths.sequence)?,
             sentence: sparse("sentence", widths.sentence)?,
             input_dropout: Dropout::new(if config.use_dense_input_dropout { config.drop_rate } else { 0.0 }),
+            masked_until: config.masked_until,
             masked_token: config
                 .use_masked_language_model
                 .then(|| masked_token(vb.pp("masked_token")))
@@ -146,7 +148,9 @@ impl Network {
         let x = Tensor::cat(&[&tokens, &messages], 0)?.index_select(&index(&batch.order)?, 0)?; // [row, dense]
         let x = self.hidden.forward(&self.input_dropout.forward(&x, pass)?, pass)?; // [row, width]
         let masking = match (&self.masked_token, pass.next_seed()) {
-            (Some(masked_token), Some(seed)) => masked_token.hide(&x, &batch.token_rows, seed)?,
+            (Some(masked_token), Some(seed)) if pass.done() < self.masked_until => {
+                masked_token.hide(&x, &batch.token_rows, seed)?
+            }
             _ => None,
         };
         let x = masking.as_ref().map_or(x, |masking| masking.rows.clone());

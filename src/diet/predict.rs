@@ -8,7 +8,7 @@ use super::{DietConfig, Labels, Network, TagKind};
 use crate::batch::Batch;
 use crate::data::TagSet;
 use crate::features::Features;
-use crate::heads::Decoded;
+use crate::heads::{Decoded, LossType};
 use crate::prediction::Scored;
 use crate::text::Span;
 
@@ -67,21 +67,22 @@ impl Diet {
         Ok(messages.iter().enumerate().map(answer).collect())
     }
 
-    /// Softmax over all intents, best first, cut to the length asked for.
+    /// All intents by confidence, best first, cut to the length asked for.
     fn rank(&self, scores: &[f32]) -> Vec<Scored> {
-        let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weights: Vec<f32> = scores.iter().map(|score| (score - top).exp()).collect();
-        let sum: f32 = weights.iter().sum();
-        let names = self.labels.intents.iter().zip(weights);
+        let confidences = match self.config.loss_type {
+            LossType::CrossEntropy => softmax(scores),
+            LossType::Margin => scores.iter().map(|similarity| similarity.clamp(0.0, 1.0)).collect(),
+        };
+        let names = self.labels.intents.iter().zip(confidences);
         let mut ranking: Vec<Scored> =
-            names.map(|(name, weight)| Scored { name: name.clone(), confidence: weight / sum }).collect();
+            names.map(|(name, confidence)| Scored { name: name.clone(), confidence }).collect();
         ranking.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
         if self.config.ranking_length > 0 {
             ranking.truncate(self.config.ranking_length);
         }
         if self.config.renormalize_confidences {
             let kept: f32 = ranking.iter().map(|scored| scored.confidence).sum();
-            ranking.iter_mut().for_each(|scored| scored.confidence /= kept);
+            ranking.iter_mut().for_each(|scored| scored.confidence /= kept.max(f32::MIN_POSITIVE));
         }
         ranking
     }
@@ -131,6 +132,13 @@ impl Diet {
             && gap.chars().count() <= 3
             && gap.chars().all(|c| matches!(c, '.' | ',' | ';' | ' '))
     }
+}
+
+fn softmax(scores: &[f32]) -> Vec<f32> {
+    let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weights: Vec<f32> = scores.iter().map(|score| (score - top).exp()).collect();
+    let sum: f32 = weights.iter().sum();
+    weights.into_iter().map(|weight| weight / sum).collect()
 }
 
 fn name(scored: Option<&Scored>) -> Option<&str> {

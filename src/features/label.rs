@@ -1,6 +1,6 @@
 //! What the names of intents are made of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::ngram::words_of;
 use crate::sparse::SparseRows;
@@ -28,7 +28,8 @@ impl LabelFeatures {
                 tokens.iter().flat_map(|token| words_of(token)).map(str::to_owned).collect();
             if words.is_empty() { vec![label.to_owned()] } else { words }
         };
-        let words: Vec<Vec<String>> = labels.iter().map(|label| words_of_label(label.as_ref())).collect();
+        let mut words: Vec<Vec<String>> = labels.iter().map(|label| words_of_label(label.as_ref())).collect();
+        tell_apart(labels, &mut words);
         let distinct: BTreeSet<&String> = words.iter().flatten().collect();
         let distinct: Vec<&String> = distinct.into_iter().collect();
         let mut rows = SparseRows::default();
@@ -45,10 +46,35 @@ impl LabelFeatures {
     }
 }
 
+/// Labels of the same words, such as `lang_c++` and `lang_c#`, get their whole name as one more word.
+fn tell_apart<S: AsRef<str>>(labels: &[S], words: &mut [Vec<String>]) {
+    let mut seen: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+    let bag = |words: &[String]| {
+        let mut bag = words.to_vec();
+        bag.sort_unstable();
+        bag
+    };
+    words.iter().for_each(|words| *seen.entry(bag(words)).or_default() += 1);
+    for (label, words) in labels.iter().zip(words) {
+        if seen[&bag(words)] > 1 {
+            words.push(format!("={}", label.as_ref()));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::text::WhitespaceTokenizerConfig;
+
+    #[test]
+    fn no_two_labels_look_the_same() {
+        let labels = ["lang_c++", "lang_c#", "a-b", "b-a", "++"];
+        let features = LabelFeatures::new(&labels, &WhitespaceTokenizer::default());
+        let rows: BTreeSet<Vec<u32>> =
+            (0..labels.len()).map(|at| features.rows.row(at).map(|(column, _)| column).collect()).collect();
+        assert_eq!(rows.len(), labels.len());
+    }
 
     #[test]
     fn labels_share_the_words_they_share() {

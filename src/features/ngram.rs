@@ -265,7 +265,7 @@ impl NGrams {
         let lengths = self.config.min_ngram..=self.config.max_ngram;
         match self.config.analyzer {
             Analyzer::Word => {
-                for window in lengths.flat_map(|n| units.windows(n)) {
+                for window in lengths.take_while(|n| *n <= units.len()).flat_map(|n| units.windows(n)) {
                     match window {
                         [word] => found(word),
                         _ => found(&window.join(" ")),
@@ -275,7 +275,7 @@ impl NGrams {
             Analyzer::Char => {
                 let text = units.join(" ");
                 let borders: Vec<usize> = borders(&text);
-                for n in lengths {
+                for n in lengths.take_while(|n| *n < borders.len()) {
                     for ends in borders.windows(n + 1) {
                         found(&text[ends[0]..ends[n]]);
                     }

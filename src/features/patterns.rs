@@ -34,8 +34,8 @@ impl Default for PatternsConfig {
 /// The patterns of the training data, ready to search.
 ///
 /// Each expression is one column, each lookup table another. A token has the column if a match
-/// touches it, the message if there is a match at all. Expressions run in time linear in the
-/// message, whatever they are; all elements of a table are searched for at once.
+/// touches it, the message if there is a match at all. Looking for one match takes time linear in the message,
+/// whatever the expression; all elements of a table are searched for at once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Saved", into = "Saved")]
 pub struct Patterns {
@@ -137,15 +137,19 @@ impl Patterns {
     }
 
     pub(super) fn transform(&self, message: Message<'_>) -> (Vec<Entries>, Entries) {
+        // Matches of one pattern come in order and do not overlap, so a token finds its own by bisection.
         let matches = self.matches(message.text);
-        let columns = |touched: &dyn Fn(Span) -> bool| -> Entries {
-            let mut columns: Vec<u32> =
-                matches.iter().filter(|(_, span)| touched(*span)).map(|(at, _)| *at as u32).collect();
-            columns.dedup();
-            columns.into_iter().map(|column| (column, 1.0)).collect()
+        let by_pattern: Vec<&[(usize, Span)]> = matches.chunk_by(|a, b| a.0 == b.0).collect();
+        let touches = |matches: &[(usize, Span)], token: Span| {
+            let next = matches.partition_point(|(_, span)| span.end <= token.start);
+            matches.get(next).is_some_and(|(_, span)| span.overlaps(token))
         };
-        let rows = message.tokens.iter().map(|token| columns(&|span| span.overlaps(*token)));
-        (rows.collect(), columns(&|_| true))
+        let row = |token: &Span| {
+            let touching = by_pattern.iter().filter(|matches| touches(matches, *token));
+            touching.map(|matches| (matches[0].0 as u32, 1.0)).collect()
+        };
+        let sentence = by_pattern.iter().map(|matches| (matches[0].0 as u32, 1.0)).collect();
+        (message.tokens.iter().map(row).collect(), sentence)
     }
 
     /// Matches in order of pattern, then of place; empty ones left out.

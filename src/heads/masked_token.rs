@@ -51,8 +51,8 @@ impl MaskedToken {
         vb: VarBuilder,
     ) -> Result<Self> {
         let mask = vb.get_with_hints((1, input_dim), "mask", glorot_uniform(1, input_dim))?;
-        // A plain loss whatever the intents use: hidden tokens are never "learnt already".
-        let config = SimilarityConfig { scale_loss: false, ..config };
+        // A plain loss whatever the intents use: hidden tokens are never "learnt already", and equal ones no target.
+        let config = SimilarityConfig { scale_loss: false, label_smoothing: 0.0, ..config };
         Ok(Self { mask, similarity: Similarity::new(model_dim, input_dim, embedding_dim, config, vb)? })
     }
 

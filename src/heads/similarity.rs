@@ -192,7 +192,8 @@ impl Similarity {
 
     /// Cross-entropy over all labels.
     fn all_labels(&self, all: &Tensor, candidates: Candidates<'_>) -> Result<Tensor> {
-        let logs = log_softmax(all, D::Minus1)?; // [message, label]
+        let all = (all + accidents(all, candidates)?)?;
+        let logs = log_softmax(&all, D::Minus1)?; // [message, label]
         let gold = Tensor::new(candidates.gold, all.device())?.unsqueeze(1)?;
         let right = logs.gather(&gold, 1)?.squeeze(1)?; // [message]
         let smoothing = self.config.label_smoothing;
@@ -300,6 +301,19 @@ impl Draw {
     }
 }
 
+/// −10⁹ for labels that are the right one under another number, so that they do not count as wrong: `[message, label]`.
+fn accidents(all: &Tensor, candidates: Candidates<'_>) -> Result<Tensor> {
+    let identity = candidates.identity;
+    let penalty = |gold: &u32| {
+        let own = identity[*gold as usize];
+        let same = move |(label, other): (usize, &u64)| *other == own && label != *gold as usize;
+        let gold_row = identity.iter().enumerate().map(move |label| if same(label) { -1e9_f32 } else { 0.0 });
+        gold_row.collect::<Vec<_>>()
+    };
+    let penalties: Vec<f32> = candidates.gold.iter().flat_map(penalty).collect();
+    Tensor::from_vec(penalties, all.shape(), all.device())?.to_dtype(all.dtype())
+}
+
 /// Rows scaled to length one.
 fn unit(x: &Tensor) -> Result<Tensor> {
     x.broadcast_div(&(x.sqr()?.sum_keepdim(D::Minus1)? + 1e-12)?.sqrt()?)
@@ -346,7 +360,9 @@ mod tests {
             let head = Similarity::new(7, 3, 4, config, vb.pp("head"))?;
             let messages = vb.get_with_hints((5, 7), "messages", Init::Uniform { lo: -1.0, up: 1.0 })?;
             let labels = vb.get_with_hints((3, 3), "labels", Init::Uniform { lo: -1.0, up: 1.0 })?;
-            assert_gradients(&parameters, || Ok(head.loss(&head.embed(&messages)?, &labels, CANDIDATES, 3)?.loss))?;
+            assert_gradients(&parameters, || {
+                Ok(head.loss(&head.embed(&messages)?, &labels, CANDIDATES, 3)?.loss)
+            })?;
         }
         Ok(())
     }
@@ -364,6 +380,16 @@ mod tests {
         let expected = scores.iter().zip(&GOLD).map(loss).sum::<f64>() / 5.0;
         let found = head.loss(&head.embed(&messages)?, &labels, CANDIDATES, 3)?.loss.to_scalar::<f64>()?;
         assert!((found - expected).abs() < 1e-12);
+        Ok(())
+    }
+
+    #[test]
+    fn a_label_that_stands_twice_is_not_held_against_itself() -> Result<()> {
+        let (_, vb) = seeded();
+        let head = Similarity::new(7, 3, 4, SimilarityConfig { negatives: 0, ..Default::default() }, vb)?;
+        let candidates = Candidates { gold: &[0, 1, 0, 1, 0], identity: &[9, 9] };
+        let found = head.loss(&head.embed(&input((5, 7))?)?, &input((2, 3))?, candidates, 1)?;
+        assert!(found.loss.to_scalar::<f64>()?.abs() < 1e-12);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use crate::kernels::dropout::bits;
 #[derive(Debug)]
 pub struct Pass {
     seed: Option<u64>,
+    done: f64,
     draws: Cell<u64>,
     touched: RefCell<Vec<TouchedRows>>,
 }
@@ -32,13 +33,25 @@ impl Pass {
     /// A pass that answers a user: nothing is random, nothing is recorded.
     #[must_use]
     pub fn inference() -> Self {
-        Self { seed: None, draws: Cell::new(0), touched: RefCell::default() }
+        Self { seed: None, done: 0.0, draws: Cell::new(0), touched: RefCell::default() }
     }
 
     /// A pass that learns.
     #[must_use]
     pub fn training(seed: u64) -> Self {
         Self { seed: Some(seed), ..Self::inference() }
+    }
+
+    /// The same pass when a share `done` of all training is done, in `[0, 1]`.
+    #[must_use]
+    pub fn after(self, done: f64) -> Self {
+        Self { done, ..self }
+    }
+
+    /// Share of all training that is done, for what changes on the way.
+    #[must_use]
+    pub fn done(&self) -> f64 {
+        self.done
     }
 
     /// Whether this pass learns.

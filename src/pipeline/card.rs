@@ -75,7 +75,13 @@ impl Card {
             training.parameters,
             training.outcome.last.loss,
         ));
-        line(format!("## Scores\n\nOn {scored_on} ({} messages):\n", scores.messages));
+        line("## Scores\n".to_owned());
+        if let Some((epoch, score)) = &training.outcome.best {
+            let parts: Vec<String> =
+                score.parts.iter().map(|(name, part)| format!("{name} {part:.4}")).collect();
+            line(format!("On the held-out examples, after epoch {epoch}: {}.\n", parts.join(", ")));
+        }
+        line(format!("On {scored_on} ({} messages):\n", scores.messages));
         line("| score | value |\n| --- | --- |".to_owned());
         line(format!("| intent accuracy | {:.4} |", scores.intent.accuracy));
         line(format!("| intent macro F1 | {:.4} |", scores.intent.macro_f1));

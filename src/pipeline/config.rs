@@ -278,7 +278,9 @@ fn component(mut entry: Map<String, Value>, file: &str) -> Result<Component, Pip
                 None => Vec::new(),
             };
             let config: DietConfig = reader.options(entry)?;
-            config.validate().map_err(|error| reader.error(&error.to_string()))?;
+            config
+                .validate()
+                .map_err(|error| reader.error(&format!("option `{}` {}", error.option, error.problem)))?;
             Component::DietClassifier { config: Box::new(config), featurizers }
         }
         "RegexEntityExtractor" => {
@@ -291,7 +293,14 @@ fn component(mut entry: Map<String, Value>, file: &str) -> Result<Component, Pip
             }
             Component::EntitySynonymMapper
         }
-        "FallbackClassifier" => Component::FallbackClassifier(reader.options(entry)?),
+        "FallbackClassifier" => {
+            let config: FallbackConfig = reader.options(entry)?;
+            let share = |value: f32| (0.0..=1.0).contains(&value);
+            if !share(config.threshold) || !share(config.ambiguity_threshold) {
+                return Err(reader.error("`threshold` and `ambiguity_threshold` must lie between 0 and 1"));
+            }
+            Component::FallbackClassifier(config)
+        }
         _ => {
             let known = Component::NAMES.join(", ");
             return Err(PipelineError::UnknownComponent { file: file.to_owned(), name: path, known });

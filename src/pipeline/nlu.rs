@@ -26,7 +26,7 @@ use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
 ///     data.push(Utterance::new(text, Some(intent)));
 /// }
 /// let mut config = Recipe::ALL[0].config()?;
-/// config.change_diet(|diet| diet.epochs = 20);
+/// config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (20, 0));
 /// let (nlu, _) = Nlu::train(&config, &data, &TrainingOptions::default(), |_| {})?;
 /// let answer = nlu.parse("hello")?;
 /// assert_eq!(answer.intent.unwrap().name, "greet");
@@ -55,8 +55,8 @@ impl Nlu {
     /// A longer message is read up to this many tokens: attention compares each with each.
     pub const MAX_TOKENS: usize = 2048;
 
-    /// Messages that go through the network together.
-    const BATCH: usize = 64;
+    /// Messages, and bytes of text, that go through the network together at most.
+    const BATCH: (usize, usize) = (64, 1 << 15);
 
     /// The pipeline it was trained with.
     #[must_use]
@@ -87,7 +87,17 @@ impl Nlu {
     pub fn parse_batch(&self, texts: &[impl AsRef<str> + Sync]) -> Result<Vec<Prediction>> {
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|at| texts[*at].as_ref().len());
-        let chunks: Vec<&[usize]> = order.chunks(Self::BATCH).collect();
+        // In order of length, so that the last of a chunk is its longest.
+        let mut chunks: Vec<&[usize]> = Vec::new();
+        let mut rest = &order[..];
+        while !rest.is_empty() {
+            let bytes = |count: usize| count * texts[rest[count - 1]].as_ref().len();
+            let fitting =
+                (1..=rest.len().min(Self::BATCH.0)).take_while(|count| bytes(*count) <= Self::BATCH.1);
+            let (chunk, after) = rest.split_at(fitting.last().unwrap_or(1));
+            chunks.push(chunk);
+            rest = after;
+        }
         let next = AtomicUsize::new(0);
         // Each worker takes the next chunk until none is left.
         let work = || -> Result<Vec<(usize, Prediction)>> {

@@ -65,7 +65,7 @@ impl Nlu {
         let held_out = HoldOut::Count(diet_config.evaluate_on_number_of_examples);
         let (train, held_out) = stratified_split(&data.utterances, held_out, diet_config.seed());
         let held_out: Vec<Utterance> = held_out.into_iter().cloned().collect();
-        let labels = Labels::new(&data.utterances, diet_config.bilou_flag);
+        let labels = Labels::new(&data.utterances, &diet_config);
         check(&labels, &train)?;
 
         let tokens = tokenize(&tokenizer, &train);
@@ -94,7 +94,8 @@ impl Nlu {
         let scorer = (!held_out.is_empty()).then_some(Box::new(score) as HeldOut<'_>);
         let widths = Widths { sequence, sentence };
         let learner = Learner::new(&diet_config, widths, &labels, &label_features, examples, scorer)?;
-        let trainer = Trainer::new(diet_config.trainer(options.threads.max(1)), &options.stop);
+        let trainer =
+            Trainer::new(diet_config.trainer(learner.examples(), options.threads.max(1)), &options.stop);
         let outcome = trainer.run(&learner, observe)?;
         let training = Training {
             outcome,

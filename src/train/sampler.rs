@@ -128,6 +128,20 @@ pub(super) fn shares(batch: &[usize], workers: usize, rows: impl Fn(usize) -> us
     shares.into_iter().map(|(_, share)| share).filter(|share| !share.is_empty()).collect()
 }
 
+/// Cuts a share into pieces of no more than `most` rows, or of one example.
+pub(super) fn pieces(share: &[usize], most: usize, rows: impl Fn(usize) -> usize) -> Vec<&[usize]> {
+    let (mut pieces, mut start, mut sum) = (Vec::new(), 0, 0);
+    for (at, example) in share.iter().enumerate() {
+        if at > start && sum + rows(*example) > most {
+            pieces.push(&share[start..at]);
+            (start, sum) = (at, 0);
+        }
+        sum += rows(*example);
+    }
+    pieces.push(&share[start..]);
+    pieces
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +186,13 @@ mod tests {
     fn without_classes_the_order_is_plain() {
         let mut sampler = Sampler::new(vec![Some(0), None, Some(1)], BatchStrategy::Balanced, (2, 2), 1);
         assert_eq!(sampler.batches(0, 1).concat().len(), 3);
+    }
+
+    #[test]
+    fn pieces_hold_no_more_rows_than_they_may() {
+        let rows = [9, 1, 1, 5, 5];
+        assert_eq!(pieces(&[0, 1, 2, 3, 4], 6, |example| rows[example]), [&[0][..], &[1, 2], &[3], &[4]]);
+        assert_eq!(pieces(&[0, 1], 100, |example| rows[example]), [&[0, 1]]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use candle_core::{Result, Tensor, TensorId};
 
-use super::sampler::shares;
+use super::sampler::{pieces, shares};
 use super::{
     AdamW, AdamWConfig, BatchLoss, BatchStrategy, EpochReport, Event, Gradients, Ratio, Sampler, Schedule,
     Score, Trainable,
@@ -65,6 +65,12 @@ pub struct Outcome {
     pub best: Option<(usize, Score)>,
 }
 
+/// Rows that go through the network together at most; a longer share of a batch is done in pieces.
+const MOST_ROWS: usize = 8192;
+
+/// Gradients, and the losses with the number of examples behind each.
+type Found = (Gradients, Vec<(usize, BatchLoss)>);
+
 /// Runs the loop.
 #[derive(Debug)]
 pub struct Trainer<'a> {
@@ -109,7 +115,7 @@ impl<'a> Trainer<'a> {
             let batches = sampler.batches(epoch, config.epochs);
             for (at, batch) in batches.iter().enumerate() {
                 let done = (epoch as f64 + at as f64 / batches.len() as f64) / config.epochs as f64;
-                let (gradients, losses) = self.gradients(model, batch, sampler.next_seed())?;
+                let (gradients, losses) = self.gradients(model, batch, sampler.next_seed(), done)?;
                 optimizer.step(model.parameters(), &gradients, config.schedule.rate(done))?;
                 outcome.steps += 1;
                 losses.iter().for_each(|(count, loss)| report.add(*count, loss));
@@ -125,7 +131,10 @@ impl<'a> Trainer<'a> {
             if self.is_time(epoch) || outcome.stopped == Stopped::Interrupted {
                 optimizer.settle(model.parameters())?;
                 self.evaluate(model, epoch + 1, &mut best, &mut observe)?;
-                if config.patience > 0 && best.waited >= config.patience {
+                if outcome.stopped == Stopped::Finished
+                    && config.patience > 0
+                    && best.waited >= config.patience
+                {
                     outcome.stopped = Stopped::NoProgress;
                 }
             }
@@ -170,24 +179,24 @@ impl<'a> Trainer<'a> {
     }
 
     /// Forward and backward of one batch, each worker with its share and a graph of its own.
-    fn gradients(
-        &self,
-        model: &impl Trainable,
-        batch: &[usize],
-        seed: u64,
-    ) -> Result<(Gradients, Vec<(usize, BatchLoss)>)> {
+    fn gradients(&self, model: &impl Trainable, batch: &[usize], seed: u64, done: f64) -> Result<Found> {
         let names: HashMap<TensorId, String> =
             model.parameters().all().into_iter().map(|(name, var)| (var.as_tensor().id(), name)).collect();
         let shares = shares(batch, self.config.threads, |example| model.rows(example));
-        let work = |worker: usize, share: &[usize]| -> Result<(Gradients, BatchLoss)> {
-            let pass = Pass::training(bits(seed, worker as u64));
-            let loss = model.loss(share, &pass)?;
-            let store = loss.total.backward()?;
-            let part = share.len() as f64 / batch.len() as f64;
-            let gradients = Gradients::collect(&names, &store, &pass.into_touched(), part)?;
-            Ok((gradients, BatchLoss { total: loss.total.detach(), ..loss }))
+        let work = |worker: usize, share: &[usize]| -> Result<Found> {
+            let mut sum = Found::default();
+            for (at, piece) in pieces(share, MOST_ROWS, |example| model.rows(example)).into_iter().enumerate()
+            {
+                let pass = Pass::training(bits(bits(seed, worker as u64), at as u64)).after(done);
+                let loss = model.loss(piece, &pass)?;
+                let store = loss.total.backward()?;
+                let part = piece.len() as f64 / batch.len() as f64;
+                sum.0.add(Gradients::collect(&names, &store, &pass.into_touched(), part)?)?;
+                sum.1.push((piece.len(), BatchLoss { total: loss.total.detach(), ..loss }));
+            }
+            Ok(sum)
         };
-        let results: Vec<Result<(Gradients, BatchLoss)>> = match &shares[..] {
+        let results: Vec<Result<Found>> = match &shares[..] {
             [share] => vec![work(0, share)],
             shares => std::thread::scope(|scope| {
                 let work = &work;
@@ -200,14 +209,13 @@ impl<'a> Trainer<'a> {
                 handles.into_iter().map(join).collect()
             }),
         };
-        let mut sum = Gradients::default();
-        let mut losses = Vec::with_capacity(results.len());
-        for (result, share) in results.into_iter().zip(&shares) {
-            let (gradients, loss) = result?;
-            sum.add(gradients)?;
-            losses.push((share.len(), loss));
+        let mut sum = Found::default();
+        for result in results {
+            let (gradients, losses) = result?;
+            sum.0.add(gradients)?;
+            sum.1.extend(losses);
         }
-        Ok((sum, losses))
+        Ok(sum)
     }
 }
 

@@ -10,7 +10,7 @@ use talkformer::prediction::Prediction;
 
 use super::args::Demo;
 use super::output::{Interrupted, json_line, say};
-use super::progress::stop_on_interrupt;
+use super::progress::{Progress, stop_on_interrupt};
 use super::{test, train};
 
 const TRAIN: &str = include_str!("../../../examples/conference/train.yml");
@@ -29,9 +29,12 @@ pub(crate) fn run(args: &Demo) -> anyhow::Result<()> {
     let held_out = read_str(Format::RasaYaml, TEST, "examples/conference/test.yml")?;
     say("a conference assistant, learnt from the data that comes with talkformer");
     let recipe = Recipe::ALL[0];
+    let mut config = recipe.config()?;
+    // A first look should not take a minute, on a slow machine neither.
+    config.change_diet(|diet| diet.minimum_steps = 600);
+    let mut progress = Progress::new(args.json);
     let begun = Instant::now();
-    let (nlu, training) =
-        train::train(&recipe.config()?, &data, args.threads, args.json, stop_on_interrupt()?)?;
+    let (nlu, training) = train::train(&config, &data, args.threads, &mut progress, stop_on_interrupt()?)?;
     let seconds = begun.elapsed().as_secs_f64();
     if training.outcome.stopped == talkformer::train::Stopped::Interrupted {
         return Err(Interrupted.into());

@@ -39,6 +39,8 @@ fn stream(nlu: &Nlu, source: impl Read, name: &str) -> anyhow::Result<()> {
             }
             let end = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
             let end = end.strip_suffix(b"\r").unwrap_or(end);
+            let mark: &[u8] = if line == 1 { b"\xef\xbb\xbf" } else { b"" };
+            let end = end.strip_prefix(mark).unwrap_or(end);
             let Ok(text) = str::from_utf8(end) else {
                 answer(nlu, &texts)?;
                 bail!("{name}:{line}: not valid UTF-8; save the file as UTF-8");

@@ -70,13 +70,17 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away; tells whether all could be shown.
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
-        if let Some(bar) = self.bar {
+    /// Takes the bar away and leaves its last words.
+    pub(crate) fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
             let last = bar.message();
             bar.finish_and_clear();
             say(last.split(" · ").next().unwrap_or_default());
         }
+    }
+
+    /// Why an event could not be shown, if so.
+    pub(crate) fn failure(self) -> anyhow::Result<()> {
         self.failure.map_or(Ok(()), Err)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 use serde_json::json;
 use talkformer::bundle::{check_writable, choose_place};
-use talkformer::data::TrainingData;
+use talkformer::data::{HoldOut, TrainingData};
 use talkformer::pipeline::{Card, Nlu, PipelineConfig, Recipe, Training, TrainingOptions};
 use talkformer::train::Stopped;
 
@@ -16,10 +16,15 @@ use super::args::TrainNlu;
 use super::output::{Interrupted, json_line, say, warn};
 use super::progress::{Progress, stop_on_interrupt};
 
+/// Training examples that are scored for the card.
+const SAMPLE: usize = 1000;
+
 pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     let (mut config, recipe) = pipeline(args)?;
     config.change_diet(|diet| {
-        diet.epochs = args.epochs.map_or(diet.epochs, |epochs| epochs as usize);
+        if let Some(epochs) = args.epochs {
+            (diet.epochs, diet.minimum_steps) = (epochs as usize, 0);
+        }
         diet.random_seed = args.seed.or(diet.random_seed);
     });
     let data = read(&args.data)?;
@@ -28,7 +33,8 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     say(&format!("recipe {recipe}, data {}", args.data.display()));
 
     let begun = Instant::now();
-    let (nlu, training) = train(&config, &data, args.threads, args.json, stop_on_interrupt()?)?;
+    let mut progress = Progress::new(args.json);
+    let (nlu, training) = train(&config, &data, args.threads, &mut progress, stop_on_interrupt()?)?;
     let interrupted = training.outcome.stopped == Stopped::Interrupted;
     if interrupted && !args.keep_interrupted {
         say("nothing was saved; with --keep-interrupted what was learnt so far is");
@@ -41,15 +47,14 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
         licence: args.licence.clone(),
         seconds: begun.elapsed().as_secs_f64(),
     };
-    let card = card.render(
-        &nlu,
-        &data,
-        &training,
-        &nlu.evaluate(&data.utterances)?,
-        "the training examples themselves",
-    );
+    let sample = talkformer::data::stratified_split(&data.utterances, HoldOut::Count(SAMPLE), 1).1;
+    let sample: Vec<_> = sample.into_iter().cloned().collect();
+    let scored_on = "a sample of the examples it was trained with";
+    let card = card.render(&nlu, &data, &training, &nlu.evaluate(&sample)?, scored_on);
     let saved = save(&nlu, &choose_place(&args.out, "nlu")?, card)?;
     say(&format!("saved {} after {:.0} s", saved.display(), begun.elapsed().as_secs_f64()));
+    // The model is safe; only now does it matter whether the events had a reader.
+    progress.failure()?;
     if args.json {
         json_line(&json!({"event": "saved", "model": saved, "seconds": begun.elapsed().as_secs_f64()}))?;
     }
@@ -83,14 +88,13 @@ pub(crate) fn train(
     config: &PipelineConfig,
     data: &TrainingData,
     threads: Option<u16>,
-    json: bool,
+    progress: &mut Progress,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<(Nlu, Training)> {
     let default = TrainingOptions::default();
     let options = TrainingOptions { threads: threads.map_or(default.threads, usize::from), stop };
-    let mut progress = Progress::new(json);
     let result = Nlu::train(config, data, &options, |event| progress.show(&event));
-    progress.finish()?;
+    progress.clear();
     let (nlu, training) = result?;
     warn(&training.warnings);
     Ok((nlu, training))
