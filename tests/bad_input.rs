@@ -55,6 +55,32 @@ fn a_single_intent_with_entities_learns_the_entities() {
 }
 
 #[test]
+fn a_task_that_is_switched_off_is_nothing_to_learn() {
+    let folder = workplace(false);
+    let data = "nlu:\n- intent: a\n  examples: |\n    - x\n- intent: b\n  examples: |\n    - y\n";
+    fs::write(folder.path().join("x.yml"), data).unwrap();
+    let config = common::CONFIG.replace("  epochs: 60", "  intent_classification: false");
+    fs::write(folder.path().join("config.yml"), config).unwrap();
+    let output = run(folder.path(), &["train", "nlu", "--data", "x.yml", "--config", "config.yml"]);
+    assert_refused(&output, &["nothing to learn"]);
+}
+
+#[test]
+fn sizes_beyond_reason_are_refused() {
+    let folder = workplace(false);
+    for (given, wrong) in [
+        ("transformer_size: 32", "transformer_size: 0"),
+        ("transformer_size: 32", "transformer_size: 4000000000"),
+        ("learning_rate: 0.005", "learning_rate: 0"),
+        ("batch_size: 8", "batch_size: 0"),
+    ] {
+        fs::write(folder.path().join("config.yml"), common::CONFIG.replace(given, wrong)).unwrap();
+        let output = run(folder.path(), &["train", "nlu", "--data", "nlu.yml", "--config", "config.yml"]);
+        assert_refused(&output, &["config.yml", given.split(':').next().unwrap()]);
+    }
+}
+
+#[test]
 fn odd_but_usable_data_is_warned_of_with_file_and_line() {
     let items = "- intent: a\n  examples: |\n    - same words\n    - more\n- intent: b\n  examples: |\n    - same words\n    - else\n- intent: empty\n  examples: |\n";
     let output = train("x.yml", &nlu(items));

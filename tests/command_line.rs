@@ -119,6 +119,30 @@ fn a_closed_pipe_ends_quietly() {
     assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
 }
 
+#[test]
+fn a_reader_of_events_who_goes_away_does_not_cost_the_model() {
+    let folder = workplace(false);
+    let arguments = [
+        "train",
+        "nlu",
+        "--data",
+        "nlu.yml",
+        "--config",
+        "config.yml",
+        "--epochs",
+        "400",
+        "--out",
+        "model",
+        "--json",
+    ];
+    let mut child =
+        command(folder.path(), &arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(run(folder.path(), &["parse", "--model", "model", "hi"]).status.success());
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_stops_after_a_step_and_keeps_only_what_it_should() {

@@ -110,3 +110,25 @@ fn offsets_count_characters_in_any_script() {
         assert_eq!(text[start..end].iter().collect::<String>(), entity["value"]);
     }
 }
+
+#[test]
+fn with_the_margin_loss_confidences_are_similarities() {
+    let mut config = common::config();
+    config.change_diet(|diet| diet.loss_type = talkformer::heads::LossType::Margin);
+    let nlu = common::train(&config, &common::data(), 1);
+    let answer = nlu.parse("cancel my ride").unwrap();
+    assert_eq!(answer.intent_ranking[0].name, "cancel");
+    assert!(answer.intent_ranking[0].confidence > 0.6, "{:?}", answer.intent_ranking);
+}
+
+#[test]
+fn entities_alone_and_intents_alone_are_enough() {
+    for entities in [true, false] {
+        let mut config = common::config();
+        config.change_diet(|diet| {
+            (diet.intent_classification, diet.entity_recognition) = (!entities, entities)
+        });
+        let answer = common::train(&config, &common::data(), 1).parse("take me to Prague please").unwrap();
+        assert_eq!((answer.intent.is_none(), answer.entities.is_empty()), (entities, !entities));
+    }
+}

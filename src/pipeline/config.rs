@@ -236,7 +236,8 @@ impl PipelineConfig {
 /// What an error says, without the picture of the source that some libraries add.
 fn first_line(error: &impl ToString) -> String {
     let text = error.to_string();
-    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    line.trim_start_matches("error: ").to_owned()
 }
 
 fn component(mut entry: Map<String, Value>, file: &str) -> Result<Component, PipelineError> {
