@@ -50,3 +50,8 @@ bench *ARGS:
 # Check licences, advisories and sources of all dependencies (needs cargo-deny)
 licences:
     cargo deny check
+
+# Train and score the default recipe on a data set beside the checkout: `just score train.yml test.yml`
+score TRAIN TEST:
+    cargo run --release -- train nlu --data {{TRAIN}} --out target/scored
+    cargo run --release -- test nlu --model target/scored --data {{TEST}}
