@@ -408,3 +408,88 @@ impl Losses {
         Ok(BatchLoss { total, parts: self.parts, ratios: self.ratios })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::data::{Entity, Utterance};
+    use crate::nn::testing::{central_differences, seeded, shake};
+    use crate::text::{Span, WhitespaceTokenizer};
+
+    fn config() -> DietConfig {
+        DietConfig {
+            transformer_size: 4,
+            number_of_attention_heads: 2,
+            number_of_transformer_layers: 1,
+            dense_dimension: crate::diet::PerSide { text: 3, label: 2 },
+            hidden_layers_sizes: crate::diet::PerSide { text: vec![5], label: vec![3] },
+            embedding_dimension: 3,
+            number_of_negative_examples: 2,
+            use_shortcut: true,
+            use_key_relative_attention: true,
+            ..Default::default()
+        }
+    }
+
+    /// Two messages with intents, entities, roles and groups, and one without an intent.
+    fn examples(labels: &mut Option<Labels>) -> Vec<Example> {
+        let tokens = [Span::new(0, 1), Span::new(2, 3), Span::new(4, 5)];
+        let entity = |at: usize, role: &str| Entity {
+            role: Some(role.to_owned()),
+            group: Some("1".to_owned()),
+            ..Entity::new("city", tokens[at])
+        };
+        let mut messages = ["x", "y"].map(|intent| Utterance::new("a b c", Some(intent))).to_vec();
+        messages.push(Utterance::new("a b c", None));
+        messages[0].entities = vec![entity(0, "from"), entity(2, "to")];
+        messages[2].entities = vec![entity(1, "to")];
+        let labels = labels.insert(Labels::new(&messages, &config()));
+        let example = |(at, message): (usize, &Utterance)| {
+            let mut features = crate::features::Features::default();
+            (0..3).for_each(|token| features.sequence.push([((at + token) as u32, 1.0), (5, 0.5)]));
+            features.sentence.push([(at as u32, 1.0), (3, 2.0)]);
+            labels.example(message, &tokens, features)
+        };
+        messages.iter().enumerate().map(example).collect()
+    }
+
+    #[test]
+    fn one_loss_gives_every_parameter_of_every_head_its_right_gradient() -> Result<()> {
+        let mut labels = None;
+        let examples = examples(&mut labels);
+        let (labels, examples): (Labels, Vec<&Example>) = (labels.unwrap(), examples.iter().collect());
+        let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
+        let (parameters, vb) = seeded();
+        let widths = Widths { sequence: 6, sentence: 4 };
+        let network = Network::new(&config(), widths, &labels, &label_features, vb)?;
+        shake(&parameters)?;
+
+        let pass = Pass::training(3);
+        let grads = network.loss(&examples, &pass)?.total.backward()?;
+        let mut tables: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        let all = parameters.all();
+        for touched in pass.into_touched() {
+            let (name, var) = all.iter().find(|(_, var)| var.as_tensor().id() == touched.table.id()).unwrap();
+            let dim = var.dim(1)?;
+            let found = grads.get(touched.leaf.as_tensor()).unwrap().to_vec2::<f64>()?;
+            let table = tables.entry(name.clone()).or_insert_with(|| vec![0.0; var.elem_count()]);
+            for (row, values) in touched.rows.iter().zip(found) {
+                table[*row as usize * dim..(*row as usize + 1) * dim].copy_from_slice(&values);
+            }
+        }
+        for (name, var) in all {
+            let found = match grads.get(var.as_tensor()) {
+                Some(gradient) => gradient.flatten_all()?.to_vec1::<f64>()?,
+                None => tables.remove(&name).unwrap_or_else(|| panic!("{name} has no gradient")),
+            };
+            let loss = || network.loss(&examples, &Pass::training(3))?.total.to_scalar::<f64>();
+            for (i, slope) in central_differences(&var, loss)?.iter().enumerate() {
+                let wrong = (found[i] - slope).abs() / slope.abs().max(1e-2);
+                assert!(wrong < 1e-5, "{name}[{i}]: {} but differences say {slope}", found[i]);
+            }
+        }
+        Ok(())
+    }
+}
