@@ -126,7 +126,7 @@ fn entities_alone_and_intents_alone_are_enough() {
     for entities in [true, false] {
         let mut config = common::config();
         config.change_diet(|diet| {
-            (diet.intent_classification, diet.entity_recognition) = (!entities, entities)
+            (diet.intent_classification, diet.entity_recognition) = (!entities, entities);
         });
         let answer = common::train(&config, &common::data(), 1).parse("take me to Prague please").unwrap();
         assert_eq!((answer.intent.is_none(), answer.entities.is_empty()), (entities, !entities));

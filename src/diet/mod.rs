@@ -11,7 +11,7 @@
 //! message  sparse → dense ┘                └ message row → similarity to labels → intent
 //! ```
 //!
-//! Read `config`, then `network`, then `training` and `predict`.
+//! Read `config`, then `network` with `intent_head` and `tag_head`, then `training` and `predict`.
 //!
 //! # Where this differs from Rasa
 //!
@@ -27,9 +27,11 @@
 //! | a retrained model differs: the seed is the time of day | the seed is 1 unless given |
 
 mod config;
+mod intent_head;
 mod labels;
 mod network;
 mod predict;
+mod tag_head;
 mod training;
 
 pub use config::{BatchSize, Confidence, ConfigError, DietConfig, PerSide, SplitByComma};

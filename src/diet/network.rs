@@ -1,15 +1,15 @@
 //! The network: from packed features to losses, or to scores.
 
 use candle_core::{Device, Result, Tensor};
-use candle_nn::{Init, VarBuilder};
+use candle_nn::VarBuilder;
 
+use super::intent_head::IntentHead;
+use super::tag_head::{TagHead, tag_heads};
 use super::{DietConfig, Example, Labels, TagKind};
 use crate::batch::Batch;
-use crate::data::TagSet;
 use crate::features::LabelFeatures;
-use crate::heads::{Candidates, Crf, Decoded, MaskedToken, Similarity, TagRules};
-use crate::nn::{Dropout, Linear, Pass, SparseLinear, Transformer, gelu, glorot_uniform};
-use crate::sparse::SparseRows;
+use crate::heads::{Decoded, MaskedToken};
+use crate::nn::{Dropout, Linear, Pass, SparseLinear, Transformer, gelu};
 use crate::train::{BatchLoss, Ratio};
 
 /// Number of columns of the sparse features.
@@ -172,14 +172,14 @@ impl Network {
 
 /// Plain layers with GELU between the sparse layer and the transformer; usually none.
 #[derive(Clone, Debug)]
-struct Hidden {
+pub(super) struct Hidden {
     layers: Vec<Linear>,
     sizes: Vec<usize>,
     dropout: Dropout,
 }
 
 impl Hidden {
-    fn new(sizes: &[usize], input: usize, config: &DietConfig, vb: VarBuilder) -> Result<Self> {
+    pub(super) fn new(sizes: &[usize], input: usize, config: &DietConfig, vb: VarBuilder) -> Result<Self> {
         let inputs = [input].into_iter().chain(sizes.iter().copied());
         let layer = |(at, (input, output)): (usize, (usize, &usize))| {
             let vb = vb.pp(at);
@@ -189,205 +189,27 @@ impl Hidden {
         Ok(Self { layers, sizes: sizes.to_vec(), dropout: Dropout::new(config.drop_rate) })
     }
 
-    fn output(&self, input: usize) -> usize {
+    pub(super) fn output(&self, input: usize) -> usize {
         self.sizes.last().copied().unwrap_or(input)
     }
 
-    fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
         self.layers
             .iter()
             .try_fold(x.clone(), |x, layer| self.dropout.forward(&gelu(&layer.forward(&x)?)?, pass))
     }
 }
 
-/// Decides the intent of a message by its similarity to the names of the intents.
-#[derive(Clone, Debug)]
-struct IntentHead {
-    features: LabelFeatures,
-    label: SparseLinear,
-    hidden: Hidden,
-    /// A second opinion: from the features of the message straight to its embedding, past the transformer.
-    shortcut: Option<SparseLinear>,
-    similarity: Similarity,
-    identity: Vec<u64>,
-}
-
-impl IntentHead {
-    fn new(
-        config: &DietConfig,
-        model_dim: usize,
-        sentence_width: usize,
-        labels: &Labels,
-        features: &LabelFeatures,
-        shared: &Hidden,
-        vb: VarBuilder,
-    ) -> Result<Self> {
-        let dense = config.dense_dimension.label;
-        let hidden = if config.share_hidden_layers {
-            shared.clone()
-        } else {
-            Hidden::new(&config.hidden_layers_sizes.label, dense, config, vb.pp("hidden"))?
-        };
-        let (width, embedding) = (hidden.output(dense), config.embedding_dimension);
-        Ok(Self {
-            features: features.clone(),
-            label: SparseLinear::new(features.width, dense, 0.0, vb.pp("label"))?,
-            hidden,
-            shortcut: config
-                .use_shortcut
-                .then(|| {
-                    SparseLinear::new(sentence_width, embedding, config.shortcut_drop_rate, vb.pp("shortcut"))
-                })
-                .transpose()?,
-            similarity: Similarity::new(
-                model_dim,
-                width,
-                embedding,
-                config.similarity(),
-                vb.pp("similarity"),
-            )?,
-            identity: (0..labels.intents.len() as u64).collect(),
-        })
-    }
-
-    fn labels(&self, pass: &Pass) -> Result<Tensor> {
-        self.hidden.forward(&self.label.forward(&self.features.rows, pass)?, pass) // [label, width]
-    }
-
-    fn loss(
-        &self,
-        messages: &Tensor,
-        sentence: &SparseRows,
-        examples: &[&Example],
-        pass: &Pass,
-        losses: &mut Losses,
-    ) -> Result<()> {
-        let with_intent = |(row, example): (usize, &&Example)| Some((row as u32, example.intent?));
-        let (rows, gold): (Vec<u32>, Vec<u32>) = examples.iter().enumerate().filter_map(with_intent).unzip();
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let index = Tensor::new(&rows[..], messages.device())?;
-        let messages = messages.index_select(&index, 0)?;
-        let candidates = Candidates { gold: &gold, identity: &self.identity };
-        let labels = self.labels(pass)?;
-        let share = rows.len() as f64 / examples.len() as f64;
-        let mut add = |name, embedded: &Tensor| -> Result<usize> {
-            let found = self.similarity.loss(embedded, &labels, candidates, pass.next_seed().unwrap_or(0))?;
-            losses.add(name, (found.loss * share)?)?;
-            Ok(found.correct)
-        };
-        let correct = add("intent", &self.similarity.embed(&messages)?)?;
-        if let Some(shortcut) = self.shortcut(sentence, pass)? {
-            add("shortcut", &shortcut.index_select(&index, 0)?)?;
-        }
-        losses.ratio("intent_accuracy", Ratio { part: correct as f64, whole: rows.len() as f64 });
-        Ok(())
-    }
-
-    fn shortcut(&self, sentence: &SparseRows, pass: &Pass) -> Result<Option<Tensor>> {
-        self.shortcut.as_ref().map(|shortcut| shortcut.forward(sentence, pass)).transpose() // [message, embedding]
-    }
-
-    fn scores(&self, messages: &Tensor, sentence: &SparseRows) -> Result<Vec<Vec<f32>>> {
-        let pass = Pass::inference();
-        let labels = self.labels(&pass)?;
-        let mut scores = self.similarity.scores(&self.similarity.embed(messages)?, &labels)?;
-        if let Some(shortcut) = self.shortcut(sentence, &pass)? {
-            scores = ((scores + self.similarity.scores(&shortcut, &labels)?)? / 2.0)?;
-        }
-        scores.to_dtype(candle_core::DType::F32)?.to_vec2()
-    }
-}
-
-/// Decides the tags of the tokens. Heads after the entity head also see the entity tags: the right ones
-/// while training, the decided ones otherwise.
-#[derive(Clone, Debug)]
-struct TagHead {
-    kind: TagKind,
-    crf: Crf,
-    /// One learnt vector per entity tag, and a bias: `[tag, 20]`, `[20]`.
-    seen_tags: Option<(Tensor, Tensor)>,
-}
-
-/// Width of what later heads see of an entity tag.
-const SEEN_TAG_DIM: usize = 20;
-
-fn tag_heads(labels: &Labels, model_dim: usize, vb: &VarBuilder) -> Result<Vec<TagHead>> {
-    let Some(entities) = &labels.entities else { return Ok(Vec::new()) };
-    let mut heads = vec![TagHead {
-        kind: TagKind::Entity,
-        crf: Crf::new(model_dim, rules(entities), vb.pp("entity"))?,
-        seen_tags: None,
-    }];
-    let later = [(TagKind::Role, "role", &labels.roles), (TagKind::Group, "group", &labels.groups)];
-    for (kind, name, set) in later {
-        let Some(set) = set else { continue };
-        let vb = vb.pp(name);
-        let init = glorot_uniform(entities.len(), SEEN_TAG_DIM);
-        let table = vb.get_with_hints((entities.len(), SEEN_TAG_DIM), "seen_tags", init)?;
-        let bias = vb.get_with_hints(SEEN_TAG_DIM, "seen_tags_bias", Init::Const(0.0))?;
-        let crf = Crf::new(model_dim + SEEN_TAG_DIM, rules(set), vb)?;
-        heads.push(TagHead { kind, crf, seen_tags: Some((table, bias)) });
-    }
-    Ok(heads)
-}
-
-fn rules(set: &TagSet) -> TagRules {
-    TagRules::new(
-        set.len(),
-        |previous, next| set.is_legal(previous, next),
-        |tag| set.may_start(tag),
-        |tag| set.may_end(tag),
-    )
-}
-
-impl TagHead {
-    fn rows(&self, tokens: &Tensor, entity_tags: &[u32]) -> Result<Tensor> {
-        let Some((table, bias)) = &self.seen_tags else { return Ok(tokens.clone()) };
-        let seen = table.index_select(&Tensor::new(entity_tags, tokens.device())?, 0)?.broadcast_add(bias)?;
-        Tensor::cat(&[tokens, &seen], 1)
-    }
-
-    fn loss(
-        &self,
-        tokens: &Tensor,
-        entity_tags: &[u32],
-        batch: &Batch,
-        gold: &[u32],
-        losses: &mut Losses,
-    ) -> Result<()> {
-        let found = self.crf.loss(&self.rows(tokens, entity_tags)?, &batch.tokens, gold)?;
-        let (name, ratio) = match self.kind {
-            TagKind::Entity => ("entity", "entity_f1"),
-            TagKind::Role => ("role", "role_f1"),
-            TagKind::Group => ("group", "group_f1"),
-        };
-        losses.ratio(ratio, token_f1(gold, &found.likeliest));
-        losses.add(name, found.loss)
-    }
-}
-
-/// Twice the tags found over those wanted and those given, `O` left out: the F1 of tokens.
-fn token_f1(gold: &[u32], found: &[u32]) -> Ratio {
-    let mut ratio = Ratio::default();
-    for (gold, found) in gold.iter().zip(found) {
-        ratio.part += if gold == found && *gold != 0 { 2.0 } else { 0.0 };
-        ratio.whole += f64::from(u8::from(*gold != 0)) + f64::from(u8::from(*found != 0));
-    }
-    ratio
-}
-
 /// The losses of a batch, as they come.
 #[derive(Default)]
-struct Losses {
+pub(super) struct Losses {
     total: Option<Tensor>,
     parts: Vec<(&'static str, f64)>,
     ratios: Vec<(&'static str, Ratio)>,
 }
 
 impl Losses {
-    fn add(&mut self, name: &'static str, loss: Tensor) -> Result<()> {
+    pub(super) fn add(&mut self, name: &'static str, loss: Tensor) -> Result<()> {
         let value = loss.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
         self.parts.push((name, value));
         self.total = Some(match self.total.take() {
@@ -397,7 +219,7 @@ impl Losses {
         Ok(())
     }
 
-    fn ratio(&mut self, name: &'static str, ratio: Ratio) {
+    pub(super) fn ratio(&mut self, name: &'static str, ratio: Ratio) {
         self.ratios.push((name, ratio));
     }
 

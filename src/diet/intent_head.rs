@@ -1,0 +1,112 @@
+//! The intent of a message: by its row after the transformer, and by its features directly.
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+use super::network::{Hidden, Losses};
+use super::{DietConfig, Example, Labels};
+use crate::features::LabelFeatures;
+use crate::heads::{Candidates, Similarity};
+use crate::nn::{Pass, SparseLinear};
+use crate::sparse::SparseRows;
+use crate::train::Ratio;
+
+/// Decides the intent of a message by its similarity to the names of the intents.
+#[derive(Clone, Debug)]
+pub(super) struct IntentHead {
+    features: LabelFeatures,
+    label: SparseLinear,
+    hidden: Hidden,
+    /// A second opinion: from the features of the message straight to its embedding, past the transformer.
+    shortcut: Option<SparseLinear>,
+    similarity: Similarity,
+    identity: Vec<u64>,
+}
+
+impl IntentHead {
+    pub(super) fn new(
+        config: &DietConfig,
+        model_dim: usize,
+        sentence_width: usize,
+        labels: &Labels,
+        features: &LabelFeatures,
+        shared: &Hidden,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        let dense = config.dense_dimension.label;
+        let hidden = if config.share_hidden_layers {
+            shared.clone()
+        } else {
+            Hidden::new(&config.hidden_layers_sizes.label, dense, config, vb.pp("hidden"))?
+        };
+        let (width, embedding) = (hidden.output(dense), config.embedding_dimension);
+        Ok(Self {
+            features: features.clone(),
+            label: SparseLinear::new(features.width, dense, 0.0, vb.pp("label"))?,
+            hidden,
+            shortcut: config
+                .use_shortcut
+                .then(|| {
+                    SparseLinear::new(sentence_width, embedding, config.shortcut_drop_rate, vb.pp("shortcut"))
+                })
+                .transpose()?,
+            similarity: Similarity::new(
+                model_dim,
+                width,
+                embedding,
+                config.similarity(),
+                vb.pp("similarity"),
+            )?,
+            identity: (0..labels.intents.len() as u64).collect(),
+        })
+    }
+
+    fn labels(&self, pass: &Pass) -> Result<Tensor> {
+        self.hidden.forward(&self.label.forward(&self.features.rows, pass)?, pass) // [label, width]
+    }
+
+    pub(super) fn loss(
+        &self,
+        messages: &Tensor,
+        sentence: &SparseRows,
+        examples: &[&Example],
+        pass: &Pass,
+        losses: &mut Losses,
+    ) -> Result<()> {
+        let with_intent = |(row, example): (usize, &&Example)| Some((row as u32, example.intent?));
+        let (rows, gold): (Vec<u32>, Vec<u32>) = examples.iter().enumerate().filter_map(with_intent).unzip();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let index = Tensor::new(&rows[..], messages.device())?;
+        let messages = messages.index_select(&index, 0)?;
+        let candidates = Candidates { gold: &gold, identity: &self.identity };
+        let labels = self.labels(pass)?;
+        let share = rows.len() as f64 / examples.len() as f64;
+        let mut add = |name, embedded: &Tensor| -> Result<usize> {
+            let found = self.similarity.loss(embedded, &labels, candidates, pass.next_seed().unwrap_or(0))?;
+            losses.add(name, (found.loss * share)?)?;
+            Ok(found.correct)
+        };
+        let correct = add("intent", &self.similarity.embed(&messages)?)?;
+        if let Some(shortcut) = self.shortcut(sentence, pass)? {
+            add("shortcut", &shortcut.index_select(&index, 0)?)?;
+        }
+        losses.ratio("intent_accuracy", Ratio { part: correct as f64, whole: rows.len() as f64 });
+        Ok(())
+    }
+
+    fn shortcut(&self, sentence: &SparseRows, pass: &Pass) -> Result<Option<Tensor>> {
+        self.shortcut.as_ref().map(|shortcut| shortcut.forward(sentence, pass)).transpose() // [message, embedding]
+    }
+
+    pub(super) fn scores(&self, messages: &Tensor, sentence: &SparseRows) -> Result<Vec<Vec<f32>>> {
+        let pass = Pass::inference();
+        let labels = self.labels(&pass)?;
+        let mut scores = self.similarity.scores(&self.similarity.embed(messages)?, &labels)?;
+        if let Some(shortcut) = self.shortcut(sentence, &pass)? {
+            scores = ((scores + self.similarity.scores(&shortcut, &labels)?)? / 2.0)?;
+        }
+        scores.to_dtype(candle_core::DType::F32)?.to_vec2()
+    }
+}

@@ -1,0 +1,90 @@
+//! The tags of the tokens: entity types, then roles and groups.
+
+use candle_core::{Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+
+use super::network::Losses;
+use super::{Labels, TagKind};
+use crate::batch::Batch;
+use crate::data::TagSet;
+use crate::heads::{Crf, TagRules};
+use crate::nn::glorot_uniform;
+use crate::train::Ratio;
+
+/// Decides the tags of the tokens. Heads after the entity head also see the entity tags: the right ones
+/// while training, the decided ones otherwise.
+#[derive(Clone, Debug)]
+pub(super) struct TagHead {
+    pub(super) kind: TagKind,
+    pub(super) crf: Crf,
+    /// One learnt vector per entity tag, and a bias: `[tag, 20]`, `[20]`.
+    seen_tags: Option<(Tensor, Tensor)>,
+}
+
+/// Width of what later heads see of an entity tag.
+const SEEN_TAG_DIM: usize = 20;
+
+pub(super) fn tag_heads(labels: &Labels, model_dim: usize, vb: &VarBuilder) -> Result<Vec<TagHead>> {
+    let Some(entities) = &labels.entities else { return Ok(Vec::new()) };
+    let mut heads = vec![TagHead {
+        kind: TagKind::Entity,
+        crf: Crf::new(model_dim, rules(entities), vb.pp("entity"))?,
+        seen_tags: None,
+    }];
+    let later = [(TagKind::Role, "role", &labels.roles), (TagKind::Group, "group", &labels.groups)];
+    for (kind, name, set) in later {
+        let Some(set) = set else { continue };
+        let vb = vb.pp(name);
+        let init = glorot_uniform(entities.len(), SEEN_TAG_DIM);
+        let table = vb.get_with_hints((entities.len(), SEEN_TAG_DIM), "seen_tags", init)?;
+        let bias = vb.get_with_hints(SEEN_TAG_DIM, "seen_tags_bias", Init::Const(0.0))?;
+        let crf = Crf::new(model_dim + SEEN_TAG_DIM, rules(set), vb)?;
+        heads.push(TagHead { kind, crf, seen_tags: Some((table, bias)) });
+    }
+    Ok(heads)
+}
+
+fn rules(set: &TagSet) -> TagRules {
+    TagRules::new(
+        set.len(),
+        |previous, next| set.is_legal(previous, next),
+        |tag| set.may_start(tag),
+        |tag| set.may_end(tag),
+    )
+}
+
+impl TagHead {
+    pub(super) fn rows(&self, tokens: &Tensor, entity_tags: &[u32]) -> Result<Tensor> {
+        let Some((table, bias)) = &self.seen_tags else { return Ok(tokens.clone()) };
+        let seen = table.index_select(&Tensor::new(entity_tags, tokens.device())?, 0)?.broadcast_add(bias)?;
+        Tensor::cat(&[tokens, &seen], 1)
+    }
+
+    pub(super) fn loss(
+        &self,
+        tokens: &Tensor,
+        entity_tags: &[u32],
+        batch: &Batch,
+        gold: &[u32],
+        losses: &mut Losses,
+    ) -> Result<()> {
+        let found = self.crf.loss(&self.rows(tokens, entity_tags)?, &batch.tokens, gold)?;
+        let (name, ratio) = match self.kind {
+            TagKind::Entity => ("entity", "entity_f1"),
+            TagKind::Role => ("role", "role_f1"),
+            TagKind::Group => ("group", "group_f1"),
+        };
+        losses.ratio(ratio, token_f1(gold, &found.likeliest));
+        losses.add(name, found.loss)
+    }
+}
+
+/// Twice the tags found over those wanted and those given, `O` left out: the F1 of tokens.
+fn token_f1(gold: &[u32], found: &[u32]) -> Ratio {
+    let mut ratio = Ratio::default();
+    for (gold, found) in gold.iter().zip(found) {
+        ratio.part += if gold == found && *gold != 0 { 2.0 } else { 0.0 };
+        ratio.whole += f64::from(u8::from(*gold != 0)) + f64::from(u8::from(*found != 0));
+    }
+    ratio
+}
