@@ -49,11 +49,23 @@ impl<'a, T> Matrix<'a, T> {
         Self { data: if rows == 0 { &[] } else { &data[cols.start..] }, shape }
     }
 
+    /// Rows and columns.
+    pub(crate) fn dims(&self) -> (usize, usize) {
+        (self.shape.rows, self.shape.cols)
+    }
+
     /// The same numbers as `[cols, rows]`.
     pub(crate) fn transposed(self) -> Self {
         let Shape { rows, cols, row_stride, col_stride } = self.shape;
         let shape = Shape { rows: cols, cols: rows, row_stride: col_stride, col_stride: row_stride };
         Self { data: self.data, shape }
+    }
+}
+
+impl<T: Copy> Matrix<'_, T> {
+    /// The number in one row and column.
+    pub(crate) fn at(&self, row: usize, col: usize) -> T {
+        self.data[row * self.shape.row_stride + col * self.shape.col_stride]
     }
 }
 

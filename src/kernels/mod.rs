@@ -8,8 +8,10 @@
 //! | file | what it computes |
 //! | --- | --- |
 //! | `real` | the two number types, with exponential and GELU that vectorize |
+//! | `processor` | what this processor can do; `TALKFORMER_INSTRUCTIONS` takes some of it away |
 //! | `vector` | one loop compiled for several widths, chosen at run time |
 //! | `matmul` | products of (transposed, strided) matrices |
+//! | `product` | products with a right-hand side that was packed beforehand, in `f32` or `bf16` |
 //! | `activation`, `layer_norm`, `dropout` | what stands between the products |
 //! | `attention` | softmax attention inside each sequence of a packed batch |
 //! | `bag` | weighted sums of table rows: the sparse input layer |
@@ -32,7 +34,11 @@ pub(crate) mod crf;
 pub(crate) mod dropout;
 pub(crate) mod layer_norm;
 pub(crate) mod matmul;
+mod processor;
+pub(crate) mod product;
 mod real;
 
 pub(crate) use matmul::{Matrix, MatrixMut, matmul};
+pub(crate) use processor::Instructions;
+pub(crate) use product::{Packed, Precision, product};
 pub(crate) use real::Real;

@@ -24,17 +24,12 @@ macro_rules! widest {
                 fn avx2<$t: Real>($($arg: $ty),*) $(-> $ret)? {
                     body($($arg),*)
                 }
-                if is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512vl")
-                {
-                    // SAFETY: the processor has just been asked for these features.
-                    return unsafe { avx512($($arg),*) };
-                }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                match $crate::kernels::Instructions::best() {
+                    $crate::kernels::Instructions::Portable => {}
+                    // SAFETY: `best` has found these features on this processor.
+                    $crate::kernels::Instructions::Avx2 => return unsafe { avx2($($arg),*) },
                     // SAFETY: as above.
-                    return unsafe { avx2($($arg),*) };
+                    _ => return unsafe { avx512($($arg),*) },
                 }
             }
             body($($arg),*)

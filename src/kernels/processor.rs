@@ -1,0 +1,68 @@
+//! What this processor can do, asked once per process.
+
+use std::sync::OnceLock;
+
+/// A set of instructions that kernels are written for; each holds all before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Instructions {
+    /// What the compiler may assume on any processor of this kind.
+    Portable,
+    /// Eight `f32` at once, with fused multiply-add.
+    Avx2,
+    /// Sixteen `f32` at once.
+    Avx512,
+    /// Thirty-two `bf16` at once, summed in `f32`.
+    Avx512Bf16,
+    /// Tiles of 16 × 32 `bf16`, summed in `f32`.
+    Amx,
+}
+
+impl Instructions {
+    /// From the least to the most.
+    pub(crate) const ALL: [(&'static str, Self); 5] = [
+        ("portable", Self::Portable),
+        ("avx2", Self::Avx2),
+        ("avx512", Self::Avx512),
+        ("avx512_bf16", Self::Avx512Bf16),
+        ("amx", Self::Amx),
+    ];
+
+    /// The environment variable that keeps kernels from using more than it names.
+    pub(crate) const LIMIT: &'static str = "TALKFORMER_INSTRUCTIONS";
+
+    /// The best set that this processor has and that [`LIMIT`](Self::LIMIT) allows.
+    ///
+    /// An unknown name allows everything.
+    pub(crate) fn best() -> Self {
+        static BEST: OnceLock<Instructions> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            let limit = std::env::var(Self::LIMIT).unwrap_or_default();
+            let allowed =
+                Self::ALL.iter().find(|(name, _)| *name == limit).map_or(Self::Amx, |(_, set)| *set);
+            if allowed == Self::Portable { allowed } else { Self::detected().min(allowed) }
+        })
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn detected() -> Self {
+        if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+            return Self::Portable;
+        }
+        let wide = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        if !wide {
+            Self::Avx2
+        } else if is_x86_feature_detected!("avx512bf16") {
+            Self::Avx512Bf16
+        } else {
+            Self::Avx512
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn detected() -> Self {
+        Self::Portable
+    }
+}
