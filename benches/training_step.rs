@@ -7,7 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use talkformer::data::TagSet;
 use talkformer::diet::{DietConfig, Example, Labels, Learner, Widths};
 use talkformer::features::{Features, LabelFeatures};
-use talkformer::nn::Pass;
+use talkformer::nn::{Pass, Workspace};
 use talkformer::text::WhitespaceTokenizer;
 use talkformer::train::{AdamW, AdamWConfig, Gradients, Trainable};
 
@@ -62,14 +62,14 @@ fn step(c: &mut Criterion) {
             learner.parameters().all().into_iter().map(|(name, var)| (var.as_tensor().id(), name)).collect();
         let all: Vec<usize> = (0..MESSAGES).collect();
         let mut optimizer = AdamW::new(AdamWConfig::default());
-        let mut seed = 0;
+        let (mut seed, workspace) = (0, Workspace::default());
         group.bench_function(format!("{tags} tags"), |b| {
             b.iter(|| {
                 seed += 1;
-                let pass = Pass::training(seed);
+                let pass = Pass::training(seed).fused(workspace.clone());
                 let store = learner.loss(&all, &pass).unwrap().total.backward().unwrap();
-                let gradients = Gradients::collect(&names, &store, &pass.into_touched(), 1.0).unwrap();
-                optimizer.step(learner.parameters(), &gradients, 1e-3).unwrap()
+                let found = Gradients::collect(&names, &store, pass).unwrap();
+                optimizer.step(learner.parameters(), vec![found], 1e-3).unwrap()
             });
         });
     }
