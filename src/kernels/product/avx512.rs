@@ -4,9 +4,9 @@
 //! while one pass over `k` reads its rows of `a`, a number at a time, and its panels of `b`, sixteen at a time.
 
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, __mmask16, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setzero_ps,
+    __m512, __m512bh, __m512i, __mmask16, _mm512_add_ps, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
+    _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_si512,
 };
 use std::mem::transmute;
 
@@ -238,4 +238,52 @@ unsafe fn tile<T: Operand, const ROWS: usize, const PANELS: usize>(
             }
         }
     }
+}
+
+/// Pairs `low[i]` with `high[i]`, sixteen at a time; returns how many pairs it made.
+pub(super) fn interleave(low: &[f32], high: &[f32], out: &mut [u32]) -> usize {
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    fn vectors(low: &[f32], high: &[f32], out: &mut [u32]) -> usize {
+        const LANES: usize = 16;
+        // Word 2i of the result is word i of the lower half, word 2i + 1 that of the upper half.
+        let words: [u16; 32] = std::array::from_fn(|word| (word / 2 + word % 2 * LANES) as u16);
+        let triples = low.chunks_exact(LANES).zip(high.chunks_exact(LANES)).zip(out.chunks_exact_mut(LANES));
+        let mut done = 0;
+        // SAFETY: `words` is 512 bits long.
+        let order = unsafe { _mm512_loadu_si512(words.as_ptr().cast()) };
+        for ((low, high), out) in triples {
+            // SAFETY: each chunk is sixteen numbers long; both types are 512 bits of numbers.
+            unsafe {
+                let (low, high) = (_mm512_loadu_ps(low.as_ptr()), _mm512_loadu_ps(high.as_ptr()));
+                let halves = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+                _mm512_storeu_si512(out.as_mut_ptr().cast(), _mm512_permutexvar_epi16(order, halves));
+            }
+            done += LANES;
+        }
+        done
+    }
+    // SAFETY: asked for only where `Instructions::best` has found `bf16`.
+    unsafe { vectors(low, high, out) }
+}
+
+/// Pairs neighbours of a row, sixteen pairs at a time; returns how many pairs it made.
+pub(super) fn neighbours(row: &[f32], out: &mut [u32]) -> usize {
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    fn vectors(row: &[f32], out: &mut [u32]) -> usize {
+        const LANES: usize = 16;
+        let mut done = 0;
+        for (both, out) in row.chunks_exact(2 * LANES).zip(out.chunks_exact_mut(LANES)) {
+            // SAFETY: a chunk is 32 numbers, or sixteen pairs; both types are 512 bits of numbers.
+            unsafe {
+                let (first, second) =
+                    (_mm512_loadu_ps(both.as_ptr()), _mm512_loadu_ps(both.as_ptr().add(LANES)));
+                let pairs = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
+                _mm512_storeu_si512(out.as_mut_ptr().cast(), pairs);
+            }
+            done += LANES;
+        }
+        done
+    }
+    // SAFETY: asked for only where `Instructions::best` has found `bf16`.
+    unsafe { vectors(row, out) }
 }

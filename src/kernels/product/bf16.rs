@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 
+use super::super::Instructions;
 use super::super::matmul::Matrix;
-use super::PANEL;
+use super::{PANEL, avx512};
 
 /// The left-hand side of a `bf16` product: two neighbours of a row in one number.
 ///
@@ -31,25 +32,25 @@ fn pair(low: f32, high: f32) -> u32 {
     (round(low) >> 16) | round(high)
 }
 
-widest! {
-    /// `out[i] = (low[i], high[i])`.
-    fn interleave(low: &[f32], high: &[f32], out: &mut [u32]) {
-        for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
-            *out = pair(*low, *high);
-        }
+/// `out[i] = (low[i], high[i])`.
+fn interleave(low: &[f32], high: &[f32], out: &mut [u32]) {
+    let done = in_vectors(|| avx512::interleave(low, high, out));
+    for ((out, low), high) in out.iter_mut().zip(low).zip(high).skip(done) {
+        *out = pair(*low, *high);
     }
 }
 
-widest! {
-    /// `out[j] = (row[2j], row[2j + 1])`.
-    fn neighbours(row: &[f32], out: &mut [u32]) {
-        for (out, both) in out.iter_mut().zip(row.chunks_exact(2)) {
-            *out = pair(both[0], both[1]);
-        }
-        if row.len() % 2 == 1 {
-            out[row.len() / 2] = pair(row[row.len() - 1], 0.0);
-        }
+/// `out[j] = (row[2j], row[2j + 1])`; the odd one out is paired with zero.
+fn neighbours(row: &[f32], out: &mut [u32]) {
+    let done = in_vectors(|| avx512::neighbours(row, out));
+    for (out, both) in out.iter_mut().zip(row.chunks(2)).skip(done) {
+        *out = pair(both[0], both.get(1).copied().unwrap_or(0.0));
     }
+}
+
+/// How many pairs `convert` made, where the processor knows `bf16`; else none.
+fn in_vectors(convert: impl FnOnce() -> usize) -> usize {
+    if Instructions::best() >= Instructions::Avx512Bf16 { convert() } else { 0 }
 }
 
 /// Rounds a left-hand side into memory of this thread and hands it on.
@@ -96,6 +97,7 @@ pub(super) fn panels(b: Matrix<'_, f32>, out: &mut [u32]) {
         let flipped = b.transposed();
         for (panel, out) in out.chunks_exact_mut(size).enumerate() {
             let columns = panel * PANEL..n.min((panel + 1) * PANEL);
+            clear_missing(columns.len(), out);
             for (j, out) in out.chunks_exact_mut(PANEL).enumerate() {
                 column_pair(flipped, 2 * j, columns.clone(), out);
             }
@@ -103,7 +105,9 @@ pub(super) fn panels(b: Matrix<'_, f32>, out: &mut [u32]) {
     } else {
         let mut column = vec![0; pairs];
         for (panel, out) in out.chunks_exact_mut(size).enumerate() {
-            for at in panel * PANEL..n.min((panel + 1) * PANEL) {
+            let columns = panel * PANEL..n.min((panel + 1) * PANEL);
+            clear_missing(columns.len(), out);
+            for at in columns {
                 neighbours(&b.data[at * b.shape.col_stride..][..k], &mut column);
                 for (out, pair) in out[at % PANEL..].iter_mut().step_by(PANEL).zip(&column) {
                     *out = *pair;
@@ -113,11 +117,19 @@ pub(super) fn panels(b: Matrix<'_, f32>, out: &mut [u32]) {
     }
 }
 
+/// What an earlier matrix has left stands in the columns that the last panel lacks.
+fn clear_missing<T: Default + Clone>(columns: usize, panel: &mut [T]) {
+    if columns < PANEL {
+        panel.fill(T::default());
+    }
+}
+
 /// Fills `[panel, k, 32]`.
 pub(super) fn panels_f32(b: Matrix<'_, f32>, out: &mut [f32]) {
     let (k, n) = b.dims();
     for (panel, out) in out.chunks_exact_mut((k * PANEL).max(1)).enumerate() {
         let columns = panel * PANEL..n.min((panel + 1) * PANEL);
+        clear_missing(columns.len(), out);
         for (row, out) in out.chunks_exact_mut(PANEL).enumerate() {
             for (out, column) in out.iter_mut().zip(columns.clone()) {
                 *out = b.at(row, column);
@@ -148,6 +160,24 @@ mod tests {
         }
         assert!(value(round(f32::NAN)).is_nan() && value(round(-f32::NAN)).is_nan());
         assert!(value(round(f32::from_bits(0x7FFF_FFFF))).is_nan());
+    }
+
+    #[test]
+    fn the_processor_pairs_as_we_do() {
+        let x: Vec<f32> =
+            (0..150).map(|i| (i as f32 - 70.0).powi(3) / 7.0).chain([f32::INFINITY, 0.0]).collect();
+        for len in [0, 1, 15, 16, 31, 32, 33, 75, 76] {
+            let (low, high, mut out) = (&x[..len], &x[x.len() - len..], vec![0; len]);
+            interleave(low, high, &mut out);
+            assert!((0..len).all(|i| out[i] == pair(low[i], high[i])), "{len}");
+            let mut out = vec![0; len.div_ceil(2)];
+            neighbours(high, &mut out);
+            let next = |i: usize| high.get(i).copied().unwrap_or(0.0);
+            assert!(
+                out.iter().enumerate().all(|(j, out)| *out == pair(high[2 * j], next(2 * j + 1))),
+                "{len}"
+            );
+        }
     }
 
     #[test]

@@ -87,12 +87,10 @@ impl Packed {
                 values.extend((0..self.k * self.n).map(|i| b.at(i / self.n, i % self.n)));
             }
             Form::F32(values) => {
-                values.clear();
                 values.resize(panels * self.k * PANEL, 0.0);
                 bf16::panels_f32(b, values);
             }
             Form::Bf16(values) => {
-                values.clear();
                 values.resize(panels * self.k.div_ceil(2) * PANEL, 0);
                 bf16::panels(b, values);
             }
