@@ -11,6 +11,7 @@
 //! | `processor` | what this processor can do; `TALKFORMER_INSTRUCTIONS` takes some of it away |
 //! | `vector` | one loop compiled for several widths, chosen at run time |
 //! | `matmul` | products of (transposed, strided) matrices |
+//! | `small` | products of a few rows |
 //! | `product` | products with a right-hand side that was packed beforehand, in `f32` or `bf16` |
 //! | `activation`, `layer_norm`, `dropout` | what stands between the products |
 //! | `attention` | softmax attention inside each sequence of a packed batch |
@@ -39,6 +40,7 @@ pub(crate) mod matmul;
 mod processor;
 pub(crate) mod product;
 mod real;
+pub(crate) mod small;
 
 pub(crate) use matmul::{Matrix, MatrixMut, matmul};
 pub(crate) use processor::Instructions;

@@ -4,8 +4,10 @@ use std::iter::Sum;
 
 use num_traits::{Float, NumAssign};
 
+use super::small::Small;
+
 /// `f32` to work with, `f64` to check it.
-pub(crate) trait Real: Float + NumAssign + Sum + Default + Send + Sync + 'static {
+pub(crate) trait Real: Float + NumAssign + Sum + Default + Send + Sync + Small + 'static {
     /// The nearest value of this type.
     fn of(value: f64) -> Self;
 

@@ -40,7 +40,15 @@ impl Side {
     fn prepare<A: Arithmetic>(&mut self, values: &[f32], dim: usize, lanes: usize, buffer: &mut Vec<f32>) {
         let rows = values.len() / dim;
         let words = side_by_side::<A>(values, buffer);
-        A::run(Transposed { words, rows, to: room(&mut self.transposed, lanes * dim), lanes });
+        let width = dim / A::TERMS;
+        A::run(Transposed {
+            words,
+            stride: width,
+            width,
+            rows,
+            to: room(&mut self.transposed, lanes * dim),
+            lanes,
+        });
         if A::TERMS > 1 {
             let to = room(&mut self.joined, rows.div_ceil(A::TERMS) * dim);
             A::run(Joined { values, width: dim, to });

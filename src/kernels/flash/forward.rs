@@ -125,7 +125,14 @@ impl Part<'_> {
         let start = (self.head * self.shape.queries + queries.start) * dim;
         let values = &self.inputs.queries[start..start + rows * dim];
         let query_words = side_by_side::<A>(values, &mut scratch.query_words);
-        A::run(Transposed { words: query_words, rows, to: &mut scratch.transposed, lanes });
+        A::run(Transposed {
+            words: query_words,
+            stride: depth,
+            width: depth,
+            rows,
+            to: &mut scratch.transposed,
+            lanes,
+        });
         scratch.top.fill(f32::MIN);
         scratch.sum.fill(0.0);
 

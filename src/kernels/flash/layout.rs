@@ -42,9 +42,11 @@ impl Step for Joined<'_> {
     }
 }
 
-/// `rows` rows of words as columns: `[words of a row, lanes]`, with zeros for the lanes that have no row.
+/// `rows` rows of `width` words as columns: `[width, lanes]`, with zeros for the lanes that have no row.
 pub(super) struct Transposed<'a> {
     pub(super) words: &'a [f32],
+    pub(super) stride: usize,
+    pub(super) width: usize,
     pub(super) rows: usize,
     pub(super) to: &'a mut [f32],
     pub(super) lanes: usize,
@@ -53,14 +55,13 @@ pub(super) struct Transposed<'a> {
 impl Step for Transposed<'_> {
     #[inline(always)]
     fn run<A: Arithmetic>(self) {
-        let step = A::Lanes::WIDTH;
-        let width = self.words.len() / self.rows.max(1);
+        let (step, width) = (A::Lanes::WIDTH, self.width);
         for row in (0..self.lanes).step_by(step) {
             for col in (0..width).step_by(step) {
                 let there = self.rows.saturating_sub(row).min(step);
-                let from = self.words.get(row * width + col..).unwrap_or(&[]);
+                let from = self.words.get(row * self.stride + col..).unwrap_or(&[]);
                 let to = &mut self.to[col * self.lanes + row..];
-                A::Lanes::transpose((from, width), (to, self.lanes), there, (width - col).min(step));
+                A::Lanes::transpose((from, self.stride), (to, self.lanes), there, (width - col).min(step));
             }
         }
     }

@@ -19,6 +19,7 @@
 //! | `sight` | which query sees which key |
 //! | `shape`, `tasks`, `head` | how work is divided, and what a task prepares |
 //! | `forward`, `backward` | the two passes |
+//! | `small` | the product and the transpose, for kernels beside this folder |
 //!
 //! # Numbers
 //!
@@ -42,6 +43,7 @@ mod pairs;
 mod product;
 mod shape;
 mod sight;
+mod small;
 mod softmax;
 mod tasks;
 #[cfg(test)]
@@ -54,6 +56,8 @@ use arithmetic::{Arithmetic, Single};
 use head::Source;
 use lanes::Portable;
 use shape::Shape;
+
+pub(crate) use small::{add_product, transpose};
 
 #[cfg(target_arch = "x86_64")]
 use {avx2::Avx2, avx512::Avx512, pairs::Pairs};
