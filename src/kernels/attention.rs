@@ -75,6 +75,33 @@ impl Part {
         RowsMut::new(rows, width, which * self.model_dim + self.head * self.head_dim)
     }
 
+    /// Hands the gradients of the scores on to queries and keys.
+    fn spread<T: Real>(
+        &self,
+        qkv: &[T],
+        relative: Relative<'_, T>,
+        gradients: &mut Gradients<'_, T>,
+        scratch: &mut Scratch<T>,
+    ) {
+        let (len, lanes, dim, buckets) =
+            (self.len(), self.lanes(), self.head_dim, Buckets { reach: relative.reach });
+        let (queries, keys) = (self.block(qkv, 3, 0), self.block(qkv, 3, 1));
+        let slopes = Rows::new(&scratch.slopes, lanes, 0);
+        let (of_queries, of_keys) = (Side::Transposed(slopes), Side::AsItLies(slopes));
+        T::add_product(self.block_mut(gradients.qkv, 3, 0), of_queries, keys, [len, dim, len]);
+        T::add_product(self.block_mut(gradients.qkv, 3, 1), of_keys, queries, [len, dim, len]);
+        if !relative.keys.is_empty() {
+            let (table, count) = (self.table(buckets.count()), buckets.count());
+            buckets.gather(&scratch.slopes, &mut scratch.of_buckets, len, lanes);
+            let sums = Rows::new(&scratch.of_buckets, lanes, 0);
+            let vectors = Rows::new(&relative.keys[table.clone()], dim, 0);
+            let target = self.block_mut(gradients.qkv, 3, 0);
+            T::add_product(target, Side::Transposed(sums), vectors, [len, dim, count]);
+            let target = RowsMut::new(&mut gradients.relative_keys[table], dim, 0);
+            T::add_product(target, Side::AsItLies(sums), queries, [count, dim, len]);
+        }
+    }
+
     /// Where this head's vectors lie in a table of relative positions.
     fn table(&self, buckets: usize) -> Range<usize> {
         let size = buckets * self.head_dim;
@@ -212,7 +239,7 @@ impl Attention<'_> {
         for part in self.parts() {
             self.weights(&part, qkv, relative, &mut scratch);
             self.slopes(&part, qkv, relative, grad, gradients, &mut scratch);
-            self.spread(&part, qkv, relative, gradients, &mut scratch);
+            part.spread(qkv, relative, gradients, &mut scratch);
         }
     }
 
@@ -253,34 +280,6 @@ impl Attention<'_> {
         }
         let weights = &scratch.weights[..len * lanes];
         softmax_backward(weights, slopes, &mut scratch.per_query[..lanes], self.scale());
-    }
-
-    /// Hands the gradients of the scores on to queries and keys.
-    fn spread<T: Real>(
-        &self,
-        part: &Part,
-        qkv: &[T],
-        relative: Relative<'_, T>,
-        gradients: &mut Gradients<'_, T>,
-        scratch: &mut Scratch<T>,
-    ) {
-        let (len, lanes, dim, buckets) =
-            (part.len(), part.lanes(), part.head_dim, Buckets { reach: relative.reach });
-        let (queries, keys) = (part.block(qkv, 3, 0), part.block(qkv, 3, 1));
-        let slopes = Rows::new(&scratch.slopes, lanes, 0);
-        let (of_queries, of_keys) = (Side::Transposed(slopes), Side::AsItLies(slopes));
-        T::add_product(part.block_mut(gradients.qkv, 3, 0), of_queries, keys, [len, dim, len]);
-        T::add_product(part.block_mut(gradients.qkv, 3, 1), of_keys, queries, [len, dim, len]);
-        if !relative.keys.is_empty() {
-            let (table, count) = (part.table(buckets.count()), buckets.count());
-            buckets.gather(&scratch.slopes, &mut scratch.of_buckets, len, lanes);
-            let sums = Rows::new(&scratch.of_buckets, lanes, 0);
-            let vectors = Rows::new(&relative.keys[table.clone()], dim, 0);
-            let target = part.block_mut(gradients.qkv, 3, 0);
-            T::add_product(target, Side::Transposed(sums), vectors, [len, dim, count]);
-            let target = RowsMut::new(&mut gradients.relative_keys[table], dim, 0);
-            T::add_product(target, Side::AsItLies(sums), queries, [count, dim, len]);
-        }
     }
 
     fn scale<T: Real>(&self) -> T {

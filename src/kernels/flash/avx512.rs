@@ -1,5 +1,7 @@
 //! Sixteen `f32` at once.
 
+#![allow(clippy::wildcard_imports, reason = "the names of instructions need no list")]
+
 use std::arch::x86_64::*;
 
 use super::lanes::Lanes;

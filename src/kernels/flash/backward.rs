@@ -9,7 +9,7 @@ use super::layout::{Joined, RowProducts, ScaleRows, Transposed};
 use super::product::{Left, Product, Right, Start, Target};
 use super::shape::{KEYS, QUERIES, Shape, blocks};
 use super::sight::Sight;
-use super::softmax::{Block, Slopes};
+use super::softmax::{Block, Differentiate};
 use super::{Flash, Gradients, Inputs, Outputs, tasks};
 
 /// What a thread keeps from task to task.
@@ -247,7 +247,7 @@ impl Part<'_> {
             if !self.sight.is_whole(&queries, &keys, &words.at) {
                 self.sight.hide(&queries, &keys, &words.at, &mut scratch.scores, lanes);
             }
-            A::run(Slopes {
+            A::run(Differentiate {
                 block: Block { keys: keys.len(), lanes, factor: self.flash.factor() },
                 scores: &scratch.scores,
                 grads: &scratch.weight_grads,

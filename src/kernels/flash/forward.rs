@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::arithmetic::Arithmetic;
-use super::head::{Head, Source, Words, room};
+use super::head::{Head, Words, room};
 use super::layout::{ScaleRows, SideBySide, Transposed};
 use super::product::{Left, Product, Right, Start, Target};
 use super::shape::{KEYS, QUERIES, Shape, blocks};

@@ -46,7 +46,7 @@ pub(super) trait Lanes: Copy {
     #[inline(always)]
     fn exp2_of_fraction(f: Self) -> Self {
         const COEFFICIENTS: [f32; 5] =
-            [0.693_147, 0.240_222_42, 0.055_507_336, 0.009_671_513, 0.001_326_472_7];
+            [std::f32::consts::LN_2, 0.240_222_42, 0.055_507_336, 0.009_671_513, 0.001_326_472_7];
         let [c1, c2, c3, c4, c5] = COEFFICIENTS.map(Self::splat);
         c5.mul_add(f, c4).mul_add(f, c3).mul_add(f, c2).mul_add(f, c1).mul_add(f, Self::splat(1.0))
     }

@@ -52,7 +52,7 @@ mod tests;
 use std::borrow::Cow;
 
 use super::{Instructions, Precision};
-use arithmetic::{Arithmetic, Single};
+use arithmetic::Single;
 use head::Source;
 use lanes::Portable;
 use shape::Shape;
@@ -128,7 +128,7 @@ macro_rules! with_arithmetic {
     };
 }
 
-impl<'a> Flash<'a> {
+impl Flash<'_> {
     /// The output `[batch, heads, query, head_dim]`, and what the backward pass needs beside it: for each
     /// query, log₂ of the sum of the exponentials of its scores.
     ///

@@ -1,5 +1,7 @@
 //! Products of `bf16`, two and two, summed in `f32`.
 
+#![allow(clippy::wildcard_imports, reason = "the names of instructions need no list")]
+
 use std::arch::x86_64::*;
 use std::mem::transmute;
 

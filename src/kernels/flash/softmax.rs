@@ -78,7 +78,7 @@ fn highest<L: Lanes>(mut rows: impl Iterator<Item = L>) -> L {
 }
 
 /// A block of the backward pass.
-pub(super) struct Slopes<'a> {
+pub(super) struct Differentiate<'a> {
     pub(super) block: Block,
     /// In: scores. `[key, lane]`.
     pub(super) scores: &'a [f32],
@@ -96,7 +96,7 @@ pub(super) struct Slopes<'a> {
     pub(super) joined: &'a mut [f32],
 }
 
-impl Step for Slopes<'_> {
+impl Step for Differentiate<'_> {
     /// `weight = 2^(scaled score − log_sum)` and `slope = weight · (grad − mean)`.
     #[inline(always)]
     fn run<A: Arithmetic>(self) {
