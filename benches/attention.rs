@@ -1,70 +1,153 @@
-//! Attention: the idea on ndarray, and the learnable block on candle with our kernels.
+//! Attention from the plainest form to the fastest, on the same sizes.
 //!
-//! Ids name batch × heads × sequence × head width. Throughput counts the floating-point operations of the
-//! two products of attention, `4 · batch · heads · seq² · head_dim`; the block's projections come on top.
+//! | group | what runs | threads |
+//! | --- | --- | --- |
+//! | `ndarray` | `talkformer::attention`: the idea, one head after the other | 1 |
+//! | `candle` | the formula as a composition of candle's operations | candle's |
+//! | `block` | `nn::SelfAttention`: packed rows, the projections around the attention included | 1 |
+//! | `flash f32`, `flash bf16` | `nn::attention`: scores never leave the cache | all |
+//!
+//! An id names batch × heads × sequence × head width; every size has about 2048 tokens of 512 numbers, and
+//! the slow ones leave out the long sequences. `forward` computes the output, `both` the three gradients as
+//! well. Throughput counts the floating-point operations of the products that cannot be avoided:
+//! `4 · batch · heads · seq² · head_dim` forward and twice that again backward (the usual count; scores that
+//! are computed again and the projections of the block come on top). Elements per second are FLOP/s.
+//!
+//! The share of what the processor could do is this throughput divided by its ceiling.
 
 use std::hint::black_box;
+use std::time::Duration;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{D, DType, Device, Result, Tensor, Var};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::Array2;
 use talkformer::attention::{Scale, multi_head_attention};
-use talkformer::nn::{Parameters, Pass, Segments, SelfAttention, TransformerConfig};
+use talkformer::nn::{
+    AttentionConfig, Parameters, Pass, Precision, Segments, SelfAttention, TransformerConfig, attention,
+};
 
-const HEADS: usize = 4;
+/// As in the program: fresh pages would cost as much as the arithmetic of a short sequence.
+#[cfg(feature = "cli")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const HEADS: usize = 8;
 const HEAD_DIM: usize = 64;
-const SIZES: [(usize, usize); 4] = [(64, 8), (64, 16), (16, 128), (1, 512)];
+const TOKENS: usize = 2048;
+const LENGTHS: [usize; 10] = [8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
 
-fn flops(batch: usize, seq: usize) -> Throughput {
-    Throughput::Elements((4 * batch * HEADS * seq * seq * HEAD_DIM) as u64)
+#[derive(Clone, Copy)]
+struct Size {
+    batch: usize,
+    seq: usize,
 }
 
-fn without_weights(c: &mut Criterion) {
-    let mut group = c.benchmark_group("attention on ndarray");
-    for (_, seq) in SIZES {
-        let x =
-            Array2::from_shape_fn((seq, HEADS * HEAD_DIM), |(i, j)| ((i * 31 + j * 7) % 13) as f32 / 13.0);
-        group.throughput(flops(1, seq));
-        group.bench_function(BenchmarkId::from_parameter(format!("1x{HEADS}x{seq}x{HEAD_DIM}")), |b| {
-            b.iter(|| multi_head_attention(x.view(), x.view(), x.view(), HEADS, None, Scale::InverseSqrt));
+impl Size {
+    /// All sizes up to a length.
+    fn up_to(longest: usize) -> impl Iterator<Item = Self> {
+        let lengths = LENGTHS.into_iter().filter(move |seq| *seq <= longest);
+        lengths.map(|seq| Self { batch: (TOKENS / seq).max(1), seq })
+    }
+
+    fn id(self, pass: &str) -> BenchmarkId {
+        BenchmarkId::new(pass, format!("{}x{HEADS}x{}x{HEAD_DIM}", self.batch, self.seq))
+    }
+
+    fn operations(self, both: bool) -> Throughput {
+        let forward = 4 * self.batch * HEADS * self.seq * self.seq * HEAD_DIM;
+        Throughput::Elements((if both { 3 * forward } else { forward }) as u64)
+    }
+
+    /// `[batch, heads, seq, head_dim]`, normally distributed.
+    fn input(self) -> Result<Tensor> {
+        Tensor::randn(0_f32, 1.0, (self.batch, HEADS, self.seq, HEAD_DIM), &Device::Cpu)
+    }
+}
+
+/// Measures `forward` of three inputs, alone and with its gradients.
+fn measure(
+    c: &mut Criterion,
+    name: &str,
+    longest: usize,
+    forward: impl Fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor>,
+) {
+    let mut group = c.benchmark_group(name);
+    for size in Size::up_to(longest) {
+        let [q, k, v, grad] = [(); 4].map(|()| size.input().unwrap());
+        group.throughput(size.operations(false));
+        group.bench_function(size.id("forward"), |b| {
+            b.iter(|| forward(black_box(&q), black_box(&k), black_box(&v)).unwrap());
+        });
+        let [q, k, v] = [q, k, v].map(|x| Var::from_tensor(&x).unwrap());
+        group.throughput(size.operations(true));
+        group.bench_function(size.id("both"), |b| {
+            b.iter(|| {
+                let out = forward(black_box(&q), black_box(&k), black_box(&v)).unwrap();
+                (out * &grad).unwrap().sum_all().unwrap().backward().unwrap()
+            });
         });
     }
     group.finish();
 }
 
-fn learnable(c: &mut Criterion) {
-    let device = Device::Cpu;
+fn on_ndarray(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ndarray");
+    for size in Size::up_to(512) {
+        let cell = |(i, j): (usize, usize)| ((i * 31 + j * 7) % 13) as f32 / 13.0;
+        let x = Array2::from_shape_fn((size.seq, HEADS * HEAD_DIM), cell);
+        group.throughput(size.operations(false));
+        group.bench_function(size.id("forward"), |b| {
+            b.iter(|| {
+                for _ in 0..size.batch {
+                    let x = black_box(x.view());
+                    black_box(multi_head_attention(x, x, x, HEADS, None, Scale::InverseSqrt).unwrap());
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn on_candle(c: &mut Criterion) {
+    measure(c, "candle", 1024, |q, k, v| {
+        let scores = (q.matmul(&k.t()?)? / (HEAD_DIM as f64).sqrt())?; // [batch, heads, query, key]
+        candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(v)
+    });
+}
+
+fn block(c: &mut Criterion) {
     let config = TransformerConfig { model_dim: HEADS * HEAD_DIM, heads: HEADS, ..Default::default() };
     let parameters = Parameters::new(1);
-    let block = SelfAttention::new(&config, parameters.builder(DType::F32, &device)).unwrap();
-    for backward in [false, true] {
-        let mut group = c.benchmark_group(if backward {
-            "self-attention block, forward and backward"
-        } else {
-            "self-attention block, forward"
+    let block = SelfAttention::new(&config, parameters.builder(DType::F32, &Device::Cpu)).unwrap();
+    let mut group = c.benchmark_group("block");
+    for size in Size::up_to(512) {
+        let segments = Segments::from_lengths(vec![size.seq; size.batch]);
+        let rows = (size.batch * size.seq, HEADS * HEAD_DIM);
+        let x = Var::from_tensor(&size.input().unwrap().reshape(rows).unwrap()).unwrap();
+        let forward = || block.forward(black_box(&x), &segments, &Pass::inference()).unwrap();
+        group.throughput(size.operations(false));
+        group.bench_function(size.id("forward"), |b| b.iter(forward));
+        group.throughput(size.operations(true));
+        group.bench_function(size.id("both"), |b| {
+            b.iter(|| forward().sum_all().unwrap().backward().unwrap());
         });
-        for (batch, seq) in SIZES {
-            let segments = Segments::from_lengths(vec![seq; batch]);
-            let x = Tensor::ones((batch * seq, HEADS * HEAD_DIM), DType::F32, &device).unwrap();
-            let x = Var::from_tensor(&x).unwrap();
-            group.throughput(flops(batch, seq));
-            group.bench_function(
-                BenchmarkId::from_parameter(format!("{batch}x{HEADS}x{seq}x{HEAD_DIM}")),
-                |b| {
-                    b.iter(|| {
-                        let y =
-                            block.forward(black_box(x.as_tensor()), &segments, &Pass::inference()).unwrap();
-                        if backward {
-                            black_box(y.sum_all().unwrap().backward().unwrap());
-                        }
-                        y
-                    });
-                },
-            );
-        }
-        group.finish();
+    }
+    group.finish();
+}
+
+fn flash(c: &mut Criterion) {
+    for (name, precision) in [("flash f32", Precision::F32), ("flash bf16", Precision::Bf16)] {
+        let config = AttentionConfig { precision, ..Default::default() };
+        measure(c, name, 4096, |q, k, v| attention(q, k, v, None, &config));
     }
 }
 
-criterion_group!(benches, without_weights, learnable);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(500));
+    targets = on_ndarray, on_candle, block, flash
+}
 criterion_main!(benches);

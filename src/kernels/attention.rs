@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::matmul::{Into, Matrix, MatrixMut, matmul};
+use super::small::{Rows, RowsMut, Side};
 use super::{Real, dropout};
 
 /// What attention needs to know beside the numbers.
@@ -49,6 +49,7 @@ struct Part {
     rows: Range<usize>,
     head: usize,
     head_dim: usize,
+    model_dim: usize,
 }
 
 impl Part {
@@ -56,17 +57,105 @@ impl Part {
         self.rows.len()
     }
 
-    /// This head's columns of the `which`-th block (0 queries, 1 keys, 2 values) of a `[row, 3·model_dim]`.
-    fn columns(&self, model_dim: usize, which: usize) -> Range<usize> {
-        let start = which * model_dim + self.head * self.head_dim;
-        start..start + self.head_dim
+    /// Queries in whole registers.
+    fn lanes(&self) -> usize {
+        self.len().next_multiple_of(16)
     }
 
-    /// Where the vector for the distance from `query` to `key` begins.
-    fn relative(&self, reach: usize, query: usize, key: usize) -> usize {
-        let bucket = (key + reach).saturating_sub(query).min(2 * reach);
-        (self.head * (2 * reach + 1) + bucket) * self.head_dim
+    /// This head's columns of a `[row, blocks · model_dim]`, of which the `which`-th block is meant.
+    fn block<'q, T>(&self, values: &'q [T], blocks: usize, which: usize) -> Rows<'q, T> {
+        let width = blocks * self.model_dim;
+        let rows = &values[self.rows.start * width..self.rows.end * width];
+        Rows::new(rows, width, which * self.model_dim + self.head * self.head_dim)
     }
+
+    fn block_mut<'q, T>(&self, values: &'q mut [T], blocks: usize, which: usize) -> RowsMut<'q, T> {
+        let width = blocks * self.model_dim;
+        let rows = &mut values[self.rows.start * width..self.rows.end * width];
+        RowsMut::new(rows, width, which * self.model_dim + self.head * self.head_dim)
+    }
+
+    /// Hands the gradients of the scores on to queries and keys.
+    fn spread<T: Real>(
+        &self,
+        qkv: &[T],
+        relative: Relative<'_, T>,
+        gradients: &mut Gradients<'_, T>,
+        scratch: &mut Scratch<T>,
+    ) {
+        let (len, lanes, dim, buckets) =
+            (self.len(), self.lanes(), self.head_dim, Buckets { reach: relative.reach });
+        let (queries, keys) = (self.block(qkv, 3, 0), self.block(qkv, 3, 1));
+        let slopes = Rows::new(&scratch.slopes, lanes, 0);
+        let (of_queries, of_keys) = (Side::Transposed(slopes), Side::AsItLies(slopes));
+        T::add_product(self.block_mut(gradients.qkv, 3, 0), of_queries, keys, [len, dim, len]);
+        T::add_product(self.block_mut(gradients.qkv, 3, 1), of_keys, queries, [len, dim, len]);
+        if !relative.keys.is_empty() {
+            let (table, count) = (self.table(buckets.count()), buckets.count());
+            buckets.gather(&scratch.slopes, &mut scratch.of_buckets, len, lanes);
+            let sums = Rows::new(&scratch.of_buckets, lanes, 0);
+            let vectors = Rows::new(&relative.keys[table.clone()], dim, 0);
+            let target = self.block_mut(gradients.qkv, 3, 0);
+            T::add_product(target, Side::Transposed(sums), vectors, [len, dim, count]);
+            let target = RowsMut::new(&mut gradients.relative_keys[table], dim, 0);
+            T::add_product(target, Side::AsItLies(sums), queries, [count, dim, len]);
+        }
+    }
+
+    /// Where this head's vectors lie in a table of relative positions.
+    fn table(&self, buckets: usize) -> Range<usize> {
+        let size = buckets * self.head_dim;
+        self.head * size..(self.head + 1) * size
+    }
+}
+
+/// Distances from query to key, clipped to `±reach`.
+#[derive(Clone, Copy)]
+struct Buckets {
+    reach: usize,
+}
+
+impl Buckets {
+    fn count(self) -> usize {
+        2 * self.reach + 1
+    }
+
+    fn of(self, query: usize, key: usize) -> usize {
+        (key + self.reach).saturating_sub(query).min(2 * self.reach)
+    }
+
+    /// `scores[key, query] += of_buckets[bucket, query]`.
+    fn hand_out<T: Real>(self, of_buckets: &[T], scores: &mut [T], len: usize, lanes: usize) {
+        for (key, row) in scores.chunks_exact_mut(lanes).enumerate().take(len) {
+            for (query, score) in row[..len].iter_mut().enumerate() {
+                *score += of_buckets[self.of(query, key) * lanes + query];
+            }
+        }
+    }
+
+    /// `of_buckets[bucket, query] = Σ values[key, query]`.
+    fn gather<T: Real>(self, values: &[T], of_buckets: &mut [T], len: usize, lanes: usize) {
+        of_buckets.fill(T::zero());
+        for (key, row) in values.chunks_exact(lanes).enumerate().take(len) {
+            for (query, value) in row[..len].iter().enumerate() {
+                of_buckets[self.of(query, key) * lanes + query] += *value;
+            }
+        }
+    }
+}
+
+/// What is reused from part to part, as large as the longest sequence needs it.
+struct Scratch<T> {
+    /// `[head_dim, lane]`: queries, then gradients of the output.
+    transposed: Vec<T>,
+    /// `[key, lane]`
+    weights: Vec<T>,
+    /// `[key, lane]`: gradients of the weights, then of the scores.
+    slopes: Vec<T>,
+    /// `[bucket, lane]`
+    of_buckets: Vec<T>,
+    /// `[2, lane]`
+    per_query: Vec<T>,
 }
 
 impl Attention<'_> {
@@ -75,14 +164,24 @@ impl Attention<'_> {
     }
 
     fn parts(&self) -> impl Iterator<Item = Part> + '_ {
-        self.offsets.windows(2).flat_map(move |pair| {
+        let (head_dim, model_dim) = (self.head_dim(), self.model_dim);
+        self.offsets.windows(2).filter(|pair| pair[0] < pair[1]).flat_map(move |pair| {
             let rows = pair[0]..pair[1];
-            (0..self.heads).map(move |head| Part { rows: rows.clone(), head, head_dim: self.head_dim() })
+            (0..self.heads).map(move |head| Part { rows: rows.clone(), head, head_dim, model_dim })
         })
     }
 
-    fn longest(&self) -> usize {
-        self.offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
+    fn scratch<T: Real>(&self, reach: usize) -> Scratch<T> {
+        let longest = self.offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        let lanes = longest.next_multiple_of(16);
+        let zeros = |len: usize| vec![T::zero(); len];
+        Scratch {
+            transposed: zeros(self.head_dim() * lanes),
+            weights: zeros(longest * lanes),
+            slopes: zeros(longest * lanes),
+            of_buckets: zeros(Buckets { reach }.count() * lanes),
+            per_query: zeros(2 * lanes),
+        }
     }
 
     /// `softmax(q·kᵀ / √head_dim)·v` for every head of every sequence.
@@ -90,27 +189,22 @@ impl Attention<'_> {
     /// # Shapes
     ///
     /// - `qkv`: `[row, 3·model_dim]`
-    /// - `out`: `[row, model_dim]`
+    /// - `out`: `[row, model_dim]`, zeros
     pub(crate) fn forward<T: Real>(&self, qkv: &[T], relative: Relative<'_, T>, out: &mut [T]) {
-        let mut scores = vec![T::zero(); self.longest().pow(2)];
+        let mut scratch = self.scratch(relative.reach);
+        let buckets = Buckets { reach: relative.reach };
         for part in self.parts() {
-            let len = part.len();
-            let weights = &mut scores[..len * len];
-            self.weights(&part, qkv, relative, weights);
-            let values = self.block(&part, qkv, 2);
-            let columns = part.columns(self.model_dim, 0);
-            let rows = &mut out[part.rows.start * self.model_dim..part.rows.end * self.model_dim];
-            let context = MatrixMut::columns(rows, len, self.model_dim, columns.clone());
-            matmul(context, Into::Fresh, Matrix::new(weights, len, len), values);
-            if relative.values.is_empty() {
-                continue;
-            }
-            for (query, row) in rows.chunks_exact_mut(self.model_dim).enumerate() {
-                for key in 0..len {
-                    let at = part.relative(relative.reach, query, key);
-                    let vector = &relative.values[at..at + part.head_dim];
-                    add_scaled(&mut row[columns.clone()], weights[query * len + key], vector);
-                }
+            let (len, lanes) = (part.len(), part.lanes());
+            self.weights(&part, qkv, relative, &mut scratch);
+            let weights = Side::Transposed(Rows::new(&scratch.weights, lanes, 0));
+            let values = part.block(qkv, 3, 2);
+            T::add_product(part.block_mut(out, 1, 0), weights, values, [len, part.head_dim, len]);
+            if !relative.values.is_empty() {
+                buckets.gather(&scratch.weights, &mut scratch.of_buckets, len, lanes);
+                let sums = Side::Transposed(Rows::new(&scratch.of_buckets, lanes, 0));
+                let table = Rows::new(&relative.values[part.table(buckets.count())], part.head_dim, 0);
+                let size = [len, part.head_dim, buckets.count()];
+                T::add_product(part.block_mut(out, 1, 0), sums, table, size);
             }
         }
     }
@@ -122,11 +216,13 @@ impl Attention<'_> {
         qkv: &[T],
         relative: Relative<'_, T>,
     ) -> Vec<T> {
-        let len = self.offsets[sequence + 1] - self.offsets[sequence];
-        let mut all = vec![T::zero(); self.heads * len * len];
-        let parts = self.parts().skip(sequence * self.heads);
-        for (part, weights) in parts.zip(all.chunks_exact_mut((len * len).max(1))) {
-            self.weights(&part, qkv, relative, weights);
+        let rows = self.offsets[sequence]..self.offsets[sequence + 1];
+        let mut scratch = self.scratch(relative.reach);
+        let mut all = Vec::with_capacity(self.heads * rows.len().pow(2));
+        for part in self.parts().filter(|part| part.rows == rows) {
+            let (len, lanes) = (part.len(), part.lanes());
+            self.weights(&part, qkv, relative, &mut scratch);
+            all.extend((0..len * len).map(|at| scratch.weights[at % len * lanes + at / len]));
         }
         all
     }
@@ -139,157 +235,195 @@ impl Attention<'_> {
         grad: &[T],
         gradients: &mut Gradients<'_, T>,
     ) {
-        let size = self.longest().pow(2);
-        let (mut weights, mut slopes) = (vec![T::zero(); size], vec![T::zero(); size]);
+        let mut scratch = self.scratch(relative.reach);
         for part in self.parts() {
-            let (len, width) = (part.len(), 3 * self.model_dim);
-            let (weights, slopes) = (&mut weights[..len * len], &mut slopes[..len * len]);
-            self.weights(&part, qkv, relative, weights);
-
-            let columns = part.columns(self.model_dim, 0);
-            let grad = &grad[part.rows.start * self.model_dim..part.rows.end * self.model_dim];
-            let grad_context = Matrix::columns(grad, len, self.model_dim, columns.clone());
-            let as_matrix = Matrix::new(weights, len, len);
-            let grad_rows = &mut gradients.qkv[part.rows.start * width..part.rows.end * width];
-
-            let grad_values = MatrixMut::columns(grad_rows, len, width, part.columns(self.model_dim, 2));
-            matmul(grad_values, Into::Sum, as_matrix.transposed(), grad_context);
-            let values = self.block(&part, qkv, 2).transposed();
-            matmul(MatrixMut::new(slopes, len, len), Into::Fresh, grad_context, values);
-            if !relative.values.is_empty() {
-                for (query, grad) in grad.chunks_exact(self.model_dim).enumerate() {
-                    for key in 0..len {
-                        let at = part.relative(relative.reach, query, key);
-                        let (grad, cell) = (&grad[columns.clone()], query * len + key);
-                        slopes[cell] += dot(grad, &relative.values[at..at + part.head_dim]);
-                        add_scaled(
-                            &mut gradients.relative_values[at..at + part.head_dim],
-                            weights[cell],
-                            grad,
-                        );
-                    }
-                }
-            }
-            softmax_backward(weights, slopes, len, self.scale());
-
-            let slopes_matrix = Matrix::new(slopes, len, len);
-            let (queries, keys) = (self.block(&part, qkv, 0), self.block(&part, qkv, 1));
-            let grad_queries = MatrixMut::columns(grad_rows, len, width, columns.clone());
-            matmul(grad_queries, Into::Sum, slopes_matrix, keys);
-            let grad_keys = MatrixMut::columns(grad_rows, len, width, part.columns(self.model_dim, 1));
-            matmul(grad_keys, Into::Sum, slopes_matrix.transposed(), queries);
-            if relative.keys.is_empty() {
-                continue;
-            }
-            let rows = &qkv[part.rows.start * width..part.rows.end * width];
-            for query in 0..len {
-                for key in 0..len {
-                    let at = part.relative(relative.reach, query, key);
-                    let (slope, start) = (slopes[query * len + key], query * width);
-                    let grad_query = &mut grad_rows[start + columns.start..start + columns.end];
-                    add_scaled(grad_query, slope, &relative.keys[at..at + part.head_dim]);
-                    let query_row = &rows[start + columns.start..start + columns.end];
-                    add_scaled(&mut gradients.relative_keys[at..at + part.head_dim], slope, query_row);
-                }
-            }
+            self.weights(&part, qkv, relative, &mut scratch);
+            self.slopes(&part, qkv, relative, grad, gradients, &mut scratch);
+            part.spread(qkv, relative, gradients, &mut scratch);
         }
+    }
+
+    /// Turns the gradient of the output into that of the scores, and adds those of the values on the way.
+    fn slopes<T: Real>(
+        &self,
+        part: &Part,
+        qkv: &[T],
+        relative: Relative<'_, T>,
+        grad: &[T],
+        gradients: &mut Gradients<'_, T>,
+        scratch: &mut Scratch<T>,
+    ) {
+        let (len, lanes, dim, buckets) =
+            (part.len(), part.lanes(), part.head_dim, Buckets { reach: relative.reach });
+        let grad = part.block(grad, 1, 0);
+        let weights = Side::AsItLies(Rows::new(&scratch.weights, lanes, 0));
+        T::add_product(part.block_mut(gradients.qkv, 3, 2), weights, grad, [len, dim, len]);
+
+        T::transpose(grad, [len, dim], &mut scratch.transposed, lanes);
+        let transposed = Rows::new(&scratch.transposed, lanes, 0);
+        let slopes = &mut scratch.slopes[..len * lanes];
+        slopes.fill(T::zero());
+        let values = Side::AsItLies(part.block(qkv, 3, 2));
+        T::add_product(RowsMut::new(slopes, lanes, 0), values, transposed, [len, lanes, dim]);
+        if !relative.values.is_empty() {
+            let (table, count) = (part.table(buckets.count()), buckets.count());
+            let of_buckets = &mut scratch.of_buckets[..count * lanes];
+            of_buckets.fill(T::zero());
+            let vectors = Side::AsItLies(Rows::new(&relative.values[table.clone()], dim, 0));
+            T::add_product(RowsMut::new(of_buckets, lanes, 0), vectors, transposed, [count, lanes, dim]);
+            buckets.hand_out(of_buckets, slopes, len, lanes);
+
+            buckets.gather(&scratch.weights, of_buckets, len, lanes);
+            let sums = Side::AsItLies(Rows::new(of_buckets, lanes, 0));
+            let target = RowsMut::new(&mut gradients.relative_values[table], dim, 0);
+            T::add_product(target, sums, grad, [count, dim, len]);
+        }
+        let weights = &scratch.weights[..len * lanes];
+        softmax_backward(weights, slopes, &mut scratch.per_query[..lanes], self.scale());
     }
 
     fn scale<T: Real>(&self) -> T {
         T::of(1.0 / (self.head_dim() as f64).sqrt())
     }
 
-    /// Queries, keys or values of one head of one sequence: `[seq, head_dim]`.
-    fn block<'q, T>(&self, part: &Part, qkv: &'q [T], which: usize) -> Matrix<'q, T> {
-        let width = 3 * self.model_dim;
-        let rows = &qkv[part.rows.start * width..part.rows.end * width];
-        Matrix::columns(rows, part.len(), width, part.columns(self.model_dim, which))
-    }
-
-    /// Fills `weights`, `[query, key]`, for one head of one sequence.
-    fn weights<T: Real>(&self, part: &Part, qkv: &[T], relative: Relative<'_, T>, weights: &mut [T]) {
-        let (len, width) = (part.len(), 3 * self.model_dim);
-        let keys = self.block(part, qkv, 1).transposed();
-        matmul(MatrixMut::new(weights, len, len), Into::Fresh, self.block(part, qkv, 0), keys);
+    /// Fills the weights, `[key, lane]`, for one head of one sequence.
+    fn weights<T: Real>(&self, part: &Part, qkv: &[T], relative: Relative<'_, T>, scratch: &mut Scratch<T>) {
+        let (len, lanes, dim) = (part.len(), part.lanes(), part.head_dim);
+        T::transpose(part.block(qkv, 3, 0), [len, dim], &mut scratch.transposed, lanes);
+        let queries = Rows::new(&scratch.transposed, lanes, 0);
+        let scores = &mut scratch.weights[..len * lanes];
+        scores.fill(T::zero());
+        let keys = Side::AsItLies(part.block(qkv, 3, 1));
+        T::add_product(RowsMut::new(scores, lanes, 0), keys, queries, [len, lanes, dim]);
         if !relative.keys.is_empty() {
-            let columns = part.columns(self.model_dim, 0);
-            for query in 0..len {
-                let start = (part.rows.start + query) * width;
-                let row = &qkv[start + columns.start..start + columns.end];
-                for key in 0..len {
-                    let at = part.relative(relative.reach, query, key);
-                    weights[query * len + key] += dot(row, &relative.keys[at..at + part.head_dim]);
-                }
-            }
+            let buckets = Buckets { reach: relative.reach };
+            let of_buckets = &mut scratch.of_buckets[..buckets.count() * lanes];
+            of_buckets.fill(T::zero());
+            let table = &relative.keys[part.table(buckets.count())];
+            let (vectors, size) = (Side::AsItLies(Rows::new(table, dim, 0)), [buckets.count(), lanes, dim]);
+            T::add_product(RowsMut::new(of_buckets, lanes, 0), vectors, queries, size);
+            buckets.hand_out(of_buckets, scores, len, lanes);
         }
-        self.hide(part, weights);
-        softmax(weights, len, self.scale());
+        self.hide(part, scores);
+        let (top, sum) = scratch.per_query[..2 * lanes].split_at_mut(lanes);
+        softmax(scores, top, sum, self.scale());
     }
 
     /// Sets the scores to −∞ that may not be seen: the future, and what dropout hides.
     fn hide<T: Real>(&self, part: &Part, scores: &mut [T]) {
-        let len = part.len();
         if self.causal {
-            for query in 0..len {
-                scores[query * len + query + 1..(query + 1) * len].fill(T::neg_infinity());
+            for (key, row) in scores.chunks_exact_mut(part.lanes()).enumerate() {
+                row[..key].fill(T::neg_infinity());
             }
         }
         if self.drop_rate > 0.0 {
             let limit = dropout::threshold(self.drop_rate);
             let seed = dropout::bits(self.seed, (part.rows.start * self.heads + part.head) as u64);
-            for (i, score) in scores.iter_mut().enumerate() {
-                if dropout::drops(seed, i as u64, limit) {
-                    *score = T::neg_infinity();
-                }
+            hide_some(scores, part.len(), part.lanes(), seed, limit);
+        }
+    }
+}
+
+widest! {
+    /// Hides what the draws of `seed` say; they are counted query by query.
+    fn hide_some<T: Real>(scores: &mut [T], len: usize, lanes: usize, seed: u64, limit: u32) {
+        for (key, row) in scores.chunks_exact_mut(lanes).enumerate() {
+            for (query, score) in row[..len].iter_mut().enumerate() {
+                let dropped = dropout::drops(seed, (query * len + key) as u64, limit);
+                *score = if dropped { T::neg_infinity() } else { *score };
             }
         }
     }
 }
 
 widest! {
-    /// `softmax(scale · row)` for each row; a row that sees nothing becomes zeros.
-    fn softmax<T: Real>(rows: &mut [T], len: usize, scale: T) {
-        for row in rows.chunks_exact_mut(len.max(1)) {
-            let top = row.iter().fold(T::neg_infinity(), |top, x| if *x > top { *x } else { top });
-            if top == T::neg_infinity() {
-                row.fill(T::zero());
-                continue;
+    /// `softmax(scale · scores)` down each lane of `[key, lane]`; a query that sees nothing gets zeros.
+    fn softmax<T: Real>(scores: &mut [T], top: &mut [T], sum: &mut [T], scale: T) {
+        let lanes = top.len();
+        top.fill(T::neg_infinity());
+        sum.fill(T::zero());
+        for row in scores.chunks_exact(lanes) {
+            for (top, score) in top.iter_mut().zip(row) {
+                *top = if *score > *top { *score } else { *top };
             }
-            let mut sum = T::zero();
-            for x in row.iter_mut() {
-                let seen = *x > T::neg_infinity();
-                *x = if seen { ((*x - top) * scale).fast_exp() } else { T::zero() };
-                sum += *x;
+        }
+        for row in scores.chunks_exact_mut(lanes) {
+            for ((score, top), sum) in row.iter_mut().zip(&*top).zip(&mut *sum) {
+                let weight = ((*score - *top) * scale).fast_exp();
+                *score = if *score > T::neg_infinity() { weight } else { T::zero() };
+                *sum += *score;
             }
-            let share = sum.recip();
-            for x in row.iter_mut() {
-                *x *= share;
+        }
+        for sum in sum.iter_mut() {
+            *sum = if *sum > T::zero() { sum.recip() } else { T::zero() };
+        }
+        for row in scores.chunks_exact_mut(lanes) {
+            for (weight, share) in row.iter_mut().zip(&*sum) {
+                *weight *= *share;
             }
         }
     }
 }
 
 widest! {
-    /// Turns the gradient of the weights (`slopes`) into that of the unscaled scores.
-    fn softmax_backward<T: Real>(weights: &[T], slopes: &mut [T], len: usize, scale: T) {
-        let len = len.max(1);
-        for (weights, slopes) in weights.chunks_exact(len).zip(slopes.chunks_exact_mut(len)) {
-            let mean = dot(weights, slopes);
-            for (slope, weight) in slopes.iter_mut().zip(weights) {
-                *slope = *weight * (*slope - mean) * scale;
+    /// Turns the gradient of the weights (`slopes`) into that of the unscaled scores: `[key, lane]`.
+    fn softmax_backward<T: Real>(weights: &[T], slopes: &mut [T], mean: &mut [T], scale: T) {
+        let lanes = mean.len();
+        mean.fill(T::zero());
+        for (weights, slopes) in weights.chunks_exact(lanes).zip(slopes.chunks_exact(lanes)) {
+            for ((mean, weight), slope) in mean.iter_mut().zip(weights).zip(slopes) {
+                *mean += *weight * *slope;
+            }
+        }
+        for (weights, slopes) in weights.chunks_exact(lanes).zip(slopes.chunks_exact_mut(lanes)) {
+            for ((mean, weight), slope) in mean.iter().zip(weights).zip(slopes) {
+                *slope = *weight * (*slope - *mean) * scale;
             }
         }
     }
 }
 
-#[inline(always)]
-fn dot<T: Real>(a: &[T], b: &[T]) -> T {
-    a.iter().zip(b).map(|(a, b)| *a * *b).sum()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[inline(always)]
-fn add_scaled<T: Real>(out: &mut [T], factor: T, x: &[T]) {
-    for (out, x) in out.iter_mut().zip(x) {
-        *out += factor * *x;
+    /// The gradients of all that learns, and the output, for numbers of one type.
+    fn both<T: Real>(
+        attention: &Attention<'_>,
+        values: bool,
+        numbers: impl Fn(usize, u64) -> Vec<T>,
+    ) -> Vec<Vec<T>> {
+        let (rows, dim) = (attention.offsets[attention.offsets.len() - 1], attention.model_dim);
+        let (qkv, grad, table) = (numbers(rows * 3 * dim, 1), numbers(rows * dim, 2), numbers(11 * dim, 3));
+        let used = |used: bool| if used { &table[..] } else { &[] };
+        let relative = Relative { keys: used(true), values: used(values), reach: 5 };
+        let mut out = vec![T::zero(); rows * dim];
+        attention.forward(&qkv, relative, &mut out);
+        let mut gradients = [qkv.len(), table.len(), used(values).len()].map(|len| vec![T::zero(); len]);
+        let [of_qkv, keys, values] = &mut gradients;
+        let sums = &mut Gradients { qkv: of_qkv, relative_keys: keys, relative_values: values };
+        attention.backward(&qkv, relative, &grad, sums);
+        gradients.into_iter().chain([out]).collect()
+    }
+
+    /// The blocks of `nn` hold `f64` against candle and finite differences; this holds `f32` against `f64`.
+    #[test]
+    fn f32_agrees_with_f64() {
+        let number =
+            |salt: u64, i: usize| (dropout::bits(salt, i as u64) >> 40) as f64 / f64::from(1 << 23) - 1.0;
+        let offsets = [0, 3, 4, 4, 12, 28, 68];
+        for (model_dim, causal, values, drop_rate) in
+            [(64, false, false, 0.0), (64, true, true, 0.0), (64, false, true, 0.4), (20, true, true, 0.4)]
+        {
+            let attention = Attention { offsets: &offsets, heads: 2, model_dim, causal, drop_rate, seed: 7 };
+            let single =
+                both(&attention, values, |len, salt| (0..len).map(|i| number(salt, i) as f32).collect());
+            let double = both(&attention, values, |len, salt| (0..len).map(|i| number(salt, i)).collect());
+            for (single, double) in single.iter().zip(&double) {
+                let worst =
+                    single.iter().zip(double).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+                assert!(worst < 1e-5, "{worst:e}");
+            }
+        }
     }
 }

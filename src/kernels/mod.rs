@@ -11,9 +11,11 @@
 //! | `processor` | what this processor can do; `TALKFORMER_INSTRUCTIONS` takes some of it away |
 //! | `vector` | one loop compiled for several widths, chosen at run time |
 //! | `matmul` | products of (transposed, strided) matrices |
+//! | `small` | products of a few rows |
 //! | `product` | products with a right-hand side that was packed beforehand, in `f32` or `bf16` |
 //! | `activation`, `layer_norm`, `dropout`, `sums` | what stands between the products |
 //! | `attention` | softmax attention inside each sequence of a packed batch |
+//! | `flash` | softmax attention for dense `[batch, heads, seq, head_dim]`, block by block |
 //! | `bag` | weighted sums of table rows: the sparse input layer |
 //! | `crf` | linear-chain likelihood, gradient, marginals and best path |
 //! | `adamw` | one optimizer step, in place |
@@ -32,11 +34,13 @@ pub(crate) mod attention;
 pub(crate) mod bag;
 pub(crate) mod crf;
 pub(crate) mod dropout;
+pub(crate) mod flash;
 pub(crate) mod layer_norm;
 pub(crate) mod matmul;
 mod processor;
 pub(crate) mod product;
 mod real;
+pub(crate) mod small;
 pub(crate) mod sums;
 
 pub(crate) use matmul::{Matrix, MatrixMut, matmul};

@@ -6,9 +6,10 @@ use num_traits::{Float, NumAssign};
 
 use super::matmul::{Into, Matrix, MatrixMut, matmul};
 use super::product::{Precision, multiply_f32};
+use super::small::Small;
 
 /// `f32` to work with, `f64` to check it.
-pub(crate) trait Real: Float + NumAssign + Sum + Default + Send + Sync + 'static {
+pub(crate) trait Real: Float + NumAssign + Sum + Default + Send + Sync + Small + 'static {
     /// The nearest value of this type.
     fn of(value: f64) -> Self;
 

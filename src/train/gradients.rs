@@ -107,13 +107,11 @@ impl Gradients {
     }
 
     fn add_one(&mut self, name: &str, gradient: Gradient) -> Result<()> {
-        match self.of.get_mut(name) {
-            Some(own) => own.add(&gradient),
-            None => {
-                self.of.insert(name.to_owned(), gradient);
-                Ok(())
-            }
+        if let Some(own) = self.of.get_mut(name) {
+            return own.add(&gradient);
         }
+        self.of.insert(name.to_owned(), gradient);
+        Ok(())
     }
 
     /// Adds the gradients of another backward pass.

@@ -74,6 +74,15 @@ pub(crate) struct Demo {
     pub json: bool,
 }
 
+/// Numbers to multiply; sums are `f32` in either case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Precision {
+    /// 32 bits.
+    F32,
+    /// 16 bits, faster where the processor knows them; elsewhere `f32` is used.
+    Bf16,
+}
+
 const TRAIN_AFTER: &str = "\
 Examples:
   talkformer train nlu --data data/nlu.yml
@@ -103,6 +112,9 @@ pub(crate) struct TrainNlu {
     /// Decides every random draw, instead of what the pipeline says.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// The numbers that the transformer multiplies while it learns, instead of what the pipeline says.
+    #[arg(long, value_name = "NUMBERS")]
+    pub precision: Option<Precision>,
     /// Worker threads; by default one per core.
     #[arg(long, visible_alias = "num-threads", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,

@@ -116,7 +116,7 @@ pub(super) fn product_f32(out: MatrixMut<'_, f32>, mode: Into, a: Matrix<'_, f32
 pub(super) fn product_bf16(out: MatrixMut<'_, f32>, mode: Into, a: Pairs<'_>, panels: &[u32]) {
     debug_assert_eq!(a.rows, out.shape.rows);
     let left = Left { values: a.values, row_stride: a.row_stride, step_stride: a.pair_stride };
-    run(out, mode, left, a.pairs, panels);
+    run(out, mode, left, a.per_row, panels);
 }
 
 /// Walks over all tiles. `steps` are numbers or pairs along `k`.
@@ -207,13 +207,12 @@ unsafe fn tile<T: Operand, const ROWS: usize, const PANELS: usize>(
     let mut sums = [[[unsafe { _mm512_setzero_ps() }; 2]; PANELS]; ROWS];
     let (mut left, mut right) = (a.values.as_ptr(), b.values.as_ptr());
     for _ in 0..b.depth {
-        for row in 0..ROWS {
+        for (row, sums) in sums.iter_mut().enumerate() {
             // SAFETY: row and step lie inside `a`, panel and step inside `b`.
             unsafe {
                 let x = *left.add(row * a.row_stride);
-                for panel in 0..PANELS {
+                for (panel, [low, high]) in sums.iter_mut().enumerate() {
                     let columns = right.add(panel * b.panel_stride);
-                    let [low, high] = &mut sums[row][panel];
                     *low = T::add_product(*low, x, columns);
                     *high = T::add_product(*high, x, columns.add(16));
                 }

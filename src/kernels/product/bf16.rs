@@ -14,7 +14,7 @@ pub(super) struct Pairs<'a> {
     pub(super) values: &'a [u32],
     pub(super) rows: usize,
     /// Pairs in a row.
-    pub(super) pairs: usize,
+    pub(super) per_row: usize,
     pub(super) row_stride: usize,
     pub(super) pair_stride: usize,
 }
@@ -74,7 +74,7 @@ pub(super) fn with_pairs<R>(a: Matrix<'_, f32>, use_them: impl FnOnce(Pairs<'_>)
             }
             (1, rows)
         };
-        use_them(Pairs { values, rows, pairs, row_stride, pair_stride })
+        use_them(Pairs { values, rows, per_row: pairs, row_stride, pair_stride })
     })
 }
 

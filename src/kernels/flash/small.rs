@@ -1,0 +1,55 @@
+//! The product and the transpose of this folder, for kernels beside it.
+
+use super::arithmetic::{Arithmetic, Single, Step};
+use super::lanes::Portable;
+use super::layout::Transposed;
+use super::product::{Left, Product, Right, Start, Target};
+use crate::kernels::Instructions;
+use crate::kernels::small::{Rows, RowsMut, Side};
+
+#[cfg(target_arch = "x86_64")]
+use super::{avx2::Avx2, avx512::Avx512};
+
+/// `target += left · right` of `[rows, cols, depth]`, where `cols` is a multiple of sixteen.
+pub(crate) fn add_product(
+    target: RowsMut<'_, f32>,
+    left: Side<'_, f32>,
+    right: Rows<'_, f32>,
+    size: [usize; 3],
+) {
+    if size.contains(&0) {
+        return;
+    }
+    let (row_stride, depth_stride, words) = match left {
+        Side::AsItLies(rows) => (rows.stride, 1, &rows.values[rows.first..]),
+        Side::Transposed(rows) => (1, rows.stride, &rows.values[rows.first..]),
+    };
+    run(Product {
+        target: Target {
+            values: &mut target.values[target.first..],
+            stride: target.stride,
+            start: Start::Sum,
+        },
+        left: Left { words, row_stride, depth_stride },
+        right: Right { words: &right.values[right.first..], stride: right.stride },
+        size,
+    });
+}
+
+/// `rows` rows of `cols` numbers as columns: `[cols, lanes]`, with zeros for the lanes that have no row.
+pub(crate) fn transpose(from: Rows<'_, f32>, [rows, cols]: [usize; 2], to: &mut [f32], lanes: usize) {
+    if rows == 0 || cols == 0 {
+        return;
+    }
+    run(Transposed { words: &from.values[from.first..], stride: from.stride, width: cols, rows, to, lanes });
+}
+
+fn run(step: impl Step) {
+    match Instructions::best() {
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx512 | Instructions::Avx512Bf16 | Instructions::Amx => Single::<Avx512>::run(step),
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx2 => Single::<Avx2>::run(step),
+        _ => Single::<Portable>::run(step),
+    }
+}
