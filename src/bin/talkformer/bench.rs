@@ -18,7 +18,7 @@ use super::output::{json_line, say};
 const PRODUCTS: [[usize; 3]; 4] = [[12, 256, 256], [768, 256, 256], [768, 256, 1024], [1024, 1024, 1024]];
 const SEQUENCES: [usize; 3] = [16, 128, 1024];
 /// Rows of all sequences together.
-const ROWS: usize = 2048;
+const ROWS: usize = 1024;
 const HEADS: usize = 8;
 const HEAD_DIM: usize = 64;
 
@@ -47,7 +47,7 @@ struct Rate {
     size: Vec<usize>,
     format: Format,
     backward: bool,
-    rate: f64,
+    per_second: f64,
     share: f64,
 }
 
@@ -96,7 +96,7 @@ fn products(ceiling: &Ceiling, time: Duration) -> Vec<Rate> {
     let measure = |[m, k, n]: [usize; 3], (format, ceiling): (Format, f64)| {
         let mut product = Product::new(m, k, n, format);
         let rate = Times::measure(time, || product.run()).rate(product.operations());
-        Rate { size: vec![m, k, n], format, backward: false, rate, share: rate / ceiling }
+        Rate { size: vec![m, k, n], format, backward: false, per_second: rate, share: rate / ceiling }
     };
     PRODUCTS.into_iter().flat_map(|size| formats.map(|format| measure(size, format))).collect()
 }
@@ -112,7 +112,13 @@ fn attention(ceiling: &Ceiling, time: Duration) -> anyhow::Result<Vec<Rate>> {
                 || drop(if backward { block.forward_and_backward() } else { block.forward().map(drop) });
             let rate = Times::measure(time, work).rate(block.operations(backward));
             let size = vec![batch, HEADS, seq, HEAD_DIM];
-            rates.push(Rate { size, format: Format::F32, backward, rate, share: rate / ceiling.f32 });
+            rates.push(Rate {
+                size,
+                format: Format::F32,
+                backward,
+                per_second: rate,
+                share: rate / ceiling.f32,
+            });
         }
     }
     Ok(rates)
@@ -182,7 +188,7 @@ impl Report {
 
 impl Rate {
     fn told(&self) -> String {
-        format!("{:.0} ({:.0} %)", self.rate / 1e9, 100.0 * self.share)
+        format!("{:.0} ({:.0} %)", self.per_second / 1e9, 100.0 * self.share)
     }
 }
 
