@@ -7,23 +7,24 @@ use super::Real;
 /// A matrix inside a slice: `[rows, cols]`, with the distance between rows and between columns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Matrix<'a, T> {
-    data: &'a [T],
-    shape: Shape,
+    pub(super) data: &'a [T],
+    pub(super) shape: Shape,
 }
 
 /// A matrix inside a slice, to be written.
 #[derive(Debug)]
 pub(crate) struct MatrixMut<'a, T> {
-    data: &'a mut [T],
-    shape: Shape,
+    pub(super) data: &'a mut [T],
+    pub(super) shape: Shape,
 }
 
+/// Rows and columns, and the distance between neighbours.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
-    col_stride: usize,
+pub(super) struct Shape {
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) row_stride: usize,
+    pub(super) col_stride: usize,
 }
 
 impl Shape {
@@ -80,6 +81,13 @@ impl<'a, T> MatrixMut<'a, T> {
     pub(crate) fn columns(data: &'a mut [T], rows: usize, width: usize, cols: Range<usize>) -> Self {
         let shape = Shape::part(data.len(), rows, width, &cols);
         Self { data: if rows == 0 { &mut [] } else { &mut data[cols.start..] }, shape }
+    }
+}
+
+impl<T> MatrixMut<'_, T> {
+    /// Rows and columns.
+    pub(crate) fn dims(&self) -> (usize, usize) {
+        (self.shape.rows, self.shape.cols)
     }
 }
 

@@ -4,6 +4,9 @@ use std::iter::Sum;
 
 use num_traits::{Float, NumAssign};
 
+use super::matmul::{Into, Matrix, MatrixMut, matmul};
+use super::product::{Precision, multiply_f32};
+
 /// `f32` to work with, `f64` to check it.
 pub(crate) trait Real: Float + NumAssign + Sum + Default + Send + Sync + 'static {
     /// The nearest value of this type.
@@ -16,9 +19,30 @@ pub(crate) trait Real: Float + NumAssign + Sum + Default + Send + Sync + 'static
     ///
     /// In `f32` the error function is formula 7.1.26 of Abramowitz and Stegun (absolute error below 2e-7).
     fn gelu(self) -> (Self, Self);
+
+    /// `out = a · b`, or `out += a · b`: `[m, k] · [k, n] → [m, n]`, on one thread.
+    ///
+    /// `f64` is always multiplied as it is.
+    fn multiply(
+        out: MatrixMut<'_, Self>,
+        mode: Into,
+        a: Matrix<'_, Self>,
+        b: Matrix<'_, Self>,
+        precision: Precision,
+    );
 }
 
 impl Real for f32 {
+    fn multiply(
+        out: MatrixMut<'_, Self>,
+        mode: Into,
+        a: Matrix<'_, Self>,
+        b: Matrix<'_, Self>,
+        precision: Precision,
+    ) {
+        multiply_f32(out, mode, a, b, precision);
+    }
+
     #[inline(always)]
     fn of(value: f64) -> Self {
         value as Self
@@ -51,6 +75,16 @@ impl Real for f32 {
 }
 
 impl Real for f64 {
+    fn multiply(
+        out: MatrixMut<'_, Self>,
+        mode: Into,
+        a: Matrix<'_, Self>,
+        b: Matrix<'_, Self>,
+        _: Precision,
+    ) {
+        matmul(out, mode, a, b);
+    }
+
     #[inline(always)]
     fn of(value: f64) -> Self {
         value

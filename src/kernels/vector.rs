@@ -6,22 +6,22 @@
 /// The compiler turns plain loops over slices into vector code only for the
 /// instruction sets that it may assume, and a portable build may assume few.
 macro_rules! widest {
-    ($(#[$doc:meta])* $vis:vis fn $name:ident<$t:ident: Real>($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident$(<$t:ident: Real>)?($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$doc])*
         #[allow(clippy::inline_always, reason = "the body must be compiled inside each wrapper")]
         #[allow(clippy::too_many_arguments, reason = "slices and sizes, as everywhere in the inner loops")]
-        $vis fn $name<$t: Real>($($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name$(<$t: Real>)?($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
-            fn body<$t: Real>($($arg: $ty),*) $(-> $ret)? $body
+            fn body$(<$t: Real>)?($($arg: $ty),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-                fn avx512<$t: Real>($($arg: $ty),*) $(-> $ret)? {
+                fn avx512$(<$t: Real>)?($($arg: $ty),*) $(-> $ret)? {
                     body($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
-                fn avx2<$t: Real>($($arg: $ty),*) $(-> $ret)? {
+                fn avx2$(<$t: Real>)?($($arg: $ty),*) $(-> $ret)? {
                     body($($arg),*)
                 }
                 match $crate::kernels::Instructions::best() {

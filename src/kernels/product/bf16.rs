@@ -1,0 +1,160 @@
+//! Numbers in the order in which the inner loops read them, rounded to `bf16` where those want it.
+
+use std::cell::RefCell;
+
+use super::super::matmul::Matrix;
+use super::PANEL;
+
+/// The left-hand side of a `bf16` product: two neighbours of a row in one number.
+///
+/// The pair `j` of row `r` stands at `r · row_stride + j · pair_stride`; the odd one out is paired with zero.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pairs<'a> {
+    pub(super) values: &'a [u32],
+    pub(super) rows: usize,
+    /// Pairs in a row.
+    pub(super) pairs: usize,
+    pub(super) row_stride: usize,
+    pub(super) pair_stride: usize,
+}
+
+/// The nearest `bf16`, ties to even, in the upper half. What is not a number stays so.
+#[inline(always)]
+fn round(x: f32) -> u32 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7FFF + ((bits >> 16) & 1));
+    (if x.is_nan() { bits | 0x0040_0000 } else { rounded }) & 0xFFFF_0000
+}
+
+#[inline(always)]
+fn pair(low: f32, high: f32) -> u32 {
+    (round(low) >> 16) | round(high)
+}
+
+widest! {
+    /// `out[i] = (low[i], high[i])`.
+    fn interleave(low: &[f32], high: &[f32], out: &mut [u32]) {
+        for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
+            *out = pair(*low, *high);
+        }
+    }
+}
+
+widest! {
+    /// `out[j] = (row[2j], row[2j + 1])`.
+    fn neighbours(row: &[f32], out: &mut [u32]) {
+        for (out, both) in out.iter_mut().zip(row.chunks_exact(2)) {
+            *out = pair(both[0], both[1]);
+        }
+        if row.len() % 2 == 1 {
+            out[row.len() / 2] = pair(row[row.len() - 1], 0.0);
+        }
+    }
+}
+
+/// Rounds a left-hand side into memory of this thread and hands it on.
+pub(super) fn with_pairs<R>(a: Matrix<'_, f32>, use_them: impl FnOnce(Pairs<'_>) -> R) -> R {
+    thread_local! {
+        static PAIRS: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    }
+    PAIRS.with_borrow_mut(|values| {
+        let (rows, k) = a.dims();
+        let pairs = k.div_ceil(2);
+        values.resize(rows * pairs, 0);
+        let (row_stride, pair_stride) = if a.shape.col_stride == 1 {
+            for (row, out) in values.chunks_exact_mut(pairs.max(1)).enumerate() {
+                neighbours(&a.data[row * a.shape.row_stride..][..k], out);
+            }
+            (pairs, 1)
+        } else {
+            // Transposed: what is a row of the product's is a column in memory.
+            for (j, out) in values.chunks_exact_mut(rows.max(1)).enumerate() {
+                column_pair(a, 2 * j, 0..rows, out);
+            }
+            (1, rows)
+        };
+        use_them(Pairs { values, rows, pairs, row_stride, pair_stride })
+    })
+}
+
+/// Columns `first` and `first + 1`, which lie in one piece each.
+fn column_pair(a: Matrix<'_, f32>, first: usize, rows: std::ops::Range<usize>, out: &mut [u32]) {
+    let column = |at: usize| &a.data[at * a.shape.col_stride..][rows.clone()];
+    if first + 1 < a.shape.cols {
+        interleave(column(first), column(first + 1), out);
+    } else {
+        column(first).iter().zip(out).for_each(|(x, out)| *out = pair(*x, 0.0));
+    }
+}
+
+/// Fills `[panel, ⌈k / 2⌉, 32]`.
+pub(super) fn panels(b: Matrix<'_, f32>, out: &mut [u32]) {
+    let (k, n) = b.dims();
+    let pairs = k.div_ceil(2);
+    let size = (pairs * PANEL).max(1);
+    if b.shape.col_stride == 1 {
+        let flipped = b.transposed();
+        for (panel, out) in out.chunks_exact_mut(size).enumerate() {
+            let columns = panel * PANEL..n.min((panel + 1) * PANEL);
+            for (j, out) in out.chunks_exact_mut(PANEL).enumerate() {
+                column_pair(flipped, 2 * j, columns.clone(), out);
+            }
+        }
+    } else {
+        let mut column = vec![0; pairs];
+        for (panel, out) in out.chunks_exact_mut(size).enumerate() {
+            for at in panel * PANEL..n.min((panel + 1) * PANEL) {
+                neighbours(&b.data[at * b.shape.col_stride..][..k], &mut column);
+                for (out, pair) in out[at % PANEL..].iter_mut().step_by(PANEL).zip(&column) {
+                    *out = *pair;
+                }
+            }
+        }
+    }
+}
+
+/// Fills `[panel, k, 32]`.
+pub(super) fn panels_f32(b: Matrix<'_, f32>, out: &mut [f32]) {
+    let (k, n) = b.dims();
+    for (panel, out) in out.chunks_exact_mut((k * PANEL).max(1)).enumerate() {
+        let columns = panel * PANEL..n.min((panel + 1) * PANEL);
+        for (row, out) in out.chunks_exact_mut(PANEL).enumerate() {
+            for (out, column) in out.iter_mut().zip(columns.clone()) {
+                *out = b.at(row, column);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(bits: u32) -> f32 {
+        f32::from_bits(bits)
+    }
+
+    #[test]
+    fn rounds_to_the_nearest_and_ties_to_even() {
+        for (x, expected) in [
+            (1.0, 1.0),
+            (1.0 + 1.0 / 256.0, 1.0),
+            (1.0 + 3.0 / 256.0, 1.0 + 4.0 / 256.0),
+            (1.0 + 1.1 / 256.0, 1.0 + 2.0 / 256.0),
+            (f32::NEG_INFINITY, f32::NEG_INFINITY),
+            (f32::MAX, f32::INFINITY),
+        ] {
+            assert_eq!(value(round(x)), expected, "{x}");
+        }
+        assert!(value(round(f32::NAN)).is_nan() && value(round(-f32::NAN)).is_nan());
+        assert!(value(round(f32::from_bits(0x7FFF_FFFF))).is_nan());
+    }
+
+    #[test]
+    fn every_number_is_off_by_less_than_a_256th() {
+        for i in 1..100_000 {
+            let x = (i as f32).sqrt() * if i % 2 == 0 { 1e-3 } else { -1e6 };
+            assert!((value(round(x)) - x).abs() <= x.abs() / 256.0, "{x}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Products whose right-hand side is packed: weights that meet many inputs, and all products in `bf16`.
+//!
+//! ```text
+//!             k                     32 columns
+//!        ┌─────────┐   ┌─────────┐ ┌───┬───┬──        a panel of b is read from its first to
+//!  rows ─┤    a    │ · │ b, k    │ │   │   │          its last number, once per block of rows
+//!        └─────────┘   └─────────┘ └───┴───┴──
+//! ```
+//!
+//! On a processor with AVX-512 the inner loops are our own; elsewhere the `gemm` crate multiplies `f32`.
+//! In [`Precision::Bf16`] both sides are rounded to the nearest `bf16` and sums are `f32`: an entry of the
+//! product is off by at most `2⁻⁸ · Σ |a·b|`. Where the processor has no such instruction, products asked
+//! for in `bf16` are done in `f32`, which is slower and more exact.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod bf16;
+
+use std::cell::RefCell;
+
+use serde::{Deserialize, Serialize};
+
+use super::Instructions;
+use super::matmul::{Into, Matrix, MatrixMut, matmul};
+
+/// The numbers that products multiply. Sums are `f32` in either case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Thirty-two bits.
+    #[default]
+    F32,
+    /// Sixteen bits, eight of them mantissa: twice as fast and more where the processor knows them.
+    Bf16,
+}
+
+/// Columns of a panel.
+const PANEL: usize = 32;
+
+/// A matrix `[k, n]` in the order in which a product reads it.
+#[derive(Clone, Debug)]
+pub(crate) struct Packed {
+    k: usize,
+    n: usize,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    /// Row-major `[k, n]`, for the `gemm` crate.
+    Plain(Vec<f32>),
+    /// `[panel, k, 32]`, missing columns zero.
+    F32(Vec<f32>),
+    /// `[panel, ⌈k / 2⌉, 32]` of two `bf16` each, the row of lower number in the lower half.
+    Bf16(Vec<u32>),
+}
+
+impl Form {
+    fn empty(precision: Precision, instructions: Instructions) -> Self {
+        match (precision, instructions) {
+            (Precision::Bf16, Instructions::Avx512Bf16 | Instructions::Amx) => Self::Bf16(Vec::new()),
+            (_, Instructions::Portable | Instructions::Avx2) => Self::Plain(Vec::new()),
+            _ => Self::F32(Vec::new()),
+        }
+    }
+}
+
+impl Packed {
+    /// Packs the right-hand side of a product.
+    pub(crate) fn new(b: Matrix<'_, f32>, precision: Precision) -> Self {
+        Self::for_instructions(b, precision, Instructions::best())
+    }
+
+    fn for_instructions(b: Matrix<'_, f32>, precision: Precision, instructions: Instructions) -> Self {
+        let mut packed = Self { k: 0, n: 0, form: Form::empty(precision, instructions) };
+        packed.fill(b);
+        packed
+    }
+
+    /// Packs another matrix into the same memory.
+    fn fill(&mut self, b: Matrix<'_, f32>) {
+        (self.k, self.n) = b.dims();
+        let panels = self.n.div_ceil(PANEL);
+        match &mut self.form {
+            Form::Plain(values) => {
+                values.clear();
+                values.extend((0..self.k * self.n).map(|i| b.at(i / self.n, i % self.n)));
+            }
+            Form::F32(values) => {
+                values.clear();
+                values.resize(panels * self.k * PANEL, 0.0);
+                bf16::panels_f32(b, values);
+            }
+            Form::Bf16(values) => {
+                values.clear();
+                values.resize(panels * self.k.div_ceil(2) * PANEL, 0);
+                bf16::panels(b, values);
+            }
+        }
+    }
+
+    /// Rows and columns.
+    pub(crate) fn dims(&self) -> (usize, usize) {
+        (self.k, self.n)
+    }
+}
+
+/// `out = a · b`, or `out += a · b`: `[m, k] · [k, n] → [m, n]`, on one thread.
+///
+/// # Panics
+///
+/// If the shapes do not fit each other.
+pub(crate) fn product(out: MatrixMut<'_, f32>, mode: Into, a: Matrix<'_, f32>, b: &Packed) {
+    let (m, k) = a.dims();
+    assert!(k == b.k && out.dims() == (m, b.n), "matrix shapes do not fit");
+    match &b.form {
+        Form::Plain(values) => matmul(out, mode, a, Matrix::new(values, b.k, b.n)),
+        #[cfg(target_arch = "x86_64")]
+        Form::F32(values) => avx512::product_f32(out, mode, a, values),
+        #[cfg(target_arch = "x86_64")]
+        Form::Bf16(values) => bf16::with_pairs(a, |pairs| avx512::product_bf16(out, mode, pairs, values)),
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => unreachable!("packed for another processor"),
+    }
+}
+
+/// `out = a · b`, or `out += a · b`, for matrices that are used once.
+///
+/// # Panics
+///
+/// If the shapes do not fit each other.
+pub(super) fn multiply_f32(
+    out: MatrixMut<'_, f32>,
+    mode: Into,
+    a: Matrix<'_, f32>,
+    b: Matrix<'_, f32>,
+    precision: Precision,
+) {
+    thread_local! {
+        static PACKED: RefCell<Packed> =
+            RefCell::new(Packed { k: 0, n: 0, form: Form::empty(Precision::Bf16, Instructions::best()) });
+    }
+    if precision == Precision::Bf16 && Instructions::best() >= Instructions::Avx512Bf16 {
+        PACKED.with_borrow_mut(|packed| {
+            packed.fill(b);
+            product(out, mode, a, packed);
+        });
+    } else {
+        matmul(out, mode, a, b);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(len: usize, salt: usize) -> Vec<f32> {
+        (0..len).map(|i| ((i * 7919 + salt * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    const SIZES: [(usize, usize, usize); 12] = [
+        (1, 1, 1),
+        (0, 4, 3),
+        (2, 0, 3),
+        (1, 256, 300),
+        (3, 7, 130),
+        (5, 33, 64),
+        (8, 256, 221),
+        (12, 64, 32),
+        (13, 31, 33),
+        (25, 100, 96),
+        (40, 2100, 35),
+        (131, 65, 47),
+    ];
+
+    /// Every form that this processor can work with.
+    fn forms() -> Vec<(Precision, Instructions)> {
+        let known = Instructions::ALL.iter().map(|(_, set)| *set).filter(|set| *set <= Instructions::best());
+        known.flat_map(|set| [(Precision::F32, set), (Precision::Bf16, set)]).collect()
+    }
+
+    /// Entries of the product and of the product of absolute values, in `f64`.
+    fn slow(a: Matrix<'_, f32>, b: Matrix<'_, f32>) -> Vec<(f64, f64)> {
+        let ((m, k), (_, n)) = (a.dims(), b.dims());
+        let term = |i: usize, j: usize| f64::from(a.at(i / n, j)) * f64::from(b.at(j, i % n));
+        let entry = |i| ((0..k).map(|j| term(i, j)).sum(), (0..k).map(|j| term(i, j).abs()).sum());
+        (0..m * n).map(entry).collect()
+    }
+
+    #[test]
+    fn every_form_agrees_with_the_definition() {
+        for (m, k, n) in SIZES {
+            let (values_a, values_b) = (numbers(m * k, 1), numbers(k * n, 2));
+            for transposed in [(false, false), (true, false), (false, true), (true, true)] {
+                let a = if transposed.0 {
+                    Matrix::new(&values_a, k, m).transposed()
+                } else {
+                    Matrix::new(&values_a, m, k)
+                };
+                let b = if transposed.1 {
+                    Matrix::new(&values_b, n, k).transposed()
+                } else {
+                    Matrix::new(&values_b, k, n)
+                };
+                let expected = slow(a, b);
+                for (precision, instructions) in forms() {
+                    let packed = Packed::for_instructions(b, precision, instructions);
+                    let unit = match packed.form {
+                        Form::Bf16(_) => 1.0 / 128.0,
+                        _ => 3e-6,
+                    };
+                    let mut out = vec![7.0; m * (n + 3)];
+                    for (mode, times, offset) in [(Into::Fresh, 1.0, 0.0), (Into::Sum, 2.0, 0.0)] {
+                        product(MatrixMut::columns(&mut out, m, n + 3, 2..n + 2), mode, a, &packed);
+                        for (i, (exact, size)) in expected.iter().enumerate() {
+                            let found = f64::from(out[i / n * (n + 3) + 2 + i % n]);
+                            let wrong = (found - times * exact - offset).abs();
+                            assert!(
+                                wrong <= times * unit * size + 1e-6,
+                                "{m}x{k}x{n} {precision:?}: {found} {exact}"
+                            );
+                        }
+                    }
+                    let margin = |i: usize| (i % (n + 3)) < 2 || i % (n + 3) >= n + 2;
+                    assert!(
+                        out.iter().enumerate().all(|(i, x)| !margin(i) || *x == 7.0),
+                        "wrote beside the columns"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn packing_anew_forgets_the_old() {
+        let (a, first, second) = (numbers(6, 1), numbers(90, 2), numbers(6, 3));
+        let mut packed = Packed::new(Matrix::new(&first, 3, 30), Precision::Bf16);
+        packed.fill(Matrix::new(&second, 3, 2));
+        let mut out = [0.0; 4];
+        product(MatrixMut::new(&mut out, 2, 2), Into::Fresh, Matrix::new(&a, 2, 3), &packed);
+        let mut expected = [0.0; 4];
+        let fresh = Packed::new(Matrix::new(&second, 3, 2), Precision::Bf16);
+        product(MatrixMut::new(&mut expected, 2, 2), Into::Fresh, Matrix::new(&a, 2, 3), &fresh);
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so() {
+        let (a, b) = ([1.0, f32::NAN], [1.0, 2.0]);
+        let packed = Packed::new(Matrix::new(&b, 2, 1), Precision::Bf16);
+        let mut out = [0.0];
+        product(MatrixMut::new(&mut out, 1, 1), Into::Fresh, Matrix::new(&a, 1, 2), &packed);
+        assert!(out[0].is_nan());
+    }
+}
