@@ -17,24 +17,24 @@ SHAPES = [[64, 4, 16, 64], [64, 4, 32, 64], [64, 4, 128, 64], [1, 8, 512, 64]]
 
 def products() -> list[Case]:
     return [
-        {"kind": "product", "size": size, "format": format}
-        for format in ("f32", "bf16")
+        {"kind": "product", "size": size, "precision": precision}
+        for precision in ("f32", "bf16")
         for size in SQUARES + DIET_PRODUCTS
     ]
 
 
-def attention(kind: str, sizes: list[list[int]], formats: list[str]) -> list[Case]:
+def attention(kind: str, sizes: list[list[int]], precisions: list[str]) -> list[Case]:
     return [
-        {"kind": kind, "size": size, "format": format, "backward": backward}
-        for format in formats
+        {"kind": kind, "size": size, "precision": precision, "backward": backward}
+        for precision in precisions
         for backward in (False, True)
         for size in sizes
     ]
 
 
 def training() -> list[Case]:
-    step: Case = {"kind": "training", "size": [64, 12], "format": "f32", "columns": 4000, "drop_rate": 0.0}
-    return [step, step | {"drop_rate": 0.2}, step | {"columns": 60_000}, step | {"format": "bf16"}]
+    step: Case = {"kind": "training", "size": [64, 12], "precision": "f32", "columns": 4000, "drop_rate": 0.0}
+    return [step, step | {"drop_rate": 0.2}, step | {"columns": 60_000}, step | {"precision": "bf16"}]
 
 
 def answers() -> list[Case]:

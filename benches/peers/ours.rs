@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use talkformer::data::{Format as FileFormat, read_str};
+use talkformer::data::{Format, read_str};
 use talkformer::pipeline::{Nlu, Recipe, TrainingOptions};
-use talkformer::speed::{Attention, DietTraining, Format, Machine, Product, Times, ceiling};
+use talkformer::speed::{Attention, DietTraining, Machine, Precision, Product, Times, ceiling};
 
 /// The allocator of the program.
 #[global_allocator]
@@ -24,7 +24,7 @@ struct Work {
     #[serde(default)]
     size: Vec<usize>,
     #[serde(default)]
-    format: Option<Format>,
+    precision: Option<Precision>,
     #[serde(default)]
     backward: bool,
     #[serde(default)]
@@ -50,20 +50,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn machine(threads: usize) -> Value {
-    let [f32, bf16] = [Format::F32, Format::Bf16].map(|format| ceiling(format, threads));
+    let [f32, bf16] = [Precision::F32, Precision::Bf16].map(|precision| ceiling(precision, threads));
     json!({"machine": Machine::this(), "threads": threads, "f32": f32, "bf16": bf16})
 }
 
-/// How long the work takes, or `null` where we cannot do it on so many threads or in this format.
+/// How long the work takes, or `null` where we cannot do it on so many threads or in this precision.
 fn measure(work: &Work, threads: usize, nlu: &mut Option<Nlu>) -> Result<Value, Box<dyn std::error::Error>> {
     let time = Duration::from_secs_f64(work.seconds);
-    let format = work.format.unwrap_or(Format::F32);
+    let precision = work.precision.unwrap_or_default();
     let times = match (&work.kind[..], &work.size[..]) {
         ("product", [m, k, n]) if threads == 1 => {
-            let mut product = Product::new(*m, *k, *n, format);
+            let mut product = Product::new(*m, *k, *n, precision);
             Times::measure(time, || product.run())
         }
-        ("block", [batch, heads, seq, head_dim]) if threads == 1 && format == Format::F32 => {
+        ("block", [batch, heads, seq, head_dim]) if threads == 1 && precision == Precision::F32 => {
             let block = Attention::new(*batch, *heads, *seq, *head_dim)?;
             if work.backward {
                 Times::measure(time, || block.forward_and_backward().expect("sizes fit"))
@@ -71,7 +71,7 @@ fn measure(work: &Work, threads: usize, nlu: &mut Option<Nlu>) -> Result<Value, 
                 Times::measure(time, || drop(block.forward().expect("sizes fit")))
             }
         }
-        ("training", [messages, tokens]) if format == Format::F32 => {
+        ("training", [messages, tokens]) if precision == Precision::F32 => {
             let (messages, tokens) = (*messages, *tokens);
             let (drop_rate, columns) = (work.drop_rate, work.columns);
             let work = DietTraining { messages, tokens, drop_rate, columns, ..Default::default() };
@@ -92,7 +92,7 @@ fn measure(work: &Work, threads: usize, nlu: &mut Option<Nlu>) -> Result<Value, 
 
 /// How well it answers does not matter here, how large it is does.
 fn train() -> talkformer::Result<Nlu> {
-    let data = read_str(FileFormat::RasaYaml, DATA, "train.yml")?;
+    let data = read_str(Format::RasaYaml, DATA, "train.yml")?;
     let mut config = Recipe::ALL[0].config()?;
     config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (1, 0));
     Ok(Nlu::train(&config, &data, &TrainingOptions::default(), |_| {})?.0)

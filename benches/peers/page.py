@@ -12,7 +12,7 @@ from run import OURS, ratio
 
 DOCS = Path(__file__).parents[2] / "docs"
 Row = dict
-FORMATS = ("f32", "bf16")
+PRECISIONS = ("f32", "bf16")
 
 
 def operations(row: Row) -> float:
@@ -49,8 +49,8 @@ class Results:
     def one(self, kind: str, **wanted: object) -> Row | None:
         return next(iter(self.of(kind, **wanted)), None)
 
-    def ceiling(self, format: str, threads: int = 1) -> float:
-        return next(one[format] for one in self.machines if one["threads"] == threads) / 1e9
+    def ceiling(self, precision: str, threads: int = 1) -> float:
+        return next(one[precision] for one in self.machines if one["threads"] == threads) / 1e9
 
 
 def table(head: list[str], lines: list[list[str]]) -> str:
@@ -75,16 +75,16 @@ def compared(row: Row | None, found: Results) -> list[str]:
     if row is None:
         return ["–", "–", "–"]
     ours, (name, times_longer) = rate(row, OURS), ratio(row) or ("", 0.0)
-    share = 100 * ours / found.ceiling(row["format"], row["threads"])
+    share = 100 * ours / found.ceiling(row["precision"], row["threads"])
     way = " (unfused)" if "unfused" in name else ""
     return [f"{ours:.0f} ({share:.0f} %)", f"{rate(row, name):.0f}{way}", f"{times_longer:.2f}"]
 
 
 def products(found: Results) -> str:
-    head = ["rows × inner × columns", *(f"{format} {what}" for format in FORMATS for what in ("ours", "PyTorch", "ratio"))]
-    sizes = [row["size"] for row in found.of("product", threads=1, format="f32")]
+    head = ["rows × inner × columns", *(f"{precision} {what}" for precision in PRECISIONS for what in ("ours", "PyTorch", "ratio"))]
+    sizes = [row["size"] for row in found.of("product", threads=1, precision="f32")]
     line = lambda size: [times(size)] + [
-        cell for format in FORMATS for cell in compared(found.one("product", threads=1, format=format, size=size), found)
+        cell for precision in PRECISIONS for cell in compared(found.one("product", threads=1, precision=precision, size=size), found)
     ]
     return table(head, [line(size) for size in sizes])
 
@@ -92,8 +92,8 @@ def products(found: Results) -> str:
 def attention(found: Results, kind: str) -> str:
     tables = []
     for threads in sorted({row["threads"] for row in found.of(kind)}):
-        for format in FORMATS:
-            rows = found.of(kind, threads=threads, format=format, backward=False)
+        for precision in PRECISIONS:
+            rows = found.of(kind, threads=threads, precision=precision, backward=False)
             if not rows:
                 continue
             names = [f"{way}{what}" for way in ("forward, ", "and backward, ") for what in ("ours", "PyTorch", "ratio")]
@@ -101,10 +101,10 @@ def attention(found: Results, kind: str) -> str:
                 cell
                 for backward in (False, True)
                 for cell in compared(
-                    found.one(kind, threads=threads, format=format, backward=backward, size=size), found
+                    found.one(kind, threads=threads, precision=precision, backward=backward, size=size), found
                 )
             ]
-            title = f"`{format}`, {threads} thread{'s' if threads > 1 else ''}:"
+            title = f"`{precision}`, {threads} thread{'s' if threads > 1 else ''}:"
             tables.append(f"{title}\n\n" + table(["batch × heads × seq × head", *names], [line(row["size"]) for row in rows]))
     return "\n\n".join(tables)
 
@@ -112,13 +112,13 @@ def attention(found: Results, kind: str) -> str:
 def training(found: Results) -> str:
     lines = []
     for row in found.of("training"):
-        memory = found.one("memory", **{key: row[key] for key in ("threads", "format", "columns", "drop_rate")})
+        memory = found.one("memory", **{key: row[key] for key in ("threads", "precision", "columns", "drop_rate")})
         held = memory["bytes"] if memory else {}
         name = best_other(row)
         seconds = [median(row["seconds"][one]) for one in (OURS, name)]
         lines.append(
             [
-                f"{row['columns']:,} features, dropout {row['drop_rate']:g}, `{row['format']}`",
+                f"{row['columns']:,} features, dropout {row['drop_rate']:g}, `{row['precision']}`",
                 str(row["threads"]),
                 *(f"{1e3 * one:.0f}" for one in seconds),
                 f"{ratio(row)[1]:.2f}",
@@ -154,26 +154,26 @@ def lines_of(rows: list[Row | None]) -> dict[str, list[float | None]]:
 def plots(found: Results) -> dict[str, tuple[list[Panel], str]]:
     panels = [
         Panel(
-            f"Product, {format}, 1 thread",
+            f"Product, {precision}, 1 thread",
             [str(size[0]) for size in SQUARES],
-            lines_of([found.one("product", threads=1, format=format, size=size) for size in SQUARES]),
-            found.ceiling(format),
+            lines_of([found.one("product", threads=1, precision=precision, size=size) for size in SQUARES]),
+            found.ceiling(precision),
         )
-        for format in FORMATS
+        for precision in PRECISIONS
     ]
     charts = {"products": (panels, "rows = inner size = columns")}
     for kind, title in (("attention", "Attention"), ("block", "Self-attention block")):
-        formats = [format for format in FORMATS if found.of(kind, threads=1, format=format)]
+        precisions = [precision for precision in PRECISIONS if found.of(kind, threads=1, precision=precision)]
         panels = [
             Panel(
-                f"{title}, {format}, forward{' and backward' if backward else ''}",
+                f"{title}, {precision}, forward{' and backward' if backward else ''}",
                 [str(size[2]) for size in LENGTHS],
                 lines_of(
-                    [found.one(kind, threads=1, format=format, backward=backward, size=size) for size in LENGTHS]
+                    [found.one(kind, threads=1, precision=precision, backward=backward, size=size) for size in LENGTHS]
                 ),
-                found.ceiling(format),
+                found.ceiling(precision),
             )
-            for format in formats
+            for precision in precisions
             for backward in (False, True)
         ]
         if panels:

@@ -116,7 +116,7 @@ def ratio(row: dict) -> tuple[str, float] | None:
 def show(row: dict) -> None:
     """One line: what, our time, and how much longer the best of the others takes."""
     size = "x".join(map(str, row["size"]))
-    words = [row["kind"], size, row.get("format", ""), "backward" if row.get("backward") else ""]
+    words = [row["kind"], size, row.get("precision", ""), "backward" if row.get("backward") else ""]
     what = " ".join(filter(None, [*words, f"{row['threads']} threads"]))
     other = ratio(row)
     told = f"{other[0]} takes {other[1]:.2f} times as long" if other else ""

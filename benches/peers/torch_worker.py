@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-FORMATS = {"f32": torch.float32, "bf16": torch.bfloat16}
+PRECISIONS = {"f32": torch.float32, "bf16": torch.bfloat16}
 INTENTS, ENTITY_TYPES, ENTRIES = 60, 54, 24
 TAGS = 4 * ENTITY_TYPES + 1
 
@@ -187,7 +187,7 @@ def product(size: list[int], dtype: torch.dtype, seconds: float) -> float:
 
 def answer_line(work: dict) -> object:
     size, seconds = work.get("size", []), work["seconds"]
-    dtype, backward = FORMATS[work.get("format", "f32")], work.get("backward", False)
+    dtype, backward = PRECISIONS[work.get("precision", "f32")], work.get("backward", False)
     match work["kind"]:
         case "machine":
             return {"torch": torch.__version__}

@@ -42,5 +42,6 @@ mod real;
 
 pub(crate) use matmul::{Matrix, MatrixMut, matmul};
 pub(crate) use processor::Instructions;
-pub(crate) use product::{Packed, Precision, product};
+pub use product::Precision;
+pub(crate) use product::{Packed, product};
 pub(crate) use real::Real;

@@ -3,29 +3,10 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Times;
 use crate::kernels::{Instructions, Precision, ceiling as kernel, processor};
-
-/// The numbers that are multiplied; sums are always `f32`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// 32 bits, 24 of them significant.
-    F32,
-    /// The upper half of those: 16 bits, 8 of them significant.
-    Bf16,
-}
-
-impl Format {
-    pub(super) fn precision(self) -> Precision {
-        match self {
-            Self::F32 => Precision::F32,
-            Self::Bf16 => Precision::Bf16,
-        }
-    }
-}
 
 /// The machine that we run on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -54,15 +35,14 @@ impl Machine {
     }
 }
 
-/// The most floating-point operations a second that so many threads can do on numbers of this format.
+/// The most floating-point operations a second that so many threads can do in this precision.
 ///
 /// Takes about a fifth of a second; the best of several tries, as others may use the machine as well.
 #[must_use]
-pub fn ceiling(format: Format, threads: usize) -> f64 {
+pub fn ceiling(precision: Precision, threads: usize) -> f64 {
     const TRIES: usize = 8;
     const TRY: Duration = Duration::from_millis(20);
     const TRIAL: usize = 10_000;
-    let precision = format.precision();
     let work = |rounds| {
         black_box(kernel::multiply_adds(precision, rounds));
     };
@@ -138,9 +118,9 @@ mod tests {
 
     #[test]
     fn nothing_runs_faster_than_the_ceiling_by_much() {
-        let mut product = crate::speed::Product::new(128, 128, 128, Format::F32);
+        let mut product = crate::speed::Product::new(128, 128, 128, Precision::F32);
         let rate = Times::measure(Duration::from_millis(20), || product.run()).rate(product.operations());
-        let ceiling = ceiling(Format::F32, 1);
+        let ceiling = ceiling(Precision::F32, 1);
         assert!(ceiling > 1e8 && rate < 1.5 * ceiling, "{rate:e} against {ceiling:e}");
     }
 }

@@ -15,11 +15,11 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use talkformer::speed::{Format, Product, Times, ceiling};
+//! use talkformer::speed::{Precision, Product, Times, ceiling};
 //!
-//! let mut product = Product::new(256, 256, 256, Format::F32);
+//! let mut product = Product::new(256, 256, 256, Precision::F32);
 //! let times = Times::measure(Duration::from_millis(200), || product.run());
-//! let share = times.rate(product.operations()) / ceiling(Format::F32, 1);
+//! let share = times.rate(product.operations()) / ceiling(Precision::F32, 1);
 //! # let _ = share;
 //! ```
 
@@ -31,6 +31,8 @@ mod times;
 
 pub use attention::Attention;
 pub use diet::DietTraining;
-pub use machine::{Bandwidth, Format, Machine, bandwidth, ceiling};
+pub use machine::{Bandwidth, Machine, bandwidth, ceiling};
 pub use product::Product;
 pub use times::Times;
+
+pub use crate::kernels::Precision;

@@ -1,8 +1,7 @@
 //! One matrix product.
 
-use super::Format;
 use crate::kernels::matmul::Into;
-use crate::kernels::{Matrix, MatrixMut, Packed, product};
+use crate::kernels::{Matrix, MatrixMut, Packed, Precision, product};
 
 /// `[m, k] · [k, n] → [m, n]` on one thread, the right-hand side packed beforehand like the weights of a layer.
 #[derive(Clone, Debug)]
@@ -16,13 +15,13 @@ pub struct Product {
 impl Product {
     /// A product of made-up numbers.
     #[must_use]
-    pub fn new(m: usize, k: usize, n: usize, format: Format) -> Self {
+    pub fn new(m: usize, k: usize, n: usize, precision: Precision) -> Self {
         let numbers = |count: usize| (0..count).map(|i| ((i * 31) % 17) as f32 / 17.0 - 0.5);
         let right: Vec<f32> = numbers(k * n).collect();
         Self {
             rows: m,
             left: numbers(m * k).collect(),
-            right: Packed::new(Matrix::new(&right, k, n), format.precision()),
+            right: Packed::new(Matrix::new(&right, k, n), precision),
             out: vec![0.0; m * n],
         }
     }

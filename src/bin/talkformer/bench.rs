@@ -4,10 +4,10 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
-use talkformer::data::{Format as FileFormat, read_str};
+use talkformer::data::{Format, read_str};
 use talkformer::pipeline::{Nlu, Recipe, TrainingOptions};
 use talkformer::speed::{
-    Attention, Bandwidth, DietTraining, Format, Machine, Product, Times, bandwidth, ceiling,
+    Attention, Bandwidth, DietTraining, Machine, Precision, Product, Times, bandwidth, ceiling,
 };
 
 use super::args::Bench;
@@ -45,7 +45,7 @@ struct Ceiling {
 #[derive(Debug, Serialize)]
 struct Rate {
     size: Vec<usize>,
-    format: Format,
+    precision: Precision,
     backward: bool,
     per_second: f64,
     share: f64,
@@ -87,18 +87,18 @@ fn threads(machine: &Machine) -> impl Iterator<Item = usize> {
 }
 
 fn measure_ceiling(threads: usize) -> Ceiling {
-    let [f32, bf16] = [Format::F32, Format::Bf16].map(|format| ceiling(format, threads));
+    let [f32, bf16] = [Precision::F32, Precision::Bf16].map(|precision| ceiling(precision, threads));
     Ceiling { threads, f32, bf16, memory: bandwidth(threads) }
 }
 
 fn products(ceiling: &Ceiling, time: Duration) -> Vec<Rate> {
-    let formats = [(Format::F32, ceiling.f32), (Format::Bf16, ceiling.bf16)];
-    let measure = |[m, k, n]: [usize; 3], (format, ceiling): (Format, f64)| {
-        let mut product = Product::new(m, k, n, format);
+    let precisions = [(Precision::F32, ceiling.f32), (Precision::Bf16, ceiling.bf16)];
+    let measure = |[m, k, n]: [usize; 3], (precision, ceiling): (Precision, f64)| {
+        let mut product = Product::new(m, k, n, precision);
         let rate = Times::measure(time, || product.run()).rate(product.operations());
-        Rate { size: vec![m, k, n], format, backward: false, per_second: rate, share: rate / ceiling }
+        Rate { size: vec![m, k, n], precision, backward: false, per_second: rate, share: rate / ceiling }
     };
-    PRODUCTS.into_iter().flat_map(|size| formats.map(|format| measure(size, format))).collect()
+    PRODUCTS.into_iter().flat_map(|size| precisions.map(|precision| measure(size, precision))).collect()
 }
 
 fn attention(ceiling: &Ceiling, time: Duration) -> anyhow::Result<Vec<Rate>> {
@@ -114,7 +114,7 @@ fn attention(ceiling: &Ceiling, time: Duration) -> anyhow::Result<Vec<Rate>> {
             let size = vec![batch, HEADS, seq, HEAD_DIM];
             rates.push(Rate {
                 size,
-                format: Format::F32,
+                precision: Precision::F32,
                 backward,
                 per_second: rate,
                 share: rate / ceiling.f32,
@@ -131,8 +131,8 @@ fn training(threads: usize, quick: bool) -> anyhow::Result<Training> {
 }
 
 fn parse(time: Duration) -> anyhow::Result<Parse> {
-    let data = read_str(FileFormat::RasaYaml, demo::TRAIN, "train.yml")?;
-    let messages = read_str(FileFormat::RasaYaml, demo::TEST, "test.yml")?.utterances;
+    let data = read_str(Format::RasaYaml, demo::TRAIN, "train.yml")?;
+    let messages = read_str(Format::RasaYaml, demo::TEST, "test.yml")?.utterances;
     let mut config = Recipe::ALL[0].config()?;
     // How well it answers does not matter here, how large it is does.
     config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (1, 0));
