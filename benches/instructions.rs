@@ -1,7 +1,7 @@
 //! Work for `just instructions`: so many training steps, or so many answers, and nothing else.
 //!
 //! ```text
-//! instructions train N           N training steps of DIET on one thread
+//! instructions train N           N training steps of DIET, two messages each, on one thread
 //! instructions prepare DIR       trains a small model and saves it
 //! instructions parse N DIR       answers N messages with it
 //! ```
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["train", count] => {
-            let work = DietTraining { messages: 8, ..Default::default() };
+            let work = DietTraining { messages: 2, ..Default::default() };
             work.steps(1, count.parse()?)?;
         }
         ["prepare", folder] => {

@@ -25,8 +25,8 @@ def build() -> str:
     """Builds our worker and tells where it is."""
     command = ["cargo", "bench", "--bench", "peers", "--no-run", "--message-format=json"]
     lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    built = [message for line in lines if (message := json.loads(line)).get("executable")]
-    return built[-1]["executable"]
+    messages = map(json.loads, lines)
+    return next(one["executable"] for one in messages if one.get("executable") and one["target"]["name"] == "peers")
 
 
 class Worker:
