@@ -101,7 +101,7 @@ fn run() -> Result<bool> {
             writeln!(out, "{step:>4}  {last:.3}  {:>5.1} %", 100.0 * reader.accuracy(&unseen)?)?;
         }
         let gradients = reader.gradients(&loss)?;
-        optimizer.step(&reader.parameters, &gradients, LEARNING_RATE)?;
+        optimizer.step(&reader.parameters, vec![gradients], LEARNING_RATE)?;
     }
     writeln!(out, "\nAfter learning:\n\n{}", reader.looks(&unseen[0])?)?;
     Ok(last < 0.1 * first)
@@ -190,7 +190,7 @@ impl Reader {
     fn gradients(&self, loss: &Tensor) -> Result<Gradients> {
         let names =
             self.parameters.all().into_iter().map(|(name, var)| (var.as_tensor().id(), name)).collect();
-        Ok(Gradients::collect(&names, &loss.backward()?, &[], 1.0)?)
+        Ok(Gradients::collect(&names, &loss.backward()?, Pass::inference())?)
     }
 
     fn accuracy(&self, stories: &[Story]) -> Result<f64> {

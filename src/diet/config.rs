@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::heads::{LossType, SimilarityConfig, SimilarityType};
-use crate::nn::TransformerConfig;
+use crate::nn::{Precision, TransformerConfig};
 use crate::train::{AdamWConfig, BatchStrategy, Decay, Schedule, TrainerConfig};
 
 /// One value for messages and one for labels; both must be given.
@@ -147,6 +147,9 @@ pub struct DietConfig {
     pub checkpoint_model: bool,
     /// Decides every random draw. Rasa takes the time of day where none is given; here it is 1.
     pub random_seed: Option<u64>,
+    /// Ours: the numbers that the transformer multiplies while it learns; sums and weights are `f32` in either
+    /// case.
+    pub precision: Precision,
     /// Ours: small data gets more epochs, until there are about this many steps or 300 epochs; zero: as many as
     /// `epochs` says.
     pub minimum_steps: usize,
@@ -236,6 +239,7 @@ impl Default for DietConfig {
             evaluate_on_number_of_examples: 0,
             checkpoint_model: false,
             random_seed: None,
+            precision: Precision::F32,
             minimum_steps: 0,
             warm_up: 0.0,
             learning_rate_decay: Decay::Constant,
@@ -375,6 +379,7 @@ impl DietConfig {
             relative_reach: self.max_relative_position,
             connection_density: self.connection_density,
             norm_epsilon: 1e-6,
+            precision: self.precision,
         }
     }
 

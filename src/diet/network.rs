@@ -288,23 +288,27 @@ mod tests {
         let network = Network::new(&config(), widths, &labels, &label_features, vb)?;
         shake(&parameters)?;
 
-        let pass = Pass::training(3);
+        let pass = Pass::training(3).fused(crate::nn::Workspace::default());
         let grads = network.loss(&examples, &pass)?.total.backward()?;
-        let mut tables: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        let mut handed: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         let all = parameters.all();
-        for touched in pass.into_touched() {
-            let (name, var) = all.iter().find(|(_, var)| var.as_tensor().id() == touched.table.id()).unwrap();
+        for gradient in pass.into_gradients() {
+            let (name, var) = all.iter().find(|(_, var)| var.as_tensor().id() == gradient.parameter).unwrap();
+            let found = gradient.values.to_f64();
+            let Some(rows) = gradient.rows else {
+                handed.insert(name.clone(), found);
+                continue;
+            };
             let dim = var.dim(1)?;
-            let found = grads.get(touched.leaf.as_tensor()).unwrap().to_vec2::<f64>()?;
-            let table = tables.entry(name.clone()).or_insert_with(|| vec![0.0; var.elem_count()]);
-            for (row, values) in touched.rows.iter().zip(found) {
-                table[*row as usize * dim..(*row as usize + 1) * dim].copy_from_slice(&values);
+            let table = handed.entry(name.clone()).or_insert_with(|| vec![0.0; var.elem_count()]);
+            for (row, values) in rows.iter().zip(found.chunks(dim)) {
+                table[*row as usize * dim..(*row as usize + 1) * dim].copy_from_slice(values);
             }
         }
         for (name, var) in all {
             let found = match grads.get(var.as_tensor()) {
                 Some(gradient) => gradient.flatten_all()?.to_vec1::<f64>()?,
-                None => tables.remove(&name).unwrap_or_else(|| panic!("{name} has no gradient")),
+                None => handed.remove(&name).unwrap_or_else(|| panic!("{name} has no gradient")),
             };
             let loss = || network.loss(&examples, &Pass::training(3))?.total.to_scalar::<f64>();
             for (i, slope) in central_differences(&var, loss)?.iter().enumerate() {

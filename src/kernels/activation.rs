@@ -1,6 +1,7 @@
 //! GELU, forward and backward.
 
 use super::Real;
+use super::dropout::{drops, threshold};
 
 widest! {
     /// `out[i] = gelu(x[i])`.
@@ -17,5 +18,50 @@ widest! {
         for ((out, x), grad) in out.iter_mut().zip(x).zip(grad) {
             *out = *grad * x.gelu().1;
         }
+    }
+}
+
+widest! {
+    /// `out[i] = dropout(gelu(x))[i]`.
+    pub(crate) fn gelu_dropout<T: Real>(x: &[T], probability: f64, seed: u64, out: &mut [T]) {
+        let limit = threshold(probability);
+        let scale = T::of((1.0 - probability).recip());
+        for (i, (out, x)) in out.iter_mut().zip(x).enumerate() {
+            *out = if drops(seed, i as u64, limit) { T::zero() } else { x.gelu().0 * scale };
+        }
+    }
+}
+
+widest! {
+    /// Turns the gradient of [`gelu_dropout`]'s output into that of `x`.
+    pub(crate) fn gelu_dropout_backward<T: Real>(x: &[T], probability: f64, seed: u64, grad: &mut [T]) {
+        let limit = threshold(probability);
+        let scale = T::of((1.0 - probability).recip());
+        for (i, (grad, x)) in grad.iter_mut().zip(x).enumerate() {
+            *grad = if drops(seed, i as u64, limit) { T::zero() } else { *grad * x.gelu().1 * scale };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dropout::dropout;
+    use super::*;
+
+    #[test]
+    fn one_loop_does_what_two_do() {
+        let x: Vec<f64> = (-50..50).map(|i| f64::from(i) / 10.0).collect();
+        let (mut curved, mut expected, mut found) = (vec![0.0; 100], vec![0.0; 100], vec![0.0; 100]);
+        gelu(&x, &mut curved);
+        dropout(&curved, 0.3, 5, &mut expected);
+        gelu_dropout(&x, 0.3, 5, &mut found);
+        assert_eq!(found, expected);
+
+        let mut kept = vec![0.0; 100];
+        dropout(&[1.0; 100], 0.3, 5, &mut kept);
+        gelu_backward(&x, &kept, &mut expected);
+        found.fill(1.0);
+        gelu_dropout_backward(&x, 0.3, 5, &mut found);
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-12));
     }
 }

@@ -34,6 +34,30 @@ widest! {
     }
 }
 
+widest! {
+    /// [`dropout`] of numbers where they stand.
+    pub(crate) fn dropout_in_place<T: Real>(x: &mut [T], probability: f64, seed: u64) {
+        if probability > 0.0 {
+            let limit = threshold(probability);
+            let scale = T::of((1.0 - probability).recip());
+            for (i, x) in x.iter_mut().enumerate() {
+                *x = if drops(seed, i as u64, limit) { T::zero() } else { *x * scale };
+            }
+        }
+    }
+}
+
+widest! {
+    /// `out[i] = residual[i] + dropout(x)[i]`.
+    pub(crate) fn add_dropout<T: Real>(residual: &[T], x: &[T], probability: f64, seed: u64, out: &mut [T]) {
+        let limit = threshold(probability);
+        let scale = T::of((1.0 - probability).recip());
+        for (i, ((out, residual), x)) in out.iter_mut().zip(residual).zip(x).enumerate() {
+            *out = *residual + if drops(seed, i as u64, limit) { T::zero() } else { *x * scale };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +71,17 @@ mod tests {
         assert!((29_000..31_000).contains(&dropped), "{dropped}");
         let mean = out.iter().sum::<f32>() / 1e5;
         assert!((mean - 1.0).abs() < 0.01, "{mean}");
+    }
+
+    #[test]
+    fn all_forms_draw_the_same() {
+        let x: Vec<f64> = (1_u8..100).map(f64::from).collect();
+        let (mut plain, mut in_place, mut added) = (vec![0.0; x.len()], x.clone(), vec![0.0; x.len()]);
+        dropout(&x, 0.4, 9, &mut plain);
+        dropout_in_place(&mut in_place, 0.4, 9);
+        add_dropout(&x, &x, 0.4, 9, &mut added);
+        assert_eq!(plain, in_place);
+        assert!(added.iter().zip(&plain).zip(&x).all(|((added, plain), x)| *added == plain + x));
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! | `vector` | one loop compiled for several widths, chosen at run time |
 //! | `matmul` | products of (transposed, strided) matrices |
 //! | `product` | products with a right-hand side that was packed beforehand, in `f32` or `bf16` |
-//! | `activation`, `layer_norm`, `dropout` | what stands between the products |
+//! | `activation`, `layer_norm`, `dropout`, `sums` | what stands between the products |
 //! | `attention` | softmax attention inside each sequence of a packed batch |
 //! | `bag` | weighted sums of table rows: the sparse input layer |
 //! | `crf` | linear-chain likelihood, gradient, marginals and best path |
@@ -39,6 +39,7 @@ pub(crate) mod matmul;
 pub(crate) mod processor;
 pub(crate) mod product;
 mod real;
+pub(crate) mod sums;
 
 pub(crate) use matmul::{Matrix, MatrixMut, matmul};
 pub(crate) use processor::Instructions;

@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
+use super::fused::{Affine, Parameter};
 use super::{Dropout, Linear, Pass, TransformerConfig, gelu};
 
 /// `gelu(x·W₁ + b₁)·W₂ + b₂`, each row on its own
@@ -34,6 +35,10 @@ impl FeedForward {
             contract: linear("contract", config.ff_dim, config.model_dim)?,
             dropout: Dropout::new(config.dropout),
         })
+    }
+
+    pub(super) fn fused(&self) -> Result<[Affine<Parameter>; 2]> {
+        Ok([Affine::of(&self.expand)?, Affine::of(&self.contract)?])
     }
 
     /// Transforms each row.

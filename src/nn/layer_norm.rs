@@ -3,6 +3,7 @@
 use candle_core::{D, Result, Shape, Tensor};
 use candle_nn::{Init, VarBuilder};
 
+use super::fused::{Affine, Parameter};
 use super::op::{Element, Fused, Input, apply, has_kernels};
 use crate::kernels::layer_norm;
 
@@ -51,6 +52,10 @@ impl LayerNorm {
             return apply(Normalise { epsilon: self.epsilon }, &[x, &self.weight, &self.bias]);
         }
         self.plain(x)
+    }
+
+    pub(super) fn fused(&self) -> Affine<Parameter> {
+        Affine { weight: Parameter::plain(&self.weight), bias: Parameter::plain(&self.bias) }
     }
 
     /// The same with candle's own operations, for devices without our kernels.

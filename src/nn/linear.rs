@@ -3,6 +3,7 @@
 use candle_core::{Result, Shape, Tensor};
 use candle_nn::{Init, VarBuilder};
 
+use super::fused::Parameter;
 use super::op::{Element, Fused, Input, apply, has_kernels};
 use super::parameters::glorot_uniform;
 use crate::kernels::dropout::bits;
@@ -90,6 +91,18 @@ impl Linear {
         }
         let out = x.broadcast_matmul(&weight)?;
         self.bias.as_ref().map_or(Ok(out.clone()), |bias| out.broadcast_add(bias))
+    }
+
+    /// `[in, out]`, all of it.
+    pub(super) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// What one operation for many layers needs of this one; the bias only where there is one.
+    pub(super) fn fused(&self) -> Result<(Parameter, Option<Parameter>)> {
+        let (id, connections) = (self.weight.id(), self.connections.clone());
+        let weight = Parameter { id, values: self.connected_weight()?.detach(), connections };
+        Ok((weight, self.bias.as_ref().map(Parameter::plain)))
     }
 
     fn connected_weight(&self) -> Result<Tensor> {

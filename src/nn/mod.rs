@@ -17,6 +17,7 @@
 mod activation;
 mod dropout;
 mod feed_forward;
+mod fused;
 mod layer_norm;
 mod linear;
 pub(crate) mod op;
@@ -30,6 +31,7 @@ mod sparse_linear;
 pub(crate) mod testing;
 mod transformer;
 mod transformer_layer;
+mod workspace;
 
 pub use activation::gelu;
 pub use dropout::Dropout;
@@ -37,10 +39,14 @@ pub use feed_forward::FeedForward;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use parameters::{Parameters, glorot_uniform};
-pub use pass::{Pass, TouchedRows};
+pub use pass::{GradientValues, HandedGradient, Pass};
 pub use position::SinusoidalPositions;
 pub use segments::Segments;
 pub use self_attention::SelfAttention;
 pub use sparse_linear::SparseLinear;
 pub use transformer::{Transformer, TransformerConfig};
 pub use transformer_layer::TransformerLayer;
+pub(crate) use workspace::Buffer;
+pub use workspace::Workspace;
+
+pub use crate::kernels::Precision;

@@ -4,12 +4,38 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail,
 };
 
+use super::pass::GradientValues;
+use super::workspace::{Buffer, Pool, Workspace};
 use crate::kernels::Real;
 
 /// A number that both the kernels and candle know.
-pub(crate) trait Element: Real + WithDType {}
-impl Element for f32 {}
-impl Element for f64 {}
+pub(crate) trait Element: Real + WithDType {
+    /// Where the memory of this type lies.
+    fn pool(workspace: &Workspace) -> &Pool<Self>;
+
+    /// The same numbers, their type told at run time.
+    fn gradient(values: Buffer<Self>) -> GradientValues;
+}
+
+impl Element for f32 {
+    fn pool(workspace: &Workspace) -> &Pool<Self> {
+        &workspace.singles
+    }
+
+    fn gradient(values: Buffer<Self>) -> GradientValues {
+        values.into()
+    }
+}
+
+impl Element for f64 {
+    fn pool(workspace: &Workspace) -> &Pool<Self> {
+        &workspace.doubles
+    }
+
+    fn gradient(values: Buffer<Self>) -> GradientValues {
+        values.into()
+    }
+}
 
 /// One input of an operation: contiguous values and their shape.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +56,7 @@ impl<T> Input<'_, T> {
     }
 }
 
-/// A differentiable operation of one to three inputs on the CPU.
+/// A differentiable operation of one to three inputs on the CPU, a function of nothing but those.
 pub(crate) trait Fused: Send + Sync + 'static {
     /// For error messages.
     const NAME: &'static str;
@@ -42,13 +68,56 @@ pub(crate) trait Fused: Send + Sync + 'static {
     fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>>;
 }
 
+/// A differentiable operation that may hold tensors besides its inputs, and hand their gradients elsewhere.
+pub(crate) trait Operation: Send + Sync + 'static {
+    /// For error messages.
+    const NAME: &'static str;
+
+    /// The output and its shape.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor that the operation holds besides its inputs cannot be read.
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape)>;
+
+    /// The gradient of each input, given that of the output; none where it goes another way.
+    ///
+    /// # Errors
+    ///
+    /// As [`forward`](Self::forward).
+    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Result<Vec<Option<Vec<T>>>>;
+}
+
+impl<F: Fused> Operation for F {
+    const NAME: &'static str = F::NAME;
+
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape)> {
+        Ok(Fused::forward(self, inputs))
+    }
+
+    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Result<Vec<Option<Vec<T>>>> {
+        Ok(Fused::backward(self, inputs, grad).into_iter().map(Some).collect())
+    }
+}
+
 /// Whether the kernels can work on this tensor; elsewhere blocks fall back on candle's own operations.
 pub(crate) fn has_kernels(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
 }
 
+/// Runs `f` on the values of some tensors.
+///
+/// # Errors
+///
+/// If one is not on the CPU, not contiguous, or of another type.
+pub(crate) fn with_values<T: Element, R>(tensors: &[&Tensor], f: impl FnOnce(&[&[T]]) -> R) -> Result<R> {
+    let held: Vec<_> = tensors.iter().map(|x| x.storage_and_layout()).collect();
+    let values = held.iter().map(|(storage, layout)| Ok(view_of_storage::<T>(storage, layout)?.values));
+    Ok(f(&values.collect::<Result<Vec<_>>>()?))
+}
+
 /// Runs `op` and records it for the backward pass.
-pub(crate) fn apply<F: Fused>(op: F, inputs: &[&Tensor]) -> Result<Tensor> {
+pub(crate) fn apply<F: Operation>(op: F, inputs: &[&Tensor]) -> Result<Tensor> {
     let inputs = inputs.iter().map(|x| x.contiguous()).collect::<Result<Vec<_>>>()?;
     match &inputs[..] {
         [a] => a.apply_op1(Op(op)),
@@ -60,7 +129,7 @@ pub(crate) fn apply<F: Fused>(op: F, inputs: &[&Tensor]) -> Result<Tensor> {
 
 struct Op<F>(F);
 
-impl<F: Fused> Op<F> {
+impl<F: Operation> Op<F> {
     fn run(&self, inputs: &[(&CpuStorage, &Layout)]) -> Result<(CpuStorage, Shape)> {
         match inputs[0].0 {
             CpuStorage::F32(_) => self.run_as::<f32>(inputs),
@@ -71,28 +140,30 @@ impl<F: Fused> Op<F> {
 
     fn run_as<T: Element>(&self, inputs: &[(&CpuStorage, &Layout)]) -> Result<(CpuStorage, Shape)> {
         let inputs = inputs.iter().map(|(storage, layout)| view::<T>(storage, layout));
-        let (values, shape) = self.0.forward(&inputs.collect::<Result<Vec<_>>>()?);
+        let (values, shape) = self.0.forward(&inputs.collect::<Result<Vec<_>>>()?)?;
         Ok((T::to_cpu_storage_owned(values), shape))
     }
 
-    fn back(&self, inputs: &[&Tensor], grad: &Tensor) -> Result<Vec<Tensor>> {
+    fn back(&self, inputs: &[&Tensor], grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
         match grad.dtype() {
             DType::F64 => self.back_as::<f64>(inputs, grad),
             _ => self.back_as::<f32>(inputs, grad),
         }
     }
 
-    fn back_as<T: Element>(&self, inputs: &[&Tensor], grad: &Tensor) -> Result<Vec<Tensor>> {
+    fn back_as<T: Element>(&self, inputs: &[&Tensor], grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
         let grad = grad.contiguous()?;
         let gradients = {
             let held: Vec<_> = inputs.iter().map(|x| x.storage_and_layout()).collect();
             let views = held.iter().map(|(storage, layout)| view_of_storage::<T>(storage, layout));
             let (storage, layout) = grad.storage_and_layout();
             let grad = view_of_storage::<T>(&storage, layout)?;
-            self.0.backward(&views.collect::<Result<Vec<_>>>()?, grad.values)
+            self.0.backward(&views.collect::<Result<Vec<_>>>()?, grad.values)?
         };
-        let tensors = gradients.into_iter().zip(inputs);
-        tensors.map(|(values, input)| Tensor::from_vec(values, input.shape(), input.device())).collect()
+        let tensor = |(values, input): (Option<Vec<T>>, &&Tensor)| {
+            values.map(|values| Tensor::from_vec(values, input.shape(), input.device())).transpose()
+        };
+        gradients.into_iter().zip(inputs).map(tensor).collect()
     }
 }
 
@@ -112,7 +183,7 @@ fn view_of_storage<'a, T: Element>(
     }
 }
 
-impl<F: Fused> CustomOp1 for Op<F> {
+impl<F: Operation> CustomOp1 for Op<F> {
     fn name(&self) -> &'static str {
         F::NAME
     }
@@ -122,11 +193,11 @@ impl<F: Fused> CustomOp1 for Op<F> {
     }
 
     fn bwd(&self, a: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        Ok(self.back(&[a], grad)?.into_iter().next())
+        Ok(self.back(&[a], grad)?.into_iter().next().flatten())
     }
 }
 
-impl<F: Fused> CustomOp2 for Op<F> {
+impl<F: Operation> CustomOp2 for Op<F> {
     fn name(&self) -> &'static str {
         F::NAME
     }
@@ -149,11 +220,11 @@ impl<F: Fused> CustomOp2 for Op<F> {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let mut gradients = self.back(&[a, b], grad)?.into_iter();
-        Ok((gradients.next(), gradients.next()))
+        Ok((gradients.next().flatten(), gradients.next().flatten()))
     }
 }
 
-impl<F: Fused> CustomOp3 for Op<F> {
+impl<F: Operation> CustomOp3 for Op<F> {
     fn name(&self) -> &'static str {
         F::NAME
     }
@@ -179,7 +250,8 @@ impl<F: Fused> CustomOp3 for Op<F> {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let mut gradients = self.back(&[a, b, c], grad)?.into_iter();
-        Ok((gradients.next(), gradients.next(), gradients.next()))
+        let mut next = || gradients.next().flatten();
+        Ok((next(), next(), next()))
     }
 }
 

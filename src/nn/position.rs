@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::Segments;
+use crate::kernels::Real;
 
 /// Sinusoidal position encodings ([Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), section 3.5):
 /// `sin(p / 10000^(2i/dim))` in even columns `2i`, the cosine of the same in odd ones.
@@ -42,6 +43,21 @@ impl SinusoidalPositions {
             rows.extend((ready..range.len()).flat_map(|position| encode(position, self.dim)));
         }
         x + Tensor::from_vec(rows, (segments.rows(), self.dim), x.device())?.to_dtype(x.dtype())?
+    }
+}
+
+impl SinusoidalPositions {
+    /// `out = x · scale + encoding` for one row.
+    pub(super) fn add_to<T: Real>(&self, position: usize, x: &[T], scale: T, out: &mut [T]) {
+        let mut add = |encoding: &mut dyn Iterator<Item = f32>| {
+            for ((out, x), encoding) in out.iter_mut().zip(x).zip(encoding) {
+                *out = *x * scale + T::of(f64::from(encoding));
+            }
+        };
+        match self.table.get(position * self.dim..(position + 1) * self.dim) {
+            Some(ready) => add(&mut ready.iter().copied()),
+            None => add(&mut encode(position, self.dim)),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use candle_core::{D, DType, Result, Shape, Tensor, bail};
 use candle_nn::VarBuilder;
 
+use super::fused::{Affine, Parameter};
 use super::op::{Element, Fused, Input, apply, has_kernels};
 use super::parameters::glorot_uniform;
 use super::{Linear, Pass, Segments, TransformerConfig};
@@ -150,6 +151,13 @@ impl SelfAttention {
                 .to_dtype(x.dtype())
         };
         segments.iter().enumerate().map(of).collect()
+    }
+
+    /// Projection, relative keys and values, output.
+    pub(super) fn fused(&self) -> Result<(Parameter, [Option<Parameter>; 2], Affine<Parameter>)> {
+        let relative = [&self.relative.keys, &self.relative.values];
+        let relative = relative.map(|table| table.as_ref().map(Parameter::plain));
+        Ok((self.query_key_value.fused()?.0, relative, Affine::of(&self.output)?))
     }
 
     fn project(&self, x: &Tensor, segments: &Segments) -> Result<Tensor> {

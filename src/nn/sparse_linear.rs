@@ -1,21 +1,20 @@
 //! The first learnable layer: sparse features in, dense rows out.
 
-use candle_core::{Device, Result, Shape, Tensor, Var};
+use candle_core::{Device, Result, Shape, Tensor, TensorId};
 use candle_nn::{Init, VarBuilder};
 
 use super::Pass;
-use super::op::{Element, Fused, Input, apply, has_kernels};
+use super::op::{Element, Fused, Input, Operation, apply, has_kernels};
 use super::parameters::glorot_uniform;
-use super::pass::TouchedRows;
+use super::pass::Handover;
 use crate::kernels::bag;
 use crate::kernels::dropout::{drops, threshold};
 use crate::sparse::SparseRows;
 
 /// An affine map of sparse rows: `out[r] = b + Σ value · W[column]` over the entries of row `r`.
 ///
-/// The table `W` may have tens of thousands of rows, of which a batch uses few. While
-/// training, the rows that a pass reads become a small leaf of the graph and are noted in
-/// the [`Pass`], so that gradient and optimizer work on those rows alone.
+/// The table `W` may have tens of thousands of rows, of which a batch uses few. While training, the gradients
+/// of the rows that were read are handed to the [`Pass`], so that gradient and optimizer work on those alone.
 ///
 /// While training, each entry is dropped with probability `drop_rate` and the others
 /// are scaled by `1 / (1 − drop_rate)`. (Rasa's DIET does not scale them.)
@@ -56,13 +55,15 @@ impl SparseLinear {
         let Some(seed) = pass.next_seed() else {
             return weighted_sums(rows.clone(), &self.table, &self.bias);
         };
-        let kept = self.drop(rows, seed);
-        let (touched, local) = kept.compacted();
+        let rows = self.drop(rows, seed);
+        if has_kernels(&self.table) {
+            let table = self.table.id();
+            return apply(LearningBag { rows, table, handover: pass.handover() }, &[&self.table, &self.bias]);
+        }
+        // Elsewhere candle's graph carries the gradient, of the rows that are read and of zeros for the others.
+        let (touched, local) = rows.compacted();
         let index = Tensor::new(&touched[..], self.table.device())?;
-        let leaf = Var::from_tensor(&self.table.detach().index_select(&index, 0)?)?;
-        let out = weighted_sums(local, leaf.as_tensor(), &self.bias)?;
-        pass.touch(TouchedRows { table: self.table.clone(), rows: touched, leaf });
-        Ok(out)
+        weighted_sums(local, &self.table.index_select(&index, 0)?, &self.bias)
     }
 
     fn drop(&self, rows: &SparseRows, seed: u64) -> SparseRows {
@@ -90,6 +91,39 @@ fn dense(rows: &SparseRows, columns: usize, device: &Device) -> Result<Tensor> {
     Tensor::from_vec(values, (rows.len(), columns), device)
 }
 
+/// [`Bag`] of a large table: the gradients of the rows that were read go to the pass.
+struct LearningBag {
+    rows: SparseRows,
+    table: TensorId,
+    handover: Handover,
+}
+
+impl Operation for LearningBag {
+    const NAME: &'static str = "sparse_linear";
+
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape)> {
+        Ok(weigh(&self.rows, inputs))
+    }
+
+    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Result<Vec<Option<Vec<T>>>> {
+        let dim = inputs[1].width();
+        let (touched, local) = self.rows.compacted();
+        let mut table = T::pool(&self.handover.workspace).zeros(touched.len() * dim);
+        let mut bias = vec![T::zero(); dim];
+        bag::bag_backward(&local, grad, &mut table, &mut bias);
+        self.handover.hand(self.table, Some(touched), table);
+        Ok(vec![None, Some(bias)])
+    }
+}
+
+/// `out[r] = b + Σ value · W[column]`.
+fn weigh<T: Element>(rows: &SparseRows, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {
+    let [table, bias] = [inputs[0], inputs[1]];
+    let mut out = vec![T::zero(); rows.len() * bias.width()];
+    bag::bag(rows, table.values, bias.values, &mut out);
+    (out, Shape::from((rows.len(), bias.width())))
+}
+
 struct Bag {
     rows: SparseRows,
 }
@@ -98,10 +132,7 @@ impl Fused for Bag {
     const NAME: &'static str = "sparse_linear";
 
     fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {
-        let [table, bias] = [inputs[0], inputs[1]];
-        let mut out = vec![T::zero(); self.rows.len() * bias.width()];
-        bag::bag(&self.rows, table.values, bias.values, &mut out);
-        (out, Shape::from((self.rows.len(), bias.width())))
+        weigh(&self.rows, inputs)
     }
 
     fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>> {
@@ -141,15 +172,15 @@ mod tests {
         let layer = SparseLinear::new(7, 5, 0.3, vb)?;
         let pass = Pass::training(4);
         let loss = |pass: &Pass| layer.forward(&rows(), pass)?.sqr()?.sum_all();
-        let grads = loss(&pass)?.backward()?;
-        let touched = pass.into_touched().remove(0);
-        let found = grads.get(touched.leaf.as_tensor()).unwrap().to_vec2::<f64>()?;
+        loss(&pass)?.backward()?;
+        let handed = pass.into_gradients().remove(0);
+        let (touched, found) = (handed.rows.unwrap(), handed.values.to_f64());
         let all = parameters.all();
         let table = &all.iter().find(|(name, _)| name == "table").unwrap().1;
         let slopes = central_differences(table, || loss(&Pass::training(4))?.to_scalar())?;
         for (row, slopes) in slopes.chunks(5).enumerate() {
-            match touched.rows.iter().position(|touched| *touched as usize == row) {
-                Some(at) => assert!(found[at].iter().zip(slopes).all(|(a, b)| (a - b).abs() < 1e-6)),
+            match touched.iter().position(|touched| *touched as usize == row) {
+                Some(at) => assert!(found[at * 5..].iter().zip(slopes).all(|(a, b)| (a - b).abs() < 1e-6)),
                 None => assert_eq!(slopes, [0.0; 5]),
             }
         }

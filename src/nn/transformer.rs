@@ -1,10 +1,14 @@
 //! A stack of transformer layers over packed sequences.
 
-use candle_core::{Result, Tensor};
+use std::sync::Mutex;
+
+use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
-use super::{Dropout, LayerNorm, Linear, Pass, Segments, SinusoidalPositions, TransformerLayer};
+use super::fused::{Affine, FusedTransformer, Stack};
+use super::op::{apply, has_kernels};
+use super::{Dropout, LayerNorm, Linear, Pass, Precision, Segments, SinusoidalPositions, TransformerLayer};
 
 /// Settings of one transformer stack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +38,8 @@ pub struct TransformerConfig {
     pub connection_density: f64,
     /// Added to the variance in layer norms.
     pub norm_epsilon: f64,
+    /// The numbers that products multiply in [fused](super::Pass::fused) training.
+    pub precision: Precision,
 }
 
 impl Default for TransformerConfig {
@@ -51,6 +57,7 @@ impl Default for TransformerConfig {
             relative_reach: 5,
             connection_density: 1.0,
             norm_epsilon: 1e-6,
+            precision: Precision::F32,
         }
     }
 }
@@ -88,7 +95,7 @@ pub struct Transformer {
     dropout: Dropout,
     layers: Vec<TransformerLayer>,
     norm: LayerNorm,
-    model_dim: usize,
+    config: TransformerConfig,
 }
 
 impl Transformer {
@@ -106,7 +113,7 @@ impl Transformer {
             dropout: Dropout::new(config.dropout),
             layers: (0..config.layers).map(layer).collect::<Result<_>>()?,
             norm: LayerNorm::new(config.model_dim, config.norm_epsilon, vb.pp("norm"))?,
-            model_dim: config.model_dim,
+            config: config.clone(),
         })
     }
 
@@ -116,11 +123,41 @@ impl Transformer {
     ///
     /// If `x` has other rows than `segments`, or rows of another width.
     pub fn forward(&self, x: &Tensor, segments: &Segments, pass: &Pass) -> Result<Tensor> {
+        if pass.is_fused() && has_kernels(x) && self.config.ff_dim > 0 {
+            return self.forward_fused(x, segments, pass);
+        }
         let mut x = self.dropout.forward(&self.embed(x, segments)?, pass)?; // [row, model_dim]
         for layer in &self.layers {
             x = layer.forward(&x, segments, pass)?;
         }
         self.norm.forward(&x)
+    }
+
+    /// The same as one operation; the gradients of its parameters go to the pass.
+    fn forward_fused(&self, x: &Tensor, segments: &Segments, pass: &Pass) -> Result<Tensor> {
+        let input = Affine::of(&self.input)?;
+        if x.dims2()? != (segments.rows(), input.weight.values.dim(0)?) {
+            bail!(
+                "{:?} does not fit {} rows of a map of {:?}",
+                x.shape(),
+                segments.rows(),
+                input.weight.values.shape()
+            );
+        }
+        let seeds = (0..FusedTransformer::draws(self.layers.len())).map(|_| pass.next_seed().unwrap_or(0));
+        let seeds = seeds.collect();
+        let layers = self.layers.iter().map(TransformerLayer::fused).collect::<Result<_>>()?;
+        let transformer = FusedTransformer {
+            config: self.config.clone(),
+            positions: self.positions.clone(),
+            parameters: Stack { input, layers, norm: self.norm.fused() },
+            segments: segments.clone(),
+            seeds,
+            handover: pass.handover(),
+            kept: Mutex::default(),
+        };
+        // The weight is an input so that the operation stands in the graph also where `x` learns nothing.
+        apply(transformer, &[x, self.input.weight()])
     }
 
     /// Who looks at whom, per layer and per sequence: `[heads, query, key]` each.
@@ -140,16 +177,18 @@ impl Transformer {
     }
 
     fn embed(&self, x: &Tensor, segments: &Segments) -> Result<Tensor> {
-        let scaled = (self.input.forward(x)? * (self.model_dim as f64).sqrt())?;
+        let scaled = (self.input.forward(x)? * (self.config.model_dim as f64).sqrt())?;
         self.positions.add(&scaled, segments)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_core::{DType, Device};
     use candle_nn::Init;
 
-    use super::super::testing::{assert_close, assert_gradients, input, seeded};
+    use super::super::testing::{assert_close, assert_gradients, input, seeded, shake};
+    use super::super::{Parameters, Workspace};
     use super::*;
 
     fn config() -> TransformerConfig {
@@ -164,6 +203,77 @@ mod tests {
         assert_gradients(&parameters, || {
             transformer.forward(&x, &Segments::from_lengths([3, 1]), &Pass::inference())
         })
+    }
+
+    /// Everything at once, and a layer without relative tables beside it.
+    fn configs() -> [TransformerConfig; 3] {
+        let all = TransformerConfig {
+            dropout: 0.3,
+            attention_dropout: 0.2,
+            connection_density: 0.6,
+            relative_values: true,
+            causal: true,
+            ..config()
+        };
+        [
+            all,
+            TransformerConfig { relative_keys: false, ..config() },
+            TransformerConfig { layers: 0, ..config() },
+        ]
+    }
+
+    #[test]
+    fn as_one_operation_it_computes_the_same_and_has_the_same_gradients() -> Result<()> {
+        for config in configs() {
+            let (parameters, vb) = seeded();
+            let transformer = Transformer::new(5, &config, vb.pp("transformer"))?;
+            let x = vb.get_with_hints((7, 5), "x", Init::Uniform { lo: -1.0, up: 1.0 })?;
+            shake(&parameters)?;
+            let segments = Segments::from_lengths([4, 0, 1, 2]);
+            let by_block = transformer.forward(&x, &segments, &Pass::training(3))?;
+            let pass = Pass::training(3).fused(Workspace::default());
+            let fused = transformer.forward(&x, &segments, &pass)?;
+            assert_close(&fused, &by_block, 1e-12)?;
+
+            let weigh = |y: &Tensor| (y * input(y.shape().clone())?)?.sum_all()?.backward();
+            let (expected, found) = (weigh(&by_block)?, weigh(&fused)?);
+            let handed = pass.into_gradients();
+            for (name, var) in parameters.all() {
+                let expected = expected.get(var.as_tensor()).unwrap().flatten_all()?.to_vec1::<f64>()?;
+                let own = handed.iter().find(|gradient| gradient.parameter == var.as_tensor().id());
+                let own = match own {
+                    Some(gradient) => gradient.values.to_f64(),
+                    None => found.get(var.as_tensor()).unwrap().flatten_all()?.to_vec1()?,
+                };
+                let close = own.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-11);
+                assert!(own.len() == expected.len() && close, "{name}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn in_bf16_it_computes_nearly_the_same() -> Result<()> {
+        let config = TransformerConfig { model_dim: 64, heads: 2, ff_dim: 128, ..config() };
+        let x = input((9, 5))?.to_dtype(DType::F32)?;
+        let run = |precision| {
+            let config = TransformerConfig { precision, ..config.clone() };
+            let vb = Parameters::new(1).builder(DType::F32, &Device::Cpu);
+            let pass = Pass::training(1).fused(Workspace::default());
+            Transformer::new(5, &config, vb)?.forward(&x, &Segments::from_lengths([9]), &pass)
+        };
+        assert_close(&run(Precision::Bf16)?, &run(Precision::F32)?, 0.03)
+    }
+
+    #[test]
+    fn rows_of_another_width_are_refused_in_either_form() -> Result<()> {
+        let (_, vb) = seeded();
+        let transformer = Transformer::new(5, &config(), vb)?;
+        for pass in [Pass::training(1), Pass::training(1).fused(Workspace::default())] {
+            assert!(transformer.forward(&input((3, 4))?, &Segments::from_lengths([3]), &pass).is_err());
+            assert!(transformer.forward(&input((3, 5))?, &Segments::from_lengths([4]), &pass).is_err());
+        }
+        Ok(())
     }
 
     #[test]

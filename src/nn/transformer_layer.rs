@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
+use super::fused::{Layer, Parameter};
 use super::{Dropout, FeedForward, LayerNorm, Pass, Segments, SelfAttention, TransformerConfig};
 
 /// Attention, then the feed-forward network, each behind a layer norm and around a residual:
@@ -54,6 +55,22 @@ impl TransformerLayer {
         let x = (x + self.dropout.forward(&mixed, pass)?)?;
         let changed = self.feed_forward.forward(&self.feed_forward_norm.forward(&x)?, pass)?;
         x + self.dropout.forward(&changed, pass)?
+    }
+
+    pub(super) fn fused(&self) -> Result<Layer<Parameter>> {
+        let [expand, contract] = self.feed_forward.fused()?;
+        let (query_key_value, relative, output) = self.attention.fused()?;
+        let [relative_keys, relative_values] = relative;
+        Ok(Layer {
+            attention_norm: self.attention_norm.fused(),
+            query_key_value,
+            relative_keys,
+            relative_values,
+            output,
+            feed_forward_norm: self.feed_forward_norm.fused(),
+            expand,
+            contract,
+        })
     }
 
     /// Who looks at whom: for each sequence `[heads, query, key]`.

@@ -6,14 +6,17 @@
 //! So the same seed, data and thread count give the same bytes. [`AdamW`] then moves every
 //! parameter, and of large tables only the rows that the batch has read.
 
+mod gradients;
 mod optimizer;
 mod progress;
 mod sampler;
 mod schedule;
 mod trainable;
 mod trainer;
+mod workers;
 
-pub use optimizer::{AdamW, AdamWConfig, Gradients};
+pub use gradients::Gradients;
+pub use optimizer::{AdamW, AdamWConfig};
 pub use progress::{EpochReport, Event, Ratio};
 pub use sampler::{BatchStrategy, Sampler};
 pub use schedule::{Decay, Schedule};

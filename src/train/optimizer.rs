@@ -1,14 +1,14 @@
 //! `AdamW`, for whole tensors and for the touched rows of large tables.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, TensorId, Var, bail};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Var, bail};
 use serde::{Deserialize, Serialize};
 
+use super::gradients::{Gradient, Gradients, sum};
 use crate::kernels::adamw;
-use crate::nn::{Parameters, TouchedRows};
+use crate::nn::Parameters;
 
 /// Settings of [`AdamW`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,116 +28,6 @@ pub struct AdamWConfig {
 impl Default for AdamWConfig {
     fn default() -> Self {
         Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weight_decay: 0.0, clip_norm: 0.0 }
-    }
-}
-
-/// The gradients of one step.
-#[derive(Debug, Default)]
-pub struct Gradients {
-    whole: BTreeMap<String, Tensor>,
-    rows: BTreeMap<String, RowGradients>,
-}
-
-/// Gradients of a few rows of a table: `[row, dim]`.
-#[derive(Debug)]
-struct RowGradients {
-    rows: Vec<u32>,
-    values: Vec<f32>,
-}
-
-impl RowGradients {
-    /// Adds gradients of other rows, or the same.
-    fn add(&mut self, other: &Self) {
-        let dim = self.values.len() / self.rows.len().max(1);
-        let mut sums: BTreeMap<u32, Vec<f32>> = BTreeMap::new();
-        for part in [&*self, other] {
-            for (row, values) in part.rows.iter().zip(part.values.chunks_exact(dim.max(1))) {
-                let sum = sums.entry(*row).or_insert_with(|| vec![0.0; dim]);
-                sum.iter_mut().zip(values).for_each(|(sum, x)| *sum += x);
-            }
-        }
-        self.rows = sums.keys().copied().collect();
-        self.values = sums.into_values().flatten().collect();
-    }
-}
-
-impl Gradients {
-    /// Collects what one worker found, times its share of the batch.
-    ///
-    /// # Errors
-    ///
-    /// If candle cannot scale a gradient.
-    pub fn collect(
-        names: &HashMap<TensorId, String>,
-        store: &GradStore,
-        touched: &[TouchedRows],
-        share: f64,
-    ) -> Result<Self> {
-        let mut gradients = Self::default();
-        for (id, name) in names {
-            if let Some(gradient) = store.get_id(*id) {
-                gradients.whole.insert(name.clone(), (gradient * share)?);
-            }
-        }
-        for touched in touched {
-            let (Some(gradient), Some(name)) =
-                (store.get(touched.leaf.as_tensor()), names.get(&touched.table.id()))
-            else {
-                continue;
-            };
-            let values = (gradient * share)?.flatten_all()?.to_vec1::<f32>()?;
-            gradients.add_rows(name, RowGradients { rows: touched.rows.clone(), values });
-        }
-        Ok(gradients)
-    }
-
-    fn add_rows(&mut self, name: &str, rows: RowGradients) {
-        if rows.rows.is_empty() {
-            return;
-        }
-        match self.rows.get_mut(name) {
-            Some(own) => own.add(&rows),
-            None => {
-                self.rows.insert(name.to_owned(), rows);
-            }
-        }
-    }
-
-    /// Adds the gradients of another worker.
-    ///
-    /// # Errors
-    ///
-    /// If candle cannot add two of them.
-    pub fn add(&mut self, other: Self) -> Result<()> {
-        for (name, gradient) in other.whole {
-            let sum = match self.whole.get(&name) {
-                Some(own) => (own + gradient)?,
-                None => gradient,
-            };
-            self.whole.insert(name, sum);
-        }
-        other.rows.into_iter().for_each(|(name, rows)| self.add_rows(&name, rows));
-        Ok(())
-    }
-
-    /// Names of the parameters that have a gradient.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.whole.keys().chain(self.rows.keys()).map(String::as_str)
-    }
-
-    /// Euclidean length of all gradients together.
-    ///
-    /// # Errors
-    ///
-    /// If candle cannot read a gradient.
-    pub fn norm(&self) -> Result<f64> {
-        let mut squares = 0.0;
-        for gradient in self.whole.values() {
-            squares += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
-        }
-        let rows = self.rows.values().flat_map(|rows| &rows.values);
-        squares += rows.map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
-        Ok(squares.sqrt())
     }
 }
 
@@ -178,16 +68,46 @@ impl AdamW {
         Self { config, step: 0, log_shrink: 0.0, states: BTreeMap::new() }
     }
 
-    /// Makes one step; returns the length of the gradient before clipping.
+    /// Makes one step with the sum of what the workers found, on as many threads as there were workers;
+    /// returns the length of the gradient before clipping.
     ///
     /// # Errors
     ///
     /// If a gradient is not finite or a parameter is not `f32` on the CPU.
-    pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, rate: f64) -> Result<f64> {
-        let norm = gradients.norm()?;
+    pub fn step(&mut self, parameters: &Parameters, mut found: Vec<Gradients>, rate: f64) -> Result<f64> {
+        let threads = found.len();
+        let parts = |(name, var): (String, Var)| {
+            let parts: Vec<Gradient> = found.iter_mut().filter_map(|found| found.take(&name)).collect();
+            (name, var, parts)
+        };
+        let parts: Vec<_> = parameters.all().into_iter().map(parts).collect();
+        let size =
+            |(_, _, parts): &(String, Var, Vec<Gradient>)| parts.iter().map(|part| part.values().len()).sum();
+        let sums =
+            spread(parts, size, threads, |(name, var, parts)| Ok(sum(parts)?.map(|sum| (name, var, sum))));
+        let sums: Vec<_> = sums.into_iter().filter_map(Result::transpose).collect::<Result<_>>()?;
+        let norm = sums.iter().map(|(_, _, (_, squares))| squares).sum::<f64>().sqrt();
         if !norm.is_finite() {
             bail!("the gradient is not finite: the training diverged; a smaller learning_rate may help");
         }
+        let step = self.begin_step(norm, rate);
+        let mut work = Vec::with_capacity(sums.len());
+        for (name, var, (gradient, _)) in sums {
+            let state = self.states.remove(&name).unwrap_or_else(|| State::new(var.elem_count()));
+            work.push((name, var, gradient, state));
+        }
+        let size = |(_, _, gradient, _): &(String, Var, Gradient, State)| gradient.values().len();
+        let states = spread(work, size, threads, |(name, var, gradient, mut state)| {
+            move_one(step, &var, &gradient, &mut state).map(|()| (name, state))
+        });
+        for state in states {
+            let (name, state) = state?;
+            self.states.insert(name, state);
+        }
+        Ok(norm)
+    }
+
+    fn begin_step(&mut self, norm: f64, rate: f64) -> Step {
         self.step += 1;
         let shrink = 1.0 - rate * self.config.weight_decay;
         self.log_shrink += shrink.ln();
@@ -201,24 +121,7 @@ impl AdamW {
             shrink,
             gradient_scale: if clip > 0.0 && norm > clip { clip / norm } else { 1.0 },
         };
-        for (name, var) in parameters.all() {
-            let state = self.states.entry(name.clone()).or_insert_with(|| State::new(var.elem_count()));
-            if let Some(gradient) = gradients.whole.get(&name) {
-                let shrink = if var.rank() >= 2 { shrink } else { 1.0 };
-                let gradient = gradient.flatten_all()?.to_vec1::<f32>()?;
-                in_place(&var, |values| {
-                    let constants = adamw::AdamW { shrink, ..constants };
-                    adamw::adamw(constants, values, &gradient, &mut state.mean, &mut state.square);
-                })?;
-            }
-            if let Some(gradient) = gradients.rows.get(&name) {
-                let step = self.step;
-                state.rows.resize(var.dim(0)?, (0, 0.0));
-                let log_shrink = self.log_shrink;
-                in_place(&var, |values| rows_step(constants, values, gradient, state, step, log_shrink))?;
-            }
-        }
-        Ok(norm)
+        Step { constants, number: self.step, log_shrink: self.log_shrink }
     }
 
     /// Catches up the weight decay of all table rows, so that the parameters are what they should be.
@@ -247,30 +150,85 @@ impl AdamW {
     }
 }
 
-/// One step of the touched rows, after catching up what they missed.
-fn rows_step(
+/// What all parameters share in one step.
+#[derive(Clone, Copy)]
+struct Step {
     constants: adamw::AdamW,
-    values: &mut [f32],
-    gradient: &RowGradients,
-    state: &mut State,
-    step: u64,
+    number: u64,
     log_shrink: f64,
-) {
-    let dim = gradient.values.len() / gradient.rows.len();
-    for (row, gradient) in gradient.rows.iter().zip(gradient.values.chunks_exact(dim)) {
+}
+
+/// One step of one parameter.
+fn move_one(step: Step, var: &Var, gradient: &Gradient, state: &mut State) -> Result<()> {
+    match gradient {
+        Gradient::Whole(gradient) => in_place(var, |values| {
+            let shrink = if var.rank() >= 2 { step.constants.shrink } else { 1.0 };
+            let constants = adamw::AdamW { shrink, ..step.constants };
+            adamw::adamw(constants, values, gradient, &mut state.mean, &mut state.square);
+        }),
+        Gradient::Rows(rows, gradient) => {
+            state.rows.resize(var.dim(0)?, (0, 0.0));
+            in_place(var, |values| rows_step(step, values, rows, gradient, state))
+        }
+    }
+}
+
+/// One step of the touched rows, after catching up what they missed.
+fn rows_step(step: Step, values: &mut [f32], rows: &[u32], gradient: &[f32], state: &mut State) {
+    let dim = gradient.len() / rows.len().max(1);
+    for (row, gradient) in rows.iter().zip(gradient.chunks_exact(dim.max(1))) {
         let (row, cells) = (*row as usize, *row as usize * dim..(*row as usize + 1) * dim);
         let (last, seen) = state.rows[row];
-        let missed = (step - 1 - last) as f64;
+        let missed = (step.number - 1 - last) as f64;
         let (mean, square) = (&mut state.mean[cells.clone()], &mut state.square[cells.clone()]);
         if missed > 0.0 && last > 0 {
-            let (mean_decay, square_decay) = (constants.beta1.powf(missed), constants.beta2.powf(missed));
-            mean.iter_mut().for_each(|x| *x *= mean_decay as f32);
-            square.iter_mut().for_each(|x| *x *= square_decay as f32);
+            let mean_decay = step.constants.beta1.powf(missed) as f32;
+            let square_decay = step.constants.beta2.powf(missed) as f32;
+            mean.iter_mut().for_each(|x| *x *= mean_decay);
+            square.iter_mut().for_each(|x| *x *= square_decay);
         }
-        let constants = adamw::AdamW { shrink: (log_shrink - seen).exp(), ..constants };
+        let shrink = (step.log_shrink - seen).exp();
+        let constants = adamw::AdamW { shrink, ..step.constants };
         adamw::adamw(constants, &mut values[cells], gradient, mean, square);
-        state.rows[row] = (step, log_shrink);
+        state.rows[row] = (step.number, step.log_shrink);
     }
+}
+
+/// `work` on every item, on several threads with about the same `size` each; results in the order of the items.
+fn spread<T: Send, R: Send>(
+    items: Vec<T>,
+    size: impl Fn(&T) -> usize,
+    threads: usize,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let mut order: Vec<(usize, T)> = items.into_iter().enumerate().collect();
+    order.sort_by_key(|(_, item)| std::cmp::Reverse(size(item)));
+    let mut shares: Vec<(usize, Vec<(usize, T)>)> = (0..threads.max(1)).map(|_| (0, Vec::new())).collect();
+    for (at, item) in order {
+        if let Some(share) = shares.iter_mut().min_by_key(|share| share.0) {
+            share.0 += size(&item);
+            share.1.push((at, item));
+        }
+    }
+    let run = |share: Vec<(usize, T)>| -> Vec<(usize, R)> {
+        share.into_iter().map(|(at, item)| (at, work(item))).collect()
+    };
+    let mut shares = shares.into_iter().map(|(_, share)| share);
+    let own = shares.next().unwrap_or_default();
+    let mut results = std::thread::scope(|scope| {
+        let run = &run;
+        let handles: Vec<_> = shares.map(|share| scope.spawn(move || run(share))).collect();
+        let mut results = run(own);
+        for handle in handles {
+            match handle.join() {
+                Ok(part) => results.extend(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        results
+    });
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Lets `change` work on the numbers of a parameter.
@@ -301,6 +259,7 @@ mod tests {
     use candle_core::{DType, Device};
     use candle_nn::Init;
 
+    use super::super::gradients::testing::gradients;
     use super::*;
 
     const RATES: [f64; 5] = [0.1, 0.05, 0.2, 0.1, 0.1];
@@ -324,17 +283,18 @@ mod tests {
         AdamWConfig { weight_decay: 0.5, ..Default::default() }
     }
 
+    fn step_with(optimizer: &mut AdamW, on: &Parameters, found: Gradients, rate: f64) -> Result<f64> {
+        optimizer.step(on, vec![found], rate)
+    }
+
     #[test]
     fn a_table_whose_rows_are_all_touched_moves_like_a_whole_tensor() {
         let (whole, rows) = (parameters(), parameters());
         let (mut a, mut b) = (AdamW::new(config()), AdamW::new(config()));
         for (step, rate) in RATES.into_iter().enumerate() {
-            let tensor = Tensor::from_vec(gradient(step), (4, 3), &Device::Cpu).unwrap();
-            let dense = Gradients { whole: [("table".to_owned(), tensor)].into(), ..Default::default() };
-            a.step(&whole, &dense, rate).unwrap();
-            let sparse = RowGradients { rows: vec![0, 1, 2, 3], values: gradient(step) };
-            let sparse = Gradients { rows: [("table".to_owned(), sparse)].into(), ..Default::default() };
-            b.step(&rows, &sparse, rate).unwrap();
+            step_with(&mut a, &whole, gradients("table", None, &gradient(step)), rate).unwrap();
+            let sparse = gradients("table", Some(&[0, 1, 2, 3]), &gradient(step));
+            step_with(&mut b, &rows, sparse, rate).unwrap();
         }
         let pairs = values(&whole).into_iter().zip(values(&rows));
         pairs.for_each(|(a, b)| assert!((a - b).abs() < 1e-6, "{a} {b}"));
@@ -346,9 +306,8 @@ mod tests {
         let before = values(&parameters);
         let mut optimizer = AdamW::new(config());
         for (step, rate) in RATES.into_iter().enumerate() {
-            let rows = RowGradients { rows: vec![2], values: gradient(step)[..3].to_vec() };
-            let gradients = Gradients { rows: [("table".to_owned(), rows)].into(), ..Default::default() };
-            optimizer.step(&parameters, &gradients, rate).unwrap();
+            let gradients = gradients("table", Some(&[2]), &gradient(step)[..3]);
+            step_with(&mut optimizer, &parameters, gradients, rate).unwrap();
         }
         optimizer.settle(&parameters).unwrap();
         let shrink: f64 = RATES.iter().map(|rate| 1.0 - rate * 0.5).product();
@@ -359,22 +318,37 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_two_workers_are_added() {
-        let mut a = RowGradients { rows: vec![1, 5], values: vec![1.0, 2.0, 3.0, 4.0] };
-        a.add(&RowGradients { rows: vec![0, 5], values: vec![10.0, 20.0, 30.0, 40.0] });
-        assert_eq!(a.rows, [0, 1, 5]);
-        assert_eq!(a.values, [10.0, 20.0, 1.0, 2.0, 33.0, 44.0]);
+    fn the_number_of_threads_changes_nothing() {
+        let run = |parts: usize| {
+            let parameters = parameters();
+            let mut optimizer = AdamW::new(config());
+            for (step, rate) in RATES.into_iter().enumerate() {
+                let mut found = vec![gradients("table", None, &gradient(step))];
+                found.resize_with(parts, Gradients::default);
+                optimizer.step(&parameters, found, rate).unwrap();
+            }
+            values(&parameters)
+        };
+        assert_eq!(run(1), run(3));
+    }
+
+    #[test]
+    fn work_is_spread_and_comes_back_in_order() {
+        let items: Vec<usize> = (0..20).collect();
+        for threads in [1, 3, 50] {
+            let doubled = spread(items.clone(), |item| *item, threads, |item| 2 * item);
+            assert_eq!(doubled, items.iter().map(|item| 2 * item).collect::<Vec<_>>());
+        }
     }
 
     #[test]
     fn long_gradients_are_clipped_and_broken_ones_refused() {
         let parameters = parameters();
         let mut optimizer = AdamW::new(AdamWConfig { clip_norm: 1.0, ..config() });
-        let rows = |x: f32| RowGradients { rows: vec![2], values: vec![x; 3] };
-        let gradients = |x| Gradients { rows: [("table".to_owned(), rows(x))].into(), ..Default::default() };
-        let norm = optimizer.step(&parameters, &gradients(1e6), 0.1).unwrap();
+        let gradients = |x| gradients("table", Some(&[2]), &[x; 3]);
+        let norm = step_with(&mut optimizer, &parameters, gradients(1e6), 0.1).unwrap();
         assert!((norm - 3_f64.sqrt() * 1e6).abs() < 1.0);
         assert!(optimizer.states["table"].mean.iter().all(|x| x.abs() < 0.1));
-        assert!(optimizer.step(&parameters, &gradients(f32::NAN), 0.1).is_err());
+        assert!(step_with(&mut optimizer, &parameters, gradients(f32::NAN), 0.1).is_err());
     }
 }

@@ -1,18 +1,16 @@
 //! Epochs, steps, evaluation and the end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use candle_core::{Result, Tensor, TensorId};
+use candle_core::{Result, Tensor};
 
-use super::sampler::{pieces, shares};
+use super::workers::{Work, Workers};
 use super::{
-    AdamW, AdamWConfig, BatchLoss, BatchStrategy, EpochReport, Event, Gradients, Ratio, Sampler, Schedule,
-    Score, Trainable,
+    AdamW, AdamWConfig, BatchLoss, BatchStrategy, EpochReport, Event, Ratio, Sampler, Schedule, Score,
+    Trainable,
 };
-use crate::kernels::dropout::bits;
-use crate::nn::Pass;
 
 /// Settings of the loop.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,12 +63,6 @@ pub struct Outcome {
     pub best: Option<(usize, Score)>,
 }
 
-/// Rows that go through the network together at most; a longer share of a batch is done in pieces.
-const MOST_ROWS: usize = 8192;
-
-/// Gradients, and the losses with the number of examples behind each.
-type Found = (Gradients, Vec<(usize, BatchLoss)>);
-
 /// Runs the loop.
 #[derive(Debug)]
 pub struct Trainer<'a> {
@@ -93,63 +85,96 @@ impl<'a> Trainer<'a> {
     pub fn run(&self, model: &impl Trainable, mut observe: impl FnMut(Event)) -> Result<Outcome> {
         let config = &self.config;
         let classes = (0..model.examples()).map(|example| model.class(example)).collect();
-        let mut sampler = Sampler::new(classes, config.batch_strategy, config.batch_size, config.seed);
-        let mut optimizer = AdamW::new(config.optimizer);
-        let mut best = Best::default();
-        let mut outcome = Outcome {
-            stopped: Stopped::Finished,
-            epochs: 0,
-            steps: 0,
-            last: EpochReport::default(),
-            best: None,
-        };
         observe(Event::Started {
             examples: model.examples(),
             epochs: config.epochs,
             parameters: model.parameters().count(),
             threads: config.threads,
         });
-        for epoch in 0..config.epochs {
-            outcome.epochs = epoch + 1;
-            let mut report = Running::new(epoch + 1, config.epochs);
-            let batches = sampler.batches(epoch, config.epochs);
-            for (at, batch) in batches.iter().enumerate() {
-                let done = (epoch as f64 + at as f64 / batches.len() as f64) / config.epochs as f64;
-                let (gradients, losses) = self.gradients(model, batch, sampler.next_seed(), done)?;
-                optimizer.step(model.parameters(), &gradients, config.schedule.rate(done))?;
-                outcome.steps += 1;
-                losses.iter().for_each(|(count, loss)| report.add(*count, loss));
-                let done = (epoch as f64 + (at + 1) as f64 / batches.len() as f64) / config.epochs as f64;
-                observe(Event::Step { report: report.report(), done });
-                if self.stop.load(Ordering::Relaxed) {
-                    outcome.stopped = Stopped::Interrupted;
-                    break;
+        let work = Work::new(model);
+        std::thread::scope(|scope| {
+            let course = Course {
+                config,
+                stop: self.stop,
+                model,
+                workers: Workers::start(scope, &work, config.threads),
+                sampler: Sampler::new(classes, config.batch_strategy, config.batch_size, config.seed),
+                optimizer: AdamW::new(config.optimizer),
+                best: Best::default(),
+                outcome: Outcome {
+                    stopped: Stopped::Finished,
+                    epochs: 0,
+                    steps: 0,
+                    last: EpochReport::default(),
+                    best: None,
+                },
+                observe: &mut observe,
+            };
+            course.run()
+        })
+    }
+}
+
+/// One training on its way.
+struct Course<'r, M> {
+    config: &'r TrainerConfig,
+    stop: &'r AtomicBool,
+    model: &'r M,
+    workers: Workers<'r, M>,
+    sampler: Sampler,
+    optimizer: AdamW,
+    best: Best,
+    outcome: Outcome,
+    observe: &'r mut dyn FnMut(Event),
+}
+
+impl<M: Trainable> Course<'_, M> {
+    fn run(mut self) -> Result<Outcome> {
+        for epoch in 0..self.config.epochs {
+            self.epoch(epoch)?;
+            if self.is_time(epoch) || self.outcome.stopped == Stopped::Interrupted {
+                self.optimizer.settle(self.model.parameters())?;
+                self.evaluate(epoch + 1)?;
+                let patience = self.config.patience;
+                if self.outcome.stopped == Stopped::Finished && patience > 0 && self.best.waited >= patience {
+                    self.outcome.stopped = Stopped::NoProgress;
                 }
             }
-            outcome.last = report.report();
-            observe(Event::Epoch(outcome.last.clone()));
-            if self.is_time(epoch) || outcome.stopped == Stopped::Interrupted {
-                optimizer.settle(model.parameters())?;
-                self.evaluate(model, epoch + 1, &mut best, &mut observe)?;
-                if outcome.stopped == Stopped::Finished
-                    && config.patience > 0
-                    && best.waited >= config.patience
-                {
-                    outcome.stopped = Stopped::NoProgress;
-                }
-            }
-            if outcome.stopped != Stopped::Finished {
+            if self.outcome.stopped != Stopped::Finished {
                 break;
             }
         }
-        optimizer.settle(model.parameters())?;
-        if let Some(weights) = best.weights.filter(|_| config.keep_best) {
-            model.parameters().restore(&weights)?;
+        self.optimizer.settle(self.model.parameters())?;
+        if let Some(weights) = self.best.weights.filter(|_| self.config.keep_best) {
+            self.model.parameters().restore(&weights)?;
         } else {
-            best.score = best.last;
+            self.best.score = self.best.last;
         }
-        outcome.best = best.score;
-        Ok(outcome)
+        Ok(Outcome { best: self.best.score, ..self.outcome })
+    }
+
+    fn epoch(&mut self, epoch: usize) -> Result<()> {
+        let epochs = self.config.epochs;
+        self.outcome.epochs = epoch + 1;
+        let mut report = Running::new(epoch + 1, epochs);
+        let batches = self.sampler.batches(epoch, epochs);
+        for (at, batch) in batches.iter().enumerate() {
+            let done = |at: usize| (epoch as f64 + at as f64 / batches.len() as f64) / epochs as f64;
+            let found = self.workers.gradients(batch, self.sampler.next_seed(), done(at))?;
+            let (gradients, losses): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+            let rate = self.config.schedule.rate(done(at));
+            self.optimizer.step(self.model.parameters(), gradients, rate)?;
+            self.outcome.steps += 1;
+            losses.iter().flatten().for_each(|(count, loss)| report.add(*count, loss));
+            (self.observe)(Event::Step { report: report.report(), done: done(at + 1) });
+            if self.stop.load(Ordering::Relaxed) {
+                self.outcome.stopped = Stopped::Interrupted;
+                break;
+            }
+        }
+        self.outcome.last = report.report();
+        (self.observe)(Event::Epoch(self.outcome.last.clone()));
+        Ok(())
     }
 
     fn is_time(&self, epoch: usize) -> bool {
@@ -157,65 +182,20 @@ impl<'a> Trainer<'a> {
         epoch + 1 == self.config.epochs || (every > 0 && (epoch + 1).is_multiple_of(every))
     }
 
-    fn evaluate(
-        &self,
-        model: &impl Trainable,
-        epoch: usize,
-        best: &mut Best,
-        observe: &mut impl FnMut(Event),
-    ) -> Result<()> {
-        let Some(score) = model.evaluate()? else { return Ok(()) };
+    fn evaluate(&mut self, epoch: usize) -> Result<()> {
+        let Some(score) = self.model.evaluate()? else { return Ok(()) };
+        let best = &mut self.best;
         let better = best.score.as_ref().is_none_or(|(_, best)| score.value > best.value);
         best.waited = if better { 0 } else { best.waited + 1 };
         best.last = Some((epoch, score.clone()));
         if better {
             best.score = best.last.clone();
             if self.config.keep_best {
-                best.weights = Some(model.parameters().snapshot()?);
+                best.weights = Some(self.model.parameters().snapshot()?);
             }
         }
-        observe(Event::Evaluated { epoch, score, best: better });
+        (self.observe)(Event::Evaluated { epoch, score, best: better });
         Ok(())
-    }
-
-    /// Forward and backward of one batch, each worker with its share and a graph of its own.
-    fn gradients(&self, model: &impl Trainable, batch: &[usize], seed: u64, done: f64) -> Result<Found> {
-        let names: HashMap<TensorId, String> =
-            model.parameters().all().into_iter().map(|(name, var)| (var.as_tensor().id(), name)).collect();
-        let shares = shares(batch, self.config.threads, |example| model.rows(example));
-        let work = |worker: usize, share: &[usize]| -> Result<Found> {
-            let mut sum = Found::default();
-            for (at, piece) in pieces(share, MOST_ROWS, |example| model.rows(example)).into_iter().enumerate()
-            {
-                let pass = Pass::training(bits(bits(seed, worker as u64), at as u64)).after(done);
-                let loss = model.loss(piece, &pass)?;
-                let store = loss.total.backward()?;
-                let part = piece.len() as f64 / batch.len() as f64;
-                sum.0.add(Gradients::collect(&names, &store, &pass.into_touched(), part)?)?;
-                sum.1.push((piece.len(), BatchLoss { total: loss.total.detach(), ..loss }));
-            }
-            Ok(sum)
-        };
-        let results: Vec<Result<Found>> = match &shares[..] {
-            [share] => vec![work(0, share)],
-            shares => std::thread::scope(|scope| {
-                let work = &work;
-                let spawn = |(worker, share)| scope.spawn(move || work(worker, share));
-                let handles: Vec<_> = shares.iter().map(Vec::as_slice).enumerate().map(spawn).collect();
-                let join = |handle: std::thread::ScopedJoinHandle<'_, _>| match handle.join() {
-                    Ok(result) => result,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                };
-                handles.into_iter().map(join).collect()
-            }),
-        };
-        let mut sum = Found::default();
-        for result in results {
-            let (gradients, losses) = result?;
-            sum.0.add(gradients)?;
-            sum.1.extend(losses);
-        }
-        Ok(sum)
     }
 }
 
@@ -283,7 +263,7 @@ mod tests {
 
     use super::super::Decay;
     use super::*;
-    use crate::nn::{Linear, Parameters};
+    use crate::nn::{Linear, Parameters, Pass};
 
     /// Learns `y = 3x`.
     struct Line {

@@ -1,0 +1,45 @@
+//! Sums of rows and of whole slices.
+
+use super::Real;
+
+widest! {
+    /// `out[i] += x[i]`.
+    pub(crate) fn add<T: Real>(out: &mut [T], x: &[T]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out += *x;
+        }
+    }
+}
+
+widest! {
+    /// Adds every row of `rows`, each as wide as `out`, to `out`.
+    pub(crate) fn add_rows<T: Real>(rows: &[T], out: &mut [T]) {
+        for row in rows.chunks_exact(out.len().max(1)) {
+            for (out, x) in out.iter_mut().zip(row) {
+                *out += *x;
+            }
+        }
+    }
+}
+
+widest! {
+    /// `Σ x²`, in `f64`.
+    pub(crate) fn squares(x: &[f32]) -> f64 {
+        super::layer_norm::lanes_sum(x.len(), |i| f64::from(x[i]) * f64::from(x[i]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_by_hand() {
+        let mut out = [1.0, 2.0];
+        add(&mut out, &[10.0, 20.0]);
+        add_rows(&[100.0, 200.0, 0.5, 0.25], &mut out);
+        assert_eq!(out, [111.5, 222.25]);
+        let x: Vec<f32> = (0_u8..37).map(f32::from).collect();
+        assert!((squares(&x) - f64::from(36 * 37 * 73 / 6)).abs() < 1e-9);
+    }
+}

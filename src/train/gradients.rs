@@ -1,0 +1,189 @@
+//! The gradients of one step: what each worker found, and their sum.
+
+use std::collections::{BTreeMap, HashMap};
+
+use candle_core::backprop::GradStore;
+use candle_core::{Result, TensorId, bail};
+
+use crate::kernels::sums;
+use crate::nn::op::{Element, with_values};
+use crate::nn::{Buffer, HandedGradient, Pass};
+
+/// The gradients that one worker found.
+#[derive(Debug, Default)]
+pub struct Gradients {
+    of: BTreeMap<String, Gradient>,
+}
+
+/// The gradient of one parameter.
+#[derive(Debug)]
+pub(super) enum Gradient {
+    /// Of all its numbers.
+    Whole(Buffer<f32>),
+    /// Of some rows of a table, in rising order: `[row, dim]`.
+    Rows(Vec<u32>, Buffer<f32>),
+}
+
+impl Gradient {
+    pub(super) fn values(&self) -> &[f32] {
+        match self {
+            Self::Whole(values) | Self::Rows(_, values) => values,
+        }
+    }
+
+    /// Adds what another worker found for the same parameter.
+    fn add(&mut self, other: &Self) -> Result<()> {
+        match (&mut *self, other) {
+            (Self::Whole(values), Self::Whole(others)) if values.len() == others.len() => {
+                sums::add(values, others);
+            }
+            (Self::Rows(rows, values), Self::Rows(other_rows, others)) => {
+                let (rows, values) = merge((rows, values), (other_rows, others));
+                *self = Self::Rows(rows, values);
+            }
+            _ => bail!("two gradients of one parameter differ in shape"),
+        }
+        Ok(())
+    }
+}
+
+/// The rows of both, in rising order, those of both added.
+fn merge(a: (&[u32], &Buffer<f32>), b: (&[u32], &Buffer<f32>)) -> (Vec<u32>, Buffer<f32>) {
+    let dim = (a.1.len() + b.1.len()) / (a.0.len() + b.0.len()).max(1);
+    let mut rows = Vec::with_capacity(a.0.len() + b.0.len());
+    rows.extend_from_slice(a.0);
+    rows.extend_from_slice(b.0);
+    rows.sort_unstable();
+    rows.dedup();
+    let mut values = a.1.sibling(rows.len() * dim);
+    let (mut next_a, mut next_b) = (0, 0);
+    for (row, out) in rows.iter().zip(values.chunks_exact_mut(dim.max(1))) {
+        let next = |at: &mut usize, rows: &[u32]| {
+            let found = rows.get(*at) == Some(row);
+            *at += usize::from(found);
+            found.then(|| (*at - 1) * dim)
+        };
+        let (at_a, at_b) = (next(&mut next_a, a.0), next(&mut next_b, b.0));
+        match (at_a, at_b) {
+            (Some(at), other) => {
+                out.copy_from_slice(&a.1[at..at + dim]);
+                if let Some(at) = other {
+                    sums::add(out, &b.1[at..at + dim]);
+                }
+            }
+            (None, Some(at)) => out.copy_from_slice(&b.1[at..at + dim]),
+            (None, None) => out.fill(0.0),
+        }
+    }
+    (rows, values)
+}
+
+impl Gradients {
+    /// Collects the gradients of one backward pass: from candle's graph, and those handed to the pass.
+    ///
+    /// # Errors
+    ///
+    /// If one does not belong to an `f32` parameter on the CPU.
+    pub fn collect(names: &HashMap<TensorId, String>, store: &GradStore, pass: Pass) -> Result<Self> {
+        let mut gradients = Self::default();
+        let workspace = pass.workspace();
+        for (id, name) in names {
+            let Some(gradient) = store.get_id(*id) else { continue };
+            let mut values = f32::pool(&workspace).take(gradient.elem_count());
+            with_values::<f32, _>(&[&gradient.contiguous()?], |found| values.copy_from_slice(found[0]))?;
+            gradients.of.insert(name.clone(), Gradient::Whole(values));
+        }
+        for HandedGradient { parameter, rows, values } in pass.into_gradients() {
+            let (Some(name), Some(values)) = (names.get(&parameter), values.into_f32()) else {
+                bail!("a gradient belongs to no f32 parameter");
+            };
+            let gradient = match rows {
+                Some(rows) => Gradient::Rows(rows, values),
+                None => Gradient::Whole(values),
+            };
+            gradients.add_one(name, gradient)?;
+        }
+        Ok(gradients)
+    }
+
+    fn add_one(&mut self, name: &str, gradient: Gradient) -> Result<()> {
+        match self.of.get_mut(name) {
+            Some(own) => own.add(&gradient),
+            None => {
+                self.of.insert(name.to_owned(), gradient);
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds the gradients of another backward pass.
+    ///
+    /// # Errors
+    ///
+    /// If two gradients of one parameter differ in shape.
+    pub fn add(&mut self, other: Self) -> Result<()> {
+        other.of.into_iter().try_for_each(|(name, gradient)| self.add_one(&name, gradient))
+    }
+
+    /// The gradient of one parameter, taken out.
+    pub(super) fn take(&mut self, name: &str) -> Option<Gradient> {
+        self.of.remove(name)
+    }
+}
+
+/// The sum over workers of the gradients of one parameter, in the order of the workers, and its squared length.
+pub(super) fn sum(parts: Vec<Gradient>) -> Result<Option<(Gradient, f64)>> {
+    let mut parts = parts.into_iter();
+    let Some(mut sum) = parts.next() else { return Ok(None) };
+    parts.try_for_each(|part| sum.add(&part))?;
+    let squares = sums::squares(sum.values());
+    Ok(Some((sum, squares)))
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// Gradients of one parameter.
+    pub(crate) fn gradients(name: &str, rows: Option<&[u32]>, values: &[f32]) -> Gradients {
+        let mut buffer = f32::pool(&crate::nn::Workspace::default()).take(values.len());
+        buffer.copy_from_slice(values);
+        let gradient = match rows {
+            Some(rows) => Gradient::Rows(rows.to_vec(), buffer),
+            None => Gradient::Whole(buffer),
+        };
+        Gradients { of: [(name.to_owned(), gradient)].into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::gradients;
+    use super::*;
+
+    #[test]
+    fn rows_of_two_workers_are_added() {
+        let mut a = gradients("table", Some(&[1, 5]), &[1.0, 2.0, 3.0, 4.0]);
+        let b = gradients("table", Some(&[0, 5]), &[10.0, 20.0, 30.0, 40.0]);
+        a.add(b).unwrap();
+        let Some(Gradient::Rows(rows, values)) = a.take("table") else { panic!("rows stay rows") };
+        assert_eq!(rows, [0, 1, 5]);
+        assert_eq!(values[..], [10.0, 20.0, 1.0, 2.0, 33.0, 44.0]);
+    }
+
+    #[test]
+    fn a_worker_without_rows_changes_nothing() {
+        let mut a = gradients("table", Some(&[]), &[]);
+        a.add(gradients("table", Some(&[2]), &[1.0, 2.0])).unwrap();
+        a.add(gradients("table", Some(&[]), &[])).unwrap();
+        let Some(Gradient::Rows(rows, values)) = a.take("table") else { panic!("rows stay rows") };
+        assert_eq!((rows, &values[..]), (vec![2], &[1.0_f32, 2.0][..]));
+    }
+
+    #[test]
+    fn gradients_of_different_shape_are_refused() {
+        let mut a = gradients("x", None, &[1.0]);
+        assert!(a.add(gradients("x", None, &[1.0, 2.0])).is_err());
+        assert!(a.add(gradients("x", Some(&[0]), &[1.0])).is_err());
+    }
+}

@@ -1,0 +1,123 @@
+//! The threads that compute gradients, each with a graph of its own.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::Scope;
+
+use candle_core::{Result, TensorId, bail};
+
+use super::sampler::{pieces, shares};
+use super::{BatchLoss, Gradients, Trainable};
+use crate::kernels::dropout::bits;
+use crate::nn::{Pass, Workspace};
+
+/// Rows that go through the network together at most; a longer share of a batch is done in pieces.
+const MOST_ROWS: usize = 8192;
+
+/// What one worker found: gradients, and the losses with the number of examples behind each.
+pub(super) type Found = (Gradients, Vec<(usize, BatchLoss)>);
+
+/// A share of a batch.
+struct Job {
+    examples: Vec<usize>,
+    /// Examples of the whole batch.
+    batch: usize,
+    seed: u64,
+    done: f64,
+}
+
+/// What every worker needs to know.
+pub(super) struct Work<'m, M> {
+    model: &'m M,
+    names: HashMap<TensorId, String>,
+    workspace: Workspace,
+}
+
+impl<'m, M: Trainable> Work<'m, M> {
+    pub(super) fn new(model: &'m M) -> Self {
+        let name = |(name, var): (String, candle_core::Var)| (var.as_tensor().id(), name);
+        let names = model.parameters().all().into_iter().map(name).collect();
+        Self { model, names, workspace: Workspace::default() }
+    }
+
+    /// Forward and backward, piece by piece.
+    fn gradients(&self, job: &Job) -> Result<Found> {
+        let mut sum = Found::default();
+        let pieces = pieces(&job.examples, MOST_ROWS, |example| self.model.rows(example));
+        for (at, piece) in pieces.into_iter().enumerate() {
+            let pass =
+                Pass::training(bits(job.seed, at as u64)).after(job.done).fused(self.workspace.clone());
+            let loss = self.model.loss(piece, &pass)?;
+            let part = piece.len() as f64 / job.batch as f64;
+            let store = (&loss.total * part)?.backward()?;
+            let found = Gradients::collect(&self.names, &store, pass)?;
+            sum.0.add(found)?;
+            sum.1.push((piece.len(), BatchLoss { total: loss.total.detach(), ..loss }));
+        }
+        Ok(sum)
+    }
+}
+
+/// Threads that wait for their share of the next batch.
+///
+/// They live as long as the training, so that their memory does.
+pub(super) struct Workers<'m, M> {
+    work: &'m Work<'m, M>,
+    /// To and from each thread; none where the caller's own is enough.
+    lines: Vec<(Sender<Job>, Receiver<Result<Found>>)>,
+}
+
+impl<'m, M: Trainable> Workers<'m, M> {
+    /// Starts the threads. They end when the workers are dropped.
+    pub(super) fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        work: &'m Work<'m, M>,
+        threads: usize,
+    ) -> Self
+    where
+        'm: 'scope,
+    {
+        let line = |_| {
+            let ((to_worker, jobs), (found, from_worker)) = (channel::<Job>(), channel());
+            scope.spawn(move || {
+                // Ends when the other side of either line is gone.
+                while let Ok(job) = jobs.recv() {
+                    if found.send(work.gradients(&job)).is_err() {
+                        break;
+                    }
+                }
+            });
+            (to_worker, from_worker)
+        };
+        Self { work, lines: if threads > 1 { (0..threads).map(line).collect() } else { Vec::new() } }
+    }
+
+    /// What each worker finds in its share of a batch.
+    ///
+    /// # Errors
+    ///
+    /// If one of them cannot compute its share.
+    pub(super) fn gradients(&self, batch: &[usize], seed: u64, done: f64) -> Result<Vec<Found>> {
+        let shares = shares(batch, self.lines.len(), |example| self.work.model.rows(example));
+        let job =
+            |(worker, examples)| Job { examples, batch: batch.len(), seed: bits(seed, worker as u64), done };
+        let mut jobs = shares.into_iter().enumerate().map(job);
+        if self.lines.is_empty() {
+            return jobs.map(|job| self.work.gradients(&job)).collect();
+        }
+        let busy: Vec<_> = self.lines.iter().zip(&mut jobs).collect();
+        let mut waiting = Vec::with_capacity(busy.len());
+        for ((to_worker, from_worker), job) in busy {
+            if to_worker.send(job).is_err() {
+                bail!("a worker has stopped");
+            }
+            waiting.push(from_worker);
+        }
+        let receive = |line: &Receiver<Result<Found>>| match line.recv() {
+            Ok(found) => found,
+            // Its panic reaches the caller when the scope of the threads ends.
+            Err(_) => bail!("a worker has stopped"),
+        };
+        waiting.into_iter().map(receive).collect()
+    }
+}
