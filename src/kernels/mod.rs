@@ -14,6 +14,7 @@
 //! | `product` | products with a right-hand side that was packed beforehand, in `f32` or `bf16` |
 //! | `activation`, `layer_norm`, `dropout`, `sums` | what stands between the products |
 //! | `attention` | softmax attention inside each sequence of a packed batch |
+//! | `flash` | softmax attention for dense `[batch, heads, seq, head_dim]`, block by block |
 //! | `bag` | weighted sums of table rows: the sparse input layer |
 //! | `crf` | linear-chain likelihood, gradient, marginals and best path |
 //! | `adamw` | one optimizer step, in place |
@@ -34,6 +35,7 @@ pub(crate) mod bag;
 pub(crate) mod ceiling;
 pub(crate) mod crf;
 pub(crate) mod dropout;
+pub(crate) mod flash;
 pub(crate) mod layer_norm;
 pub(crate) mod matmul;
 pub(crate) mod processor;

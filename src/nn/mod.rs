@@ -12,9 +12,12 @@
 //! - On the CPU the costly steps run on this crate's own kernels, forward and backward;
 //!   elsewhere on candle's operations. The tests hold one against the other.
 //!
+//! [`attention()`] stands apart: attention alone, between queries, keys and values of any length.
+//!
 //! Blocks know tensors, never words. Read `linear.rs` first, then `self_attention.rs`.
 
 mod activation;
+mod attention;
 mod dropout;
 mod feed_forward;
 mod fused;
@@ -34,6 +37,7 @@ mod transformer_layer;
 mod workspace;
 
 pub use activation::gelu;
+pub use attention::{AttentionConfig, Precision, attention};
 pub use dropout::Dropout;
 pub use feed_forward::FeedForward;
 pub use layer_norm::LayerNorm;

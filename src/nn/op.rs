@@ -167,13 +167,14 @@ impl<F: Operation> Op<F> {
     }
 }
 
-fn view<'a, T: Element>(storage: &'a CpuStorage, layout: &'a Layout) -> Result<Input<'a, T>> {
+/// The values of a contiguous tensor.
+pub(super) fn view<'a, T: Element>(storage: &'a CpuStorage, layout: &'a Layout) -> Result<Input<'a, T>> {
     let values = T::cpu_storage_as_slice(storage)?;
     let Some((start, end)) = layout.contiguous_offsets() else { bail!("input is not contiguous") };
     Ok(Input { values: &values[start..end], dims: layout.dims() })
 }
 
-fn view_of_storage<'a, T: Element>(
+pub(super) fn view_of_storage<'a, T: Element>(
     storage: &'a candle_core::Storage,
     layout: &'a Layout,
 ) -> Result<Input<'a, T>> {

@@ -1,0 +1,191 @@
+//! `softmax(q · kᵀ · scale) · v`, and for each query log₂ of the sum of the exponentials.
+
+use std::ops::Range;
+
+use super::arithmetic::Arithmetic;
+use super::head::{Head, Source, Words, room};
+use super::layout::{ScaleRows, SideBySide, Transposed};
+use super::product::{Left, Product, Right, Start, Target};
+use super::shape::{KEYS, QUERIES, Shape, blocks};
+use super::sight::Sight;
+use super::softmax::{Block, Progress, Weigh};
+use super::{Flash, Inputs, tasks};
+
+/// What a thread keeps from task to task.
+struct Scratch {
+    head: Head,
+    query_words: Vec<f32>,
+    transposed: Vec<f32>,
+    scores: Vec<f32>,
+    weights: Vec<f32>,
+    top: [f32; QUERIES],
+    sum: [f32; QUERIES],
+    rescale: [f32; QUERIES],
+}
+
+impl Scratch {
+    fn new(dim: usize) -> Self {
+        Self {
+            head: Head::default(),
+            query_words: vec![0.0; QUERIES * dim],
+            transposed: vec![0.0; QUERIES * dim],
+            scores: vec![0.0; KEYS * QUERIES],
+            weights: vec![0.0; KEYS * QUERIES],
+            top: [0.0; QUERIES],
+            sum: [0.0; QUERIES],
+            rescale: [0.0; QUERIES],
+        }
+    }
+}
+
+/// Some queries of one or several heads.
+struct Task<'a> {
+    first_head: usize,
+    first_query: usize,
+    out: &'a mut [f32],
+    log_sums: &'a mut [f32],
+}
+
+/// Fills `out` (`[head, query, dim]`) and `log_sums` (`[head, query]`).
+pub(super) fn forward<A: Arithmetic>(
+    flash: &Flash<'_>,
+    shape: Shape,
+    inputs: Inputs<'_>,
+    out: &mut [f32],
+    log_sums: &mut [f32],
+) {
+    let heads = shape.heads_of_task();
+    let rows = if heads > 1 { heads * shape.queries } else { shape.queries_of_task() };
+    let gathered = (heads * shape.queries).max(1);
+    let (out, log_sums) = (out.chunks_mut(gathered * shape.dim), log_sums.chunks_mut(gathered));
+    let tasks = out.zip(log_sums).enumerate().flat_map(|(i, (out, log_sums))| {
+        let parts = out.chunks_mut(rows * shape.dim).zip(log_sums.chunks_mut(rows)).enumerate();
+        parts.map(move |(part, (out, log_sums))| Task {
+            first_head: i * heads,
+            first_query: part * rows,
+            out,
+            log_sums,
+        })
+    });
+    let sight = shape.sight(flash.causal, flash.window);
+    tasks::share(
+        shape.threads(flash.threads),
+        tasks,
+        || Scratch::new(shape.dim),
+        |scratch, task| {
+            let heads =
+                task.out.chunks_mut(shape.queries * shape.dim).zip(task.log_sums.chunks_mut(shape.queries));
+            for (i, (out, log_sums)) in heads.enumerate() {
+                let queries = task.first_query..task.first_query + log_sums.len();
+                let part = Part { flash, shape, sight, inputs, head: task.first_head + i };
+                part.run::<A>(scratch, queries, out, log_sums);
+            }
+        },
+    );
+}
+
+/// One head, and all that is the same for its blocks.
+struct Part<'a> {
+    flash: &'a Flash<'a>,
+    shape: Shape,
+    sight: Sight,
+    inputs: Inputs<'a>,
+    head: usize,
+}
+
+impl Part<'_> {
+    fn run<A: Arithmetic>(
+        &self,
+        scratch: &mut Scratch,
+        queries: Range<usize>,
+        out: &mut [f32],
+        log_sums: &mut [f32],
+    ) {
+        let mut head = std::mem::take(&mut scratch.head);
+        let source = self.flash.source(self.shape, self.inputs, self.head);
+        let words = head.prepare::<A>(source, 0..self.shape.keys, false);
+        let out = out.chunks_mut(QUERIES * self.shape.dim).zip(log_sums.chunks_mut(QUERIES));
+        for (queries, (out, log_sums)) in blocks(queries, QUERIES).zip(out) {
+            self.block::<A>(scratch, words, queries, out, log_sums);
+        }
+        scratch.head = head;
+    }
+
+    /// Some queries against all the keys they see.
+    fn block<A: Arithmetic>(
+        &self,
+        scratch: &mut Scratch,
+        words: Words<'_>,
+        queries: Range<usize>,
+        out: &mut [f32],
+        log_sums: &mut [f32],
+    ) {
+        let (dim, depth) = (self.shape.dim, self.shape.dim / A::TERMS);
+        let (rows, lanes) = (queries.len(), queries.len().next_multiple_of(16));
+        let start = (self.head * self.shape.queries + queries.start) * dim;
+        let values = &self.inputs.queries[start..start + rows * dim];
+        let query_words = side_by_side::<A>(values, &mut scratch.query_words);
+        A::run(Transposed { words: query_words, rows, to: &mut scratch.transposed, lanes });
+        scratch.top.fill(f32::MIN);
+        scratch.sum.fill(0.0);
+
+        let seen = self.sight.keys_of(&queries, &words.at);
+        let mut begun = false;
+        // Joined values begin at even keys only.
+        for keys in blocks(seen.start / A::TERMS * A::TERMS..seen.end, KEYS) {
+            let block = Block { keys: keys.len(), lanes, factor: self.flash.factor() };
+            A::run(Product {
+                target: Target { values: &mut scratch.scores, stride: lanes, start: Start::Fresh },
+                left: Left { words: &words.keys[keys.start * depth..], row_stride: depth, depth_stride: 1 },
+                right: Right { words: &scratch.transposed, stride: lanes },
+                size: [keys.len(), lanes, depth],
+            });
+            if !self.sight.is_whole(&queries, &keys, &words.at) {
+                self.sight.hide(&queries, &keys, &words.at, &mut scratch.scores, lanes);
+            }
+            let progress =
+                Progress { top: &mut scratch.top, sum: &mut scratch.sum, rescale: &mut scratch.rescale };
+            A::run(Weigh { block, scores: &scratch.scores, weights: &mut scratch.weights, progress });
+            let start = if begun { Start::Rescaled(&scratch.rescale) } else { Start::Fresh };
+            A::run(Product {
+                target: Target { values: out, stride: dim, start },
+                left: Left { words: &scratch.weights, row_stride: 1, depth_stride: lanes },
+                right: Right { words: &words.joined_values[keys.start / A::TERMS * dim..], stride: dim },
+                size: [rows, dim, keys.len().div_ceil(A::TERMS)],
+            });
+            begun = true;
+        }
+        finish::<A>(scratch, dim, begun, out, log_sums);
+    }
+}
+
+/// Numbers as words, which for products of `f32` they are already.
+pub(super) fn side_by_side<'a, A: Arithmetic>(values: &'a [f32], buffer: &'a mut Vec<f32>) -> &'a [f32] {
+    if A::TERMS == 1 {
+        return values;
+    }
+    let words = room(buffer, values.len() / A::TERMS);
+    A::run(SideBySide { values, to: words });
+    words
+}
+
+/// Divides by the sums; a query that has seen nothing gets zeros, and ∞ where all its weights would be zero.
+fn finish<A: Arithmetic>(
+    scratch: &mut Scratch,
+    dim: usize,
+    begun: bool,
+    out: &mut [f32],
+    log_sums: &mut [f32],
+) {
+    for (query, log_sum) in log_sums.iter_mut().enumerate() {
+        let sum = scratch.sum[query];
+        let nothing = !begun || sum == 0.0;
+        *log_sum = if nothing { f32::INFINITY } else { scratch.top[query] + sum.log2() };
+        scratch.rescale[query] = if nothing { 0.0 } else { sum.recip() };
+    }
+    if begun {
+        A::run(ScaleRows { rows: out, width: dim, factors: &scratch.rescale });
+    } else {
+        out.fill(0.0);
+    }
+}

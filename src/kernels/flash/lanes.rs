@@ -1,0 +1,120 @@
+//! Several `f32` that are computed on at once.
+
+/// A register full of `f32`, or an array where there is no such register.
+///
+/// An implementation for wider registers than every processor has may be used only where
+/// [`Instructions`](crate::kernels::Instructions) allow it; [`arithmetic`](super::arithmetic) sees to that.
+pub(super) trait Lanes: Copy {
+    /// How many numbers.
+    const WIDTH: usize;
+    /// How many registers can hold sums while two sides of a product need theirs.
+    const SUMS: usize;
+
+    /// The same number everywhere.
+    fn splat(x: f32) -> Self;
+    /// The first `WIDTH` numbers.
+    fn load(from: &[f32]) -> Self;
+    /// Overwrites the first `WIDTH` numbers.
+    fn store(self, to: &mut [f32]);
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    /// `self · factor + term`, rounded once where the processor can.
+    fn mul_add(self, factor: Self, term: Self) -> Self;
+    fn max(self, other: Self) -> Self;
+    /// `2ˣ`: relative error below 3e-7, zero below 2⁻¹²⁶ or earlier, NaN for NaN.
+    fn exp2(self) -> Self;
+
+    /// Reads `rows` rows of `cols` numbers, `from_stride` apart, and writes them as columns: `cols` rows of
+    /// `WIDTH` numbers, `to_stride` apart, with zeros for rows that are missing.
+    fn transpose(
+        (from, from_stride): (&[f32], usize),
+        (to, to_stride): (&mut [f32], usize),
+        rows: usize,
+        cols: usize,
+    ) {
+        for col in 0..cols {
+            let out = &mut to[col * to_stride..][..Self::WIDTH];
+            for (row, out) in out.iter_mut().enumerate() {
+                *out = if row < rows { from[row * from_stride + col] } else { 0.0 };
+            }
+        }
+    }
+
+    /// `2ᶠ` for `|f| ≤ ½`: of the polynomials of degree 5 that are one at zero, that of the smallest relative
+    /// error, 1e-7 before rounding.
+    #[inline(always)]
+    fn exp2_of_fraction(f: Self) -> Self {
+        const COEFFICIENTS: [f32; 5] =
+            [0.693_147, 0.240_222_42, 0.055_507_336, 0.009_671_513, 0.001_326_472_7];
+        let [c1, c2, c3, c4, c5] = COEFFICIENTS.map(Self::splat);
+        c5.mul_add(f, c4).mul_add(f, c3).mul_add(f, c2).mul_add(f, c1).mul_add(f, Self::splat(1.0))
+    }
+}
+
+/// Four numbers, which every processor of today can add at once and every compiler knows how to.
+#[derive(Clone, Copy)]
+pub(super) struct Portable([f32; 4]);
+
+impl Portable {
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        Self(std::array::from_fn(|i| f(self.0[i], other.0[i])))
+    }
+}
+
+impl Lanes for Portable {
+    const WIDTH: usize = 4;
+    const SUMS: usize = 12;
+
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        Self([x; 4])
+    }
+
+    #[inline(always)]
+    fn load(from: &[f32]) -> Self {
+        Self([from[0], from[1], from[2], from[3]])
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32]) {
+        to[..4].copy_from_slice(&self.0);
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.zip(other, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.zip(other, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, term: Self) -> Self {
+        self.mul(factor).add(term)
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        self.zip(other, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn exp2(self) -> Self {
+        // Adding 1.5·2²³ rounds to an integer and leaves it in the low bits.
+        const ROUND: f32 = 12_582_912.0;
+        let shifted = Self(self.0.map(|x| x.clamp(-126.0, 127.0) + ROUND));
+        let fraction = self.zip(shifted, |x, shifted| x.clamp(-126.0, 127.0) - (shifted - ROUND));
+        let power = shifted.0.map(|x| x.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
+        let value = Self::exp2_of_fraction(fraction).mul(Self(power.map(f32::from_bits)));
+        self.zip(value, |x, value| if x < -126.0 { 0.0 } else { value })
+    }
+}

@@ -1,0 +1,111 @@
+//! The orders in which products want their words.
+
+use super::arithmetic::{Arithmetic, Step};
+use super::lanes::Lanes;
+
+/// Numbers as words side by side, as they lie: `values.len() / TERMS` words.
+pub(super) struct SideBySide<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) to: &'a mut [f32],
+}
+
+impl Step for SideBySide<'_> {
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        let width = A::Lanes::WIDTH;
+        for (values, to) in self.values.chunks_exact(width).zip(self.to.chunks_exact_mut(width / A::TERMS)) {
+            A::store_words(A::Lanes::load(values), to);
+        }
+    }
+}
+
+/// Rows of `width` numbers, each group of `TERMS` rows joined into one row of words; zeros make up the last.
+pub(super) struct Joined<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) width: usize,
+    pub(super) to: &'a mut [f32],
+}
+
+impl Step for Joined<'_> {
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        let (width, step) = (self.width, A::Lanes::WIDTH);
+        for (rows, to) in self.values.chunks(A::TERMS * width).zip(self.to.chunks_exact_mut(width)) {
+            let (first, second) = rows.split_at(width);
+            for (at, to) in to.chunks_exact_mut(step).enumerate() {
+                let row =
+                    |row: &[f32]| row.get(at * step..).filter(|row| !row.is_empty()).map(A::Lanes::load);
+                let [first, second] = [first, second].map(|x| row(x).unwrap_or(A::Lanes::splat(0.0)));
+                A::join(first, second).store(to);
+            }
+        }
+    }
+}
+
+/// `rows` rows of words as columns: `[words of a row, lanes]`, with zeros for the lanes that have no row.
+pub(super) struct Transposed<'a> {
+    pub(super) words: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) to: &'a mut [f32],
+    pub(super) lanes: usize,
+}
+
+impl Step for Transposed<'_> {
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        let step = A::Lanes::WIDTH;
+        let width = self.words.len() / self.rows.max(1);
+        for row in (0..self.lanes).step_by(step) {
+            for col in (0..width).step_by(step) {
+                let there = self.rows.saturating_sub(row).min(step);
+                let from = self.words.get(row * width + col..).unwrap_or(&[]);
+                let to = &mut self.to[col * self.lanes + row..];
+                A::Lanes::transpose((from, width), (to, self.lanes), there, (width - col).min(step));
+            }
+        }
+    }
+}
+
+/// Multiplies each row by its own factor.
+pub(super) struct ScaleRows<'a> {
+    pub(super) rows: &'a mut [f32],
+    pub(super) width: usize,
+    pub(super) factors: &'a [f32],
+}
+
+impl Step for ScaleRows<'_> {
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        for (row, factor) in self.rows.chunks_exact_mut(self.width).zip(self.factors) {
+            let factor = A::Lanes::splat(*factor);
+            for values in row.chunks_exact_mut(A::Lanes::WIDTH) {
+                A::Lanes::load(values).mul(factor).store(values);
+            }
+        }
+    }
+}
+
+/// The inner product of each row of one matrix with that of another.
+pub(super) struct RowProducts<'a> {
+    pub(super) left: &'a [f32],
+    pub(super) right: &'a [f32],
+    pub(super) width: usize,
+    pub(super) to: &'a mut [f32],
+}
+
+impl Step for RowProducts<'_> {
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        let rows = self.left.chunks_exact(self.width).zip(self.right.chunks_exact(self.width));
+        for ((left, right), to) in rows.zip(self.to) {
+            let mut sum = A::Lanes::splat(0.0);
+            let pairs = left.chunks_exact(A::Lanes::WIDTH).zip(right.chunks_exact(A::Lanes::WIDTH));
+            for (left, right) in pairs {
+                sum = A::Lanes::load(left).mul_add(A::Lanes::load(right), sum);
+            }
+            let mut sums = [0.0; 16];
+            sum.store(&mut sums);
+            *to = sums.iter().sum();
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Softmax attention for dense `[batch, heads, seq, head_dim]`, forward and backward, whose scores never
+//! leave the cache ([Dao et al., 2022](https://arxiv.org/abs/2205.14135)).
+//!
+//! Up to 64 queries meet 64 keys at a time. What they need to know of earlier keys is a running maximum and
+//! a running sum; the backward pass gets by with the logarithm of that sum and computes the scores again.
+//!
+//! Queries lie in the *lanes* of a block and keys in its *rows*: `scores = k · qᵀ`. So the softmax runs down
+//! the lanes without ever summing across one, a hidden key is a row and a causal border a cut through each
+//! row, and of the five products of a backward pass only `q` and the gradient of the output are transposed,
+//! once for all the keys that they meet.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `lanes`, `avx2`, `avx512` | several `f32` at once |
+//! | `arithmetic`, `pairs` | products of `f32`, or of `bf16` summed in `f32` |
+//! | `product` | tiles of sums in registers |
+//! | `layout` | the orders in which products want their numbers |
+//! | `softmax` | what happens to a block of scores |
+//! | `sight` | which query sees which key |
+//! | `shape`, `tasks`, `head` | how work is divided, and what a task prepares |
+//! | `forward`, `backward` | the two passes |
+//!
+//! # Numbers
+//!
+//! Sums are `f32`. Against `f64`, with normal random inputs of standard deviation one, head width 64 and up
+//! to 300 keys, no number of the output or of a gradient was off by more than 1.5e-6 of the largest one
+//! with products of `f32`, and 8e-3 with products of `bf16`. Which thread does what changes no byte of the
+//! result; nor does the number of threads.
+
+mod arithmetic;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod backward;
+mod forward;
+mod head;
+mod lanes;
+mod layout;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
+mod product;
+mod shape;
+mod sight;
+mod softmax;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use super::{Instructions, Precision};
+use arithmetic::{Arithmetic, Single};
+use head::Source;
+use lanes::Portable;
+use shape::Shape;
+
+#[cfg(target_arch = "x86_64")]
+use {avx2::Avx2, avx512::Avx512, pairs::Pairs};
+
+/// Attention of each query to the keys it may see: `softmax(q · kᵀ · scale) · v`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flash<'a> {
+    pub(crate) batch: usize,
+    pub(crate) heads: usize,
+    pub(crate) queries: usize,
+    pub(crate) keys: usize,
+    pub(crate) head_dim: usize,
+    /// What scores are multiplied by; above zero.
+    pub(crate) scale: f32,
+    /// Whether a query sees only its own position and what came before. The last query stands where the
+    /// last key stands.
+    pub(crate) causal: bool,
+    /// How many positions a query sees to each side of its own.
+    pub(crate) window: Option<usize>,
+    /// Which keys may be seen: `[batch, key]`.
+    pub(crate) visible: Option<&'a [bool]>,
+    /// What products multiply. Without instructions for `bf16`, `f32`.
+    pub(crate) precision: Precision,
+    /// How many threads may work on it, if it is worth starting them.
+    pub(crate) threads: usize,
+    /// What the processor can do.
+    pub(crate) instructions: Instructions,
+}
+
+/// `[batch, heads, query, head_dim]`, and twice `[batch, heads, key, head_dim]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inputs<'a> {
+    pub(crate) queries: &'a [f32],
+    pub(crate) keys: &'a [f32],
+    pub(crate) values: &'a [f32],
+}
+
+/// What the forward pass found, and the gradient of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outputs<'a> {
+    pub(crate) out: &'a [f32],
+    pub(crate) log_sums: &'a [f32],
+    pub(crate) grads: &'a [f32],
+}
+
+/// Gradients, of the shapes of the inputs.
+#[derive(Debug)]
+pub(crate) struct Gradients<'a> {
+    pub(crate) queries: &'a mut [f32],
+    pub(crate) keys: &'a mut [f32],
+    pub(crate) values: &'a mut [f32],
+}
+
+/// Calls a function of the best arithmetic that there is.
+macro_rules! with_arithmetic {
+    ($flash:expr, $function:ident($($argument:expr),*)) => {
+        match ($flash.instructions, $flash.precision) {
+            #[cfg(target_arch = "x86_64")]
+            (Instructions::Avx512Bf16 | Instructions::Amx, Precision::Bf16) => $function::<Pairs>($($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            (Instructions::Avx512 | Instructions::Avx512Bf16 | Instructions::Amx, _) => {
+                $function::<Single<Avx512>>($($argument),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            (Instructions::Avx2, _) => $function::<Single<Avx2>>($($argument),*),
+            _ => $function::<Single<Portable>>($($argument),*),
+        }
+    };
+}
+
+impl<'a> Flash<'a> {
+    /// The output `[batch, heads, query, head_dim]`, and what the backward pass needs beside it: for each
+    /// query, log₂ of the sum of the exponentials of its scores.
+    ///
+    /// # Panics
+    ///
+    /// If the inputs are not of the sizes said.
+    pub(crate) fn forward(&self, inputs: Inputs<'_>) -> (Vec<f32>, Vec<f32>) {
+        self.check(inputs);
+        let shape = self.shape();
+        let rows = shape.all_heads() * self.queries;
+        let (mut out, mut log_sums) = (vec![0.0; rows * shape.dim], vec![f32::INFINITY; rows]);
+        let padded = [inputs.queries, inputs.keys, inputs.values].map(|x| self.padded(x));
+        let inputs = Inputs { queries: &padded[0], keys: &padded[1], values: &padded[2] };
+        if !out.is_empty() {
+            use forward::forward;
+            with_arithmetic!(self, forward(self, shape, inputs, &mut out, &mut log_sums));
+        }
+        (self.trimmed(out), log_sums)
+    }
+
+    /// The gradients of queries, keys and values.
+    ///
+    /// # Panics
+    ///
+    /// If the inputs or outputs are not of the sizes said.
+    pub(crate) fn backward(&self, inputs: Inputs<'_>, outputs: Outputs<'_>) -> [Vec<f32>; 3] {
+        self.check(inputs);
+        let shape = self.shape();
+        let rows = shape.all_heads() * self.queries;
+        let fits = |values: &[f32]| values.len() == rows * self.head_dim;
+        assert!(
+            fits(outputs.out) && fits(outputs.grads) && outputs.log_sums.len() == rows,
+            "outputs do not fit"
+        );
+        let mut gradients =
+            [self.queries, self.keys, self.keys].map(|rows| vec![0.0; shape.all_heads() * rows * shape.dim]);
+        let padded =
+            [inputs.queries, inputs.keys, inputs.values, outputs.out, outputs.grads].map(|x| self.padded(x));
+        let inputs = Inputs { queries: &padded[0], keys: &padded[1], values: &padded[2] };
+        let outputs = Outputs { out: &padded[3], grads: &padded[4], ..outputs };
+        if gradients.iter().all(|gradient| !gradient.is_empty()) {
+            use backward::backward;
+            let [queries, keys, values] = &mut gradients;
+            let gradients = Gradients { queries, keys, values };
+            with_arithmetic!(self, backward(self, shape, inputs, outputs, gradients));
+        }
+        gradients.map(|gradient| self.trimmed(gradient))
+    }
+
+    fn check(&self, inputs: Inputs<'_>) {
+        let heads = self.batch * self.heads;
+        let fits = |values: &[f32], rows: usize| values.len() == heads * rows * self.head_dim;
+        assert!(fits(inputs.queries, self.queries), "queries do not fit");
+        assert!(fits(inputs.keys, self.keys) && fits(inputs.values, self.keys), "keys or values do not fit");
+        assert!(
+            self.visible.is_none_or(|visible| visible.len() == self.batch * self.keys),
+            "mask does not fit"
+        );
+        assert!(self.scale > 0.0, "a scale above zero");
+        assert!(self.instructions <= Instructions::best(), "instructions that this processor has");
+    }
+
+    fn shape(&self) -> Shape {
+        let Self { batch, heads, queries, keys, head_dim, .. } = *self;
+        Shape { batch, heads, queries, keys, dim: head_dim.next_multiple_of(16) }
+    }
+
+    /// `scale · log₂ e`: exponentials are to base two.
+    fn factor(&self) -> f32 {
+        self.scale * std::f32::consts::LOG2_E
+    }
+
+    /// The keys and values of one head of one sequence.
+    fn source<'s>(&'s self, shape: Shape, inputs: Inputs<'s>, head: usize) -> Source<'s> {
+        let size = self.keys * shape.dim;
+        let sequence = head / self.heads;
+        Source {
+            keys: &inputs.keys[head * size..(head + 1) * size],
+            values: &inputs.values[head * size..(head + 1) * size],
+            visible: self.visible.map(|visible| &visible[sequence * self.keys..(sequence + 1) * self.keys]),
+            dim: shape.dim,
+        }
+    }
+
+    /// Rows as wide as a multiple of sixteen: the zeros at their end change no product.
+    fn padded<'v>(&self, values: &'v [f32]) -> Cow<'v, [f32]> {
+        let (from, to) = (self.head_dim, self.shape().dim);
+        if from == to {
+            return Cow::Borrowed(values);
+        }
+        let mut padded = vec![0.0; values.len() / from * to];
+        for (row, padded) in values.chunks_exact(from).zip(padded.chunks_exact_mut(to)) {
+            padded[..from].copy_from_slice(row);
+        }
+        Cow::Owned(padded)
+    }
+
+    fn trimmed(&self, values: Vec<f32>) -> Vec<f32> {
+        let (to, from) = (self.head_dim, self.shape().dim);
+        if from == to {
+            return values;
+        }
+        values.chunks_exact(from).flat_map(|row| &row[..to]).copied().collect()
+    }
+}

@@ -1,0 +1,61 @@
+//! Products of `bf16`, two and two, summed in `f32`.
+
+use std::arch::x86_64::*;
+use std::mem::transmute;
+
+use super::arithmetic::{Arithmetic, Step};
+use super::avx512::Avx512;
+use super::lanes::Lanes;
+
+/// A word holds two `bf16`.
+pub(super) struct Pairs;
+
+// SAFETY of the blocks below: this arithmetic is used only where the processor has AVX-512 with BF16, and
+// each `transmute` renames a register without changing its bits.
+impl Arithmetic for Pairs {
+    type Lanes = Avx512;
+    const TERMS: usize = 2;
+
+    #[inline(always)]
+    fn multiply_add(left: Avx512, right: Avx512, sum: Avx512) -> Avx512 {
+        // SAFETY: as said above.
+        unsafe {
+            let [left, right] = [left.0, right.0].map(|words| transmute::<__m512, __m512bh>(words));
+            Avx512(_mm512_dpbf16_ps(sum.0, left, right))
+        }
+    }
+
+    #[inline(always)]
+    fn join(first: Avx512, second: Avx512) -> Avx512 {
+        // SAFETY: as said above.
+        unsafe {
+            let both = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second.0, first.0));
+            let lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+            // Number i, and number 16 + i above it.
+            let order = _mm512_or_si512(
+                lanes,
+                _mm512_slli_epi32::<16>(_mm512_add_epi32(lanes, _mm512_set1_epi32(16))),
+            );
+            Avx512(_mm512_castsi512_ps(_mm512_permutexvar_epi16(order, both)))
+        }
+    }
+
+    #[inline(always)]
+    fn store_words(values: Avx512, to: &mut [f32]) {
+        assert!(to.len() >= Avx512::WIDTH / 2);
+        // SAFETY: as said above, and the words fit.
+        unsafe {
+            let words = transmute::<__m256bh, __m256>(_mm512_cvtneps_pbh(values.0));
+            _mm256_storeu_ps(to.as_mut_ptr(), words);
+        }
+    }
+
+    fn run(step: impl Step) {
+        #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        fn wide(step: impl Step) {
+            step.run::<Pairs>();
+        }
+        // SAFETY: this arithmetic is used only where the processor has these instructions.
+        unsafe { wide(step) }
+    }
+}

@@ -1,0 +1,202 @@
+//! Products small enough to stay in the cache: tiles of sums that stay in registers.
+//!
+//! The left side is read one word at a time, whatever its strides, so it never needs packing; the right
+//! side is read along its rows.
+
+use super::arithmetic::{Arithmetic, Step};
+use super::lanes::Lanes;
+
+/// The left side: the word of one row at one depth is `words[row · row_stride + depth · depth_stride]`.
+#[derive(Clone, Copy)]
+pub(super) struct Left<'a> {
+    pub(super) words: &'a [f32],
+    pub(super) row_stride: usize,
+    pub(super) depth_stride: usize,
+}
+
+/// The right side: one row of words for each depth, `stride` apart.
+#[derive(Clone, Copy)]
+pub(super) struct Right<'a> {
+    pub(super) words: &'a [f32],
+    pub(super) stride: usize,
+}
+
+/// What becomes of the numbers that the target holds already.
+#[derive(Clone, Copy)]
+pub(super) enum Start<'a> {
+    /// They are replaced.
+    Fresh,
+    /// The product is added to them.
+    Sum,
+    /// Each row is multiplied by its factor, then the product is added.
+    Rescaled(&'a [f32]),
+}
+
+/// Where the product goes: rows that are `stride` apart.
+pub(super) struct Target<'a> {
+    pub(super) values: &'a mut [f32],
+    pub(super) stride: usize,
+    pub(super) start: Start<'a>,
+}
+
+/// `target = left · right`, or added to it.
+pub(super) struct Product<'a> {
+    pub(super) target: Target<'a>,
+    pub(super) left: Left<'a>,
+    pub(super) right: Right<'a>,
+    /// Rows, columns (a multiple of sixteen), and words of depth.
+    pub(super) size: [usize; 3],
+}
+
+impl Product<'_> {
+    /// That the farthest element of each side is there.
+    fn check(&self) {
+        let Self { target, left, right, size: [rows, cols, depth] } = self;
+        let last = |count: &usize, stride: usize| count.saturating_sub(1) * stride;
+        assert!(cols.is_multiple_of(16) && last(rows, target.stride) + cols <= target.values.len());
+        let left_end = last(rows, left.row_stride) + last(depth, left.depth_stride);
+        assert!(*depth == 0 || left_end < left.words.len());
+        assert!(*depth == 0 || last(depth, right.stride) + cols <= right.words.len());
+        assert!(!matches!(target.start, Start::Rescaled(factors) if factors.len() < *rows));
+    }
+}
+
+impl Step for Product<'_> {
+    #[inline(always)]
+    fn run<A: Arithmetic>(mut self) {
+        let [rows, cols, _] = self.size;
+        if rows == 0 || cols == 0 {
+            return;
+        }
+        self.check();
+        let many = A::Lanes::SUMS >= 24;
+        let registers = cols / A::Lanes::WIDTH;
+        let mut done = 0;
+        while done < registers {
+            let now = (registers - done).min(if many { 4 } else { 2 });
+            let from = done * A::Lanes::WIDTH;
+            // SAFETY: the farthest elements were checked, and the columns from here on lie inside.
+            unsafe {
+                match now {
+                    4 => stripe::<A, 6, 4>(&mut self, from),
+                    3 => stripe::<A, 8, 3>(&mut self, from),
+                    2 if many => stripe::<A, 12, 2>(&mut self, from),
+                    2 => stripe::<A, 6, 2>(&mut self, from),
+                    _ => stripe::<A, 8, 1>(&mut self, from),
+                }
+            }
+            done += now;
+        }
+    }
+}
+
+/// All rows of `REGISTERS` columns of registers: as many tiles of `ROWS` as fit, then smaller ones.
+///
+/// # Safety
+///
+/// As [`Product::check`] asserts.
+#[inline(always)]
+unsafe fn stripe<A: Arithmetic, const ROWS: usize, const REGISTERS: usize>(
+    product: &mut Product<'_>,
+    from: usize,
+) {
+    let rows = product.size[0];
+    let mut row = 0;
+    // SAFETY: tiles stay inside the rows.
+    unsafe {
+        while row + ROWS <= rows {
+            tile::<A, ROWS, REGISTERS>(product, row, from);
+            row += ROWS;
+        }
+        if ROWS > 8 && row + 8 <= rows {
+            tile::<A, 8, REGISTERS>(product, row, from);
+            row += 8;
+        }
+        if row + 4 <= rows {
+            tile::<A, 4, REGISTERS>(product, row, from);
+            row += 4;
+        }
+        if row + 2 <= rows {
+            tile::<A, 2, REGISTERS>(product, row, from);
+            row += 2;
+        }
+        if row < rows {
+            tile::<A, 1, REGISTERS>(product, row, from);
+        }
+    }
+}
+
+/// `ROWS` × `REGISTERS` sums, held in registers from the first depth to the last.
+///
+/// # Safety
+///
+/// As [`Product::check`] asserts; the tile lies inside the target.
+#[inline(always)]
+unsafe fn tile<A: Arithmetic, const ROWS: usize, const REGISTERS: usize>(
+    product: &mut Product<'_>,
+    row: usize,
+    from: usize,
+) {
+    let Product { target, left, right, size: [_, _, depth] } = product;
+    let width = A::Lanes::WIDTH;
+    let mut sums = [[A::Lanes::splat(0.0); REGISTERS]; ROWS];
+    // SAFETY: the caller vouches for every index below.
+    unsafe {
+        let out = target.values.as_mut_ptr().add(row * target.stride + from);
+        if !matches!(target.start, Start::Fresh) {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    *sum = load(out.add(r * target.stride + v * width));
+                }
+            }
+        }
+        if let Start::Rescaled(factors) = target.start {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let factor = A::Lanes::splat(*factors.get_unchecked(row + r));
+                for sum in sums {
+                    *sum = sum.mul(factor);
+                }
+            }
+        }
+        let mut left_at = left.words.as_ptr().add(row * left.row_stride);
+        let mut right_at = right.words.as_ptr().add(from);
+        for _ in 0..*depth {
+            let mut along = [A::Lanes::splat(0.0); REGISTERS];
+            for (v, along) in along.iter_mut().enumerate() {
+                *along = load(right_at.add(v * width));
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let word = A::Lanes::splat(*left_at.add(r * left.row_stride));
+                for (sum, along) in sums.iter_mut().zip(along) {
+                    *sum = A::multiply_add(word, along, *sum);
+                }
+            }
+            // The last step may point past the end; nothing is read there.
+            left_at = left_at.wrapping_add(left.depth_stride);
+            right_at = right_at.wrapping_add(right.stride);
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (v, sum) in sums.into_iter().enumerate() {
+                store(sum, out.add(r * target.stride + v * width));
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// As many numbers as `L` is wide must be readable there.
+#[inline(always)]
+unsafe fn load<L: Lanes>(from: *const f32) -> L {
+    // SAFETY: said above.
+    L::load(unsafe { std::slice::from_raw_parts(from, L::WIDTH) })
+}
+
+/// # Safety
+///
+/// As many numbers as `L` is wide must be writable there.
+#[inline(always)]
+unsafe fn store<L: Lanes>(values: L, to: *mut f32) {
+    // SAFETY: said above.
+    values.store(unsafe { std::slice::from_raw_parts_mut(to, L::WIDTH) });
+}

@@ -1,0 +1,124 @@
+//! What happens between the products: one block of scores, a query in each lane and a key in each row.
+//!
+//! Exponentials are to base two, so a score is multiplied by `scale · log₂ e` on its way in.
+
+use super::arithmetic::{Arithmetic, Step};
+use super::lanes::Lanes;
+
+/// The size of a block and what its scores are multiplied by.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    /// Rows: keys.
+    pub(super) keys: usize,
+    /// Columns: queries, and lanes to spare up to a multiple of sixteen.
+    pub(super) lanes: usize,
+    /// `scale · log₂ e`.
+    pub(super) factor: f32,
+}
+
+/// What is known of each query after the keys so far.
+pub(super) struct Progress<'a> {
+    /// The largest scaled score.
+    pub(super) top: &'a mut [f32],
+    /// The sum of `2^(score − top)`.
+    pub(super) sum: &'a mut [f32],
+    /// What the last block has multiplied earlier sums by.
+    pub(super) rescale: &'a mut [f32],
+}
+
+/// Turns a block of scores `[key, lane]` into `2^(scaled score − top)`, keys joined, and adds it to the sums.
+pub(super) struct Weigh<'a> {
+    pub(super) block: Block,
+    pub(super) scores: &'a [f32],
+    pub(super) weights: &'a mut [f32],
+    pub(super) progress: Progress<'a>,
+}
+
+impl Step for Weigh<'_> {
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        let Self { block: Block { keys, lanes, factor }, scores, weights, progress } = self;
+        let factor = A::Lanes::splat(factor);
+        for at in (0..lanes).step_by(A::Lanes::WIDTH) {
+            let rows = || scores[..keys * lanes].chunks_exact(lanes).map(|row| A::Lanes::load(&row[at..]));
+            let before = A::Lanes::load(&progress.top[at..]);
+            let top = highest(rows()).mul(factor).max(before);
+            let away = A::Lanes::splat(0.0).sub(top);
+            let rescale = before.sub(top).exp2();
+            let mut sum = A::Lanes::load(&progress.sum[at..]).mul(rescale);
+            let mut exponentials = rows().map(|scores| scores.mul_add(factor, away).exp2());
+            for weights in weights.chunks_exact_mut(lanes).take(keys.div_ceil(A::TERMS)) {
+                let [mut first, mut second] = [A::Lanes::splat(0.0); 2];
+                first = exponentials.next().unwrap_or(first);
+                sum = sum.add(first);
+                if A::TERMS == 2 {
+                    second = exponentials.next().unwrap_or(second);
+                    sum = sum.add(second);
+                }
+                A::join(first, second).store(&mut weights[at..]);
+            }
+            top.store(&mut progress.top[at..]);
+            sum.store(&mut progress.sum[at..]);
+            rescale.store(&mut progress.rescale[at..]);
+        }
+    }
+}
+
+/// The largest of some numbers, found two by two so that one comparison need not wait for the other.
+#[inline(always)]
+fn highest<L: Lanes>(mut rows: impl Iterator<Item = L>) -> L {
+    let mut tops = [L::splat(f32::NEG_INFINITY); 2];
+    while let Some(row) = rows.next() {
+        tops[0] = tops[0].max(row);
+        if let Some(row) = rows.next() {
+            tops[1] = tops[1].max(row);
+        }
+    }
+    tops[0].max(tops[1])
+}
+
+/// A block of the backward pass.
+pub(super) struct Slopes<'a> {
+    pub(super) block: Block,
+    /// In: scores. `[key, lane]`.
+    pub(super) scores: &'a [f32],
+    /// In: gradients of the weights. `[key, lane]`.
+    pub(super) grads: &'a [f32],
+    /// In: for each lane, log₂ of the sum of the exponentials of its scores.
+    pub(super) log_sums: &'a [f32],
+    /// In: for each lane, the mean of the gradients of its weights, weighted by them.
+    pub(super) means: &'a [f32],
+    /// Out: weights as words along the lanes. `[key, lane / TERMS]`.
+    pub(super) weights: &'a mut [f32],
+    /// Out: gradients of the scaled scores, likewise.
+    pub(super) slopes: &'a mut [f32],
+    /// Out: the same with keys joined. `[key / TERMS, lane]`.
+    pub(super) joined: &'a mut [f32],
+}
+
+impl Step for Slopes<'_> {
+    /// `weight = 2^(scaled score − log_sum)` and `slope = weight · (grad − mean)`.
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        let Block { keys, lanes, factor } = self.block;
+        let (factor, words) = (A::Lanes::splat(factor), lanes / A::TERMS);
+        for at in (0..lanes).step_by(A::Lanes::WIDTH) {
+            let log_sum = A::Lanes::splat(0.0).sub(A::Lanes::load(&self.log_sums[at..]));
+            let mean = A::Lanes::load(&self.means[at..]);
+            for first in (0..keys).step_by(A::TERMS) {
+                let mut slopes = [A::Lanes::splat(0.0); 2];
+                for key in first..(first + A::TERMS).min(keys) {
+                    let scores = A::Lanes::load(&self.scores[key * lanes + at..]);
+                    let weight = scores.mul_add(factor, log_sum).exp2();
+                    let slope = weight.mul(A::Lanes::load(&self.grads[key * lanes + at..]).sub(mean));
+                    A::store_words(weight, &mut self.weights[key * words + at / A::TERMS..]);
+                    A::store_words(slope, &mut self.slopes[key * words + at / A::TERMS..]);
+                    slopes[key - first] = slope;
+                }
+                if A::TERMS > 1 {
+                    A::join(slopes[0], slopes[1]).store(&mut self.joined[first / A::TERMS * lanes + at..]);
+                }
+            }
+        }
+    }
+}
