@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hint::black_box;
 
 use candle_core::{DType, Device, Tensor, Var};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use talkformer::data::TagSet;
 use talkformer::heads::{Crf, TagRules};
 use talkformer::nn::{Parameters, Pass, Segments, SparseLinear};
@@ -71,7 +71,7 @@ fn sparse_input(c: &mut Criterion) {
         b.iter(|| {
             let pass = Pass::training(1);
             let out = layer.forward(black_box(&rows), &pass).unwrap();
-            (out.sum_all().unwrap().backward().unwrap(), pass.into_touched())
+            (out.sum_all().unwrap().backward().unwrap(), pass)
         });
     });
     group.finish();
@@ -85,12 +85,17 @@ fn optimizer(c: &mut Criterion) {
     let sum = (weights[0].sum_all().unwrap() + weights[1].sum_all().unwrap()).unwrap();
     let names: HashMap<_, _> =
         parameters.all().into_iter().map(|(name, var)| (var.as_tensor().id(), name)).collect();
-    let gradients = Gradients::collect(&names, &sum.backward().unwrap(), &[], 1.0).unwrap();
+    let store = sum.backward().unwrap();
+    let gradients = || vec![Gradients::collect(&names, &store, Pass::training(1)).unwrap()];
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let mut group = c.benchmark_group("AdamW");
     group.throughput(Throughput::Elements((2 * SIDE * SIDE) as u64));
     group.bench_function("a step over 2.1 M parameters", |b| {
-        b.iter(|| optimizer.step(&parameters, &gradients, 1e-3).unwrap());
+        b.iter_batched(
+            gradients,
+            |found| optimizer.step(&parameters, found, 1e-3).unwrap(),
+            BatchSize::LargeInput,
+        );
     });
     group.finish();
 }

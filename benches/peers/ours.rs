@@ -10,7 +10,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use talkformer::data::{Format, read_str};
 use talkformer::pipeline::{Nlu, Recipe, TrainingOptions};
-use talkformer::speed::{Attention, DietTraining, Machine, Precision, Product, Times, ceiling};
+use talkformer::speed::{
+    Attention, AttentionBlock, DietTraining, Machine, Precision, Product, Times, ceiling,
+};
 
 /// The allocator of the program.
 #[global_allocator]
@@ -63,18 +65,26 @@ fn measure(work: &Work, threads: usize, nlu: &mut Option<Nlu>) -> Result<Value, 
             let mut product = Product::new(*m, *k, *n, precision);
             Times::measure(time, || product.run())
         }
+        ("attention", [batch, heads, seq, head_dim]) => {
+            let attention = Attention::new([*batch, *heads, *seq, *head_dim], precision, threads)?;
+            if work.backward {
+                Times::measure(time, || attention.forward_and_backward().expect("sizes fit"))
+            } else {
+                Times::measure(time, || drop(attention.forward().expect("sizes fit")))
+            }
+        }
         ("block", [batch, heads, seq, head_dim]) if threads == 1 && precision == Precision::F32 => {
-            let block = Attention::new(*batch, *heads, *seq, *head_dim)?;
+            let block = AttentionBlock::new(*batch, *heads, *seq, *head_dim)?;
             if work.backward {
                 Times::measure(time, || block.forward_and_backward().expect("sizes fit"))
             } else {
                 Times::measure(time, || drop(block.forward().expect("sizes fit")))
             }
         }
-        ("training", [messages, tokens]) if precision == Precision::F32 => {
+        ("training", [messages, tokens]) => {
             let (messages, tokens) = (*messages, *tokens);
             let (drop_rate, columns) = (work.drop_rate, work.columns);
-            let work = DietTraining { messages, tokens, drop_rate, columns, ..Default::default() };
+            let work = DietTraining { messages, tokens, drop_rate, columns, precision, ..Default::default() };
             let first = work.steps(threads, 1)?.median();
             work.steps(threads, (time.as_secs_f64() / first.as_secs_f64()).ceil() as usize)?
         }

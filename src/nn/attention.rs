@@ -7,27 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor
 
 use super::op::{Input, view, view_of_storage};
 use crate::kernels::flash::{Flash, Inputs, Outputs};
-use crate::kernels::{self, Instructions};
-
-/// The numbers that products multiply; sums are always `f32`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// As they are. Results are within a few millionths of the exact ones.
-    #[default]
-    F32,
-    /// Rounded to eight bits of mantissa, where the processor can multiply such numbers (AVX-512 with BF16)
-    /// and `f32` elsewhere. About twice as fast; results are within one percent of the largest.
-    Bf16,
-}
-
-impl From<Precision> for kernels::Precision {
-    fn from(precision: Precision) -> Self {
-        match precision {
-            Precision::F32 => Self::F32,
-            Precision::Bf16 => Self::Bf16,
-        }
-    }
-}
+use crate::kernels::{self, Instructions, Precision};
 
 /// Who sees whom in [`attention`], and how it is computed.
 #[derive(Clone, Debug, Default, PartialEq)]

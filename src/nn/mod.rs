@@ -37,7 +37,7 @@ mod transformer_layer;
 mod workspace;
 
 pub use activation::gelu;
-pub use attention::{AttentionConfig, Precision, attention};
+pub use attention::{AttentionConfig, attention};
 pub use dropout::Dropout;
 pub use feed_forward::FeedForward;
 pub use layer_norm::LayerNorm;

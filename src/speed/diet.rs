@@ -9,6 +9,7 @@ use super::Times;
 use crate::data::TagSet;
 use crate::diet::{BatchSize, DietConfig, Example, Labels, Learner, Widths};
 use crate::features::{Features, LabelFeatures};
+use crate::kernels::Precision;
 use crate::text::WhitespaceTokenizer;
 use crate::train::{BatchStrategy, Event, Trainer};
 
@@ -32,6 +33,8 @@ pub struct DietTraining {
     pub entity_types: usize,
     /// Share of inputs and activations that is dropped.
     pub drop_rate: f64,
+    /// What the products of the transformer multiply.
+    pub precision: Precision,
 }
 
 impl Default for DietTraining {
@@ -44,6 +47,7 @@ impl Default for DietTraining {
             intents: 60,
             entity_types: 54,
             drop_rate: 0.0,
+            precision: Precision::F32,
         }
     }
 }
@@ -65,6 +69,7 @@ impl DietTraining {
             connection_density: 1.0,
             number_of_negative_examples: 0,
             drop_rate: self.drop_rate,
+            precision: self.precision,
             ..Default::default()
         };
         let labels = self.labels();

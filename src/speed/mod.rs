@@ -7,7 +7,7 @@
 //! | `machine` | name, cores and instructions; the ceiling of arithmetic and the speed of memory |
 //! | `times` | how long something takes, over and over |
 //! | `product` | one matrix product |
-//! | `attention` | self-attention over sequences of one length, forward and backward |
+//! | `attention` | attention over sequences of one length, forward and backward, alone and with its projections |
 //! | `diet` | training steps of DIET on made-up messages |
 //!
 //! A *rate* is a number of floating-point operations a second; one multiply-add is two operations. The
@@ -29,7 +29,7 @@ mod machine;
 mod product;
 mod times;
 
-pub use attention::Attention;
+pub use attention::{Attention, AttentionBlock};
 pub use diet::DietTraining;
 pub use machine::{Bandwidth, Machine, bandwidth, ceiling};
 pub use product::Product;

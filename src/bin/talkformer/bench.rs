@@ -104,21 +104,17 @@ fn products(ceiling: &Ceiling, time: Duration) -> Vec<Rate> {
 fn attention(ceiling: &Ceiling, time: Duration) -> anyhow::Result<Vec<Rate>> {
     let mut rates = Vec::new();
     for seq in SEQUENCES {
-        let batch = ROWS / seq;
-        let block = Attention::new(batch, HEADS, seq, HEAD_DIM)?;
-        block.forward_and_backward()?; // whatever can fail has failed here
-        for backward in [false, true] {
-            let work =
-                || drop(if backward { block.forward_and_backward() } else { block.forward().map(drop) });
-            let rate = Times::measure(time, work).rate(block.operations(backward));
-            let size = vec![batch, HEADS, seq, HEAD_DIM];
-            rates.push(Rate {
-                size,
-                precision: Precision::F32,
-                backward,
-                per_second: rate,
-                share: rate / ceiling.f32,
-            });
+        let size = [ROWS / seq, HEADS, seq, HEAD_DIM];
+        for (precision, ceiling) in [(Precision::F32, ceiling.f32), (Precision::Bf16, ceiling.bf16)] {
+            let work = Attention::new(size, precision, 1)?;
+            work.forward_and_backward()?; // whatever can fail has failed here
+            for backward in [false, true] {
+                let run =
+                    || drop(if backward { work.forward_and_backward() } else { work.forward().map(drop) });
+                let per_second = Times::measure(time, run).rate(work.operations(backward));
+                let (size, share) = (size.to_vec(), per_second / ceiling);
+                rates.push(Rate { size, precision, backward, per_second, share });
+            }
         }
     }
     Ok(rates)
@@ -162,14 +158,13 @@ impl Report {
             writeln!(out, "  {:<18} {:>17}  {:>17}", sizes(&pair[0].size), pair[0].told(), pair[1].told())?;
         }
 
-        writeln!(
-            out,
-            "\nself-attention, f32, 1 thread\n{:<21}{:>17}  {:>17}",
-            "", "forward", "and backward"
-        )?;
+        let names =
+            ["f32 forward", "and backward", "bf16 forward", "and backward"].map(|name| format!("{name:>14}"));
+        writeln!(out, "\nattention, 1 thread   {}", names.concat())?;
         writeln!(out, "  (batch × heads × sequence × head)")?;
-        for pair in self.attention.chunks(2) {
-            writeln!(out, "  {:<18} {:>17}  {:>17}", sizes(&pair[0].size), pair[0].told(), pair[1].told())?;
+        for group in self.attention.chunks(4) {
+            let told: Vec<String> = group.iter().map(|rate| format!("{:>14}", rate.told())).collect();
+            writeln!(out, "  {:<20}{}", sizes(&group[0].size), told.concat())?;
         }
 
         let DietTraining { messages, tokens, .. } = DietTraining::default();
