@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor
 
 use super::op::{Input, view, view_of_storage};
 use crate::kernels::flash::{Flash, Inputs, Outputs};
-use crate::kernels::{self, Instructions, Precision};
+use crate::kernels::{Instructions, Precision};
 
 /// Who sees whom in [`attention`], and how it is computed.
 #[derive(Clone, Debug, Default, PartialEq)]
