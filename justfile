@@ -47,6 +47,23 @@ example NAME *ARGS:
 bench *ARGS:
     cargo bench {{ARGS}}
 
+# Beside PyTorch and onnxruntime, in turns; the first time it fetches them: `just bench-peers --only training`
+bench-peers *ARGS:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    place="${CARGO_TARGET_DIR:-target}/peers"
+    [ -e "$place/bin/python" ] || python3 -m venv "$place"
+    "$place/bin/python" -m pip install --quiet --requirement benches/peers/requirements.txt
+    "$place/bin/python" benches/peers/run.py {{ARGS}}
+
+# The figures of docs/performance.md anew: all measurements, tables and plots
+performance *ARGS: (bench-peers ARGS)
+    "${CARGO_TARGET_DIR:-target}/peers/bin/python" benches/peers/page.py
+
+# Count the instructions of a training step and an answer, compare with the kept counts (needs valgrind)
+instructions *ARGS:
+    benches/instructions.sh {{ARGS}}
+
 # Check licences, advisories and sources of all dependencies (needs cargo-deny)
 licences:
     cargo deny check

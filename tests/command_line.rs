@@ -177,6 +177,18 @@ fn ctrl_c_stops_after_a_step_and_keeps_only_what_it_should() {
 }
 
 #[test]
+fn a_look_at_the_machine_gives_rates_and_their_share_of_the_ceiling() {
+    let folder = tempfile::tempdir().unwrap();
+    let measures = json(&stdout(&run(folder.path(), &["bench", "--quick", "--json"])));
+    assert_eq!(measures["machine"]["instructions"][0], "portable");
+    let positive =
+        ["/ceilings/0/f32", "/products/7/per_second", "/attention/5/share", "/training/0/step", "/parse/p99"];
+    for path in positive {
+        assert!(measures.pointer(path).and_then(Value::as_f64).is_some_and(|value| value > 0.0), "{path}");
+    }
+}
+
+#[test]
 fn the_help_of_every_verb_has_examples_or_flags() {
     let folder = tempfile::tempdir().unwrap();
     for arguments in

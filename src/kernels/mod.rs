@@ -19,6 +19,7 @@
 //! | `bag` | weighted sums of table rows: the sparse input layer |
 //! | `crf` | linear-chain likelihood, gradient, marginals and best path |
 //! | `adamw` | one optimizer step, in place |
+//! | `ceiling` | multiply-adds and reads with nothing in their way, to compare the others with |
 //!
 //! This is the only place in the crate with `unsafe`.
 
@@ -32,12 +33,13 @@ pub(crate) mod activation;
 pub(crate) mod adamw;
 pub(crate) mod attention;
 pub(crate) mod bag;
+pub(crate) mod ceiling;
 pub(crate) mod crf;
 pub(crate) mod dropout;
 pub(crate) mod flash;
 pub(crate) mod layer_norm;
 pub(crate) mod matmul;
-mod processor;
+pub(crate) mod processor;
 pub(crate) mod product;
 mod real;
 pub(crate) mod small;
@@ -46,4 +48,5 @@ pub(crate) mod sums;
 pub(crate) use matmul::{Matrix, MatrixMut, matmul};
 pub(crate) use processor::Instructions;
 pub use product::Precision;
+pub(crate) use product::{Packed, product};
 pub(crate) use real::Real;

@@ -66,3 +66,26 @@ impl Instructions {
         Self::Portable
     }
 }
+
+/// What the processor calls itself; elsewhere than on x86 the name of its family.
+#[cfg(target_arch = "x86_64")]
+#[allow(unused_unsafe, reason = "newer compilers call the instruction safe")]
+pub(crate) fn name() -> String {
+    use std::arch::x86_64::__cpuid;
+
+    const FIRST: u32 = 0x8000_0002;
+    // SAFETY: every x86-64 processor has the instruction, and says itself which leaves it knows.
+    let leaf = |leaf| unsafe { __cpuid(leaf) };
+    if leaf(0x8000_0000).eax < FIRST + 2 {
+        return std::env::consts::ARCH.to_owned();
+    }
+    let registers = (FIRST..FIRST + 3).map(leaf).flat_map(|r| [r.eax, r.ebx, r.ecx, r.edx]);
+    let bytes: Vec<u8> = registers.flat_map(u32::to_le_bytes).take_while(|byte| *byte != 0).collect();
+    String::from_utf8_lossy(&bytes).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What the processor calls itself; elsewhere than on x86 the name of its family.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn name() -> String {
+    std::env::consts::ARCH.to_owned()
+}

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Data(DataCommand),
     /// Answer messages with a model, one line of JSON each.
     Parse(Parse),
+    /// Measure how fast this machine multiplies, attends, trains and answers; takes half a minute at most.
+    Bench(Bench),
 }
 
 #[derive(Debug, Subcommand)]
@@ -173,4 +175,14 @@ pub(crate) struct Parse {
     /// A file with one message a line; `-` is standard input.
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Bench {
+    /// Measure each thing for a moment only: a first look.
+    #[arg(long)]
+    pub quick: bool,
+    /// Print one JSON object; times in seconds, rates in operations or bytes a second.
+    #[arg(long)]
+    pub json: bool,
 }

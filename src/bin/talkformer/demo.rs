@@ -13,8 +13,8 @@ use super::output::{Interrupted, json_line, say};
 use super::progress::{Progress, stop_on_interrupt};
 use super::{test, train};
 
-const TRAIN: &str = include_str!("../../../examples/conference/train.yml");
-const TEST: &str = include_str!("../../../examples/conference/test.yml");
+pub(crate) const TRAIN: &str = include_str!("../../../examples/conference/train.yml");
+pub(crate) const TEST: &str = include_str!("../../../examples/conference/test.yml");
 
 const MESSAGES: [&str; 5] = [
     "When does Mei-Ling Tan speak tomorrow?",

@@ -1,6 +1,7 @@
 //! The `talkformer` program: flags in, results out.
 
 mod args;
+mod bench;
 mod demo;
 mod output;
 mod parse;
@@ -23,7 +24,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let command = Args::parse().command;
-    if matches!(command, Command::Demo(_) | Command::Train(_)) {
+    if matches!(command, Command::Demo(_) | Command::Train(_) | Command::Bench(_)) {
         threads::one_per_worker();
     }
     let result = match command {
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Test(TestCommand::Nlu(args)) => test::run(&args),
         Command::Data(DataCommand::Stats(args)) => stats::run(&args),
         Command::Parse(args) => parse::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,116 @@
+//! Attention over sequences of one length, forward and backward, alone and with its projections.
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+
+use crate::kernels::Precision;
+use crate::nn::{AttentionConfig, Parameters, Pass, Segments, SelfAttention, TransformerConfig, attention};
+
+/// The learnable block: queries, keys and values projected from `[batch · seq, heads · head_dim]`, attention
+/// inside each sequence, and the output projection.
+#[derive(Debug)]
+pub struct AttentionBlock {
+    block: SelfAttention,
+    x: Var,
+    segments: Segments,
+    /// `[batch, heads, seq, head_dim]`
+    size: [usize; 4],
+}
+
+impl AttentionBlock {
+    /// A block with drawn weights and an input, in `f32`.
+    ///
+    /// # Errors
+    ///
+    /// If a size is zero.
+    pub fn new(batch: usize, heads: usize, seq: usize, head_dim: usize) -> Result<Self> {
+        let model_dim = heads * head_dim;
+        let config = TransformerConfig { model_dim, heads, connection_density: 1.0, ..Default::default() };
+        let block = SelfAttention::new(&config, Parameters::new(1).builder(DType::F32, &Device::Cpu))?;
+        let numbers = (0..batch * seq * model_dim).map(|i| ((i * 31) % 17) as f32 / 17.0 - 0.5);
+        let x = Tensor::from_iter(numbers, &Device::Cpu)?.reshape((batch * seq, model_dim))?;
+        let segments = Segments::from_lengths(vec![seq; batch]);
+        Ok(Self { block, x: Var::from_tensor(&x)?, segments, size: [batch, heads, seq, head_dim] })
+    }
+
+    /// From rows to rows, on one thread.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot compute it.
+    pub fn forward(&self) -> Result<Tensor> {
+        self.block.forward(self.x.as_tensor(), &self.segments, &Pass::inference())
+    }
+
+    /// There and back again: the gradients of input and weights.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot compute it.
+    pub fn forward_and_backward(&self) -> Result<()> {
+        self.forward()?.sum_all()?.backward().map(drop)
+    }
+
+    /// Floating-point operations of one run: two products of attention and four projections, and twice as many
+    /// again on the way back. (Kernels that compute scores again on the way back do more; it does not count.)
+    #[must_use]
+    pub fn operations(&self, backward: bool) -> f64 {
+        let [batch, heads, seq, head_dim] = self.size.map(|size| size as f64);
+        let projections = 8.0 * batch * seq * (heads * head_dim).powi(2);
+        operations(self.size, backward) + projections * if backward { 3.0 } else { 1.0 }
+    }
+}
+
+/// Attention alone, from queries, keys and values to context: `[batch, heads, seq, head_dim]` each.
+#[derive(Debug)]
+pub struct Attention {
+    /// Queries, keys, values.
+    inputs: [Var; 3],
+    config: AttentionConfig,
+    size: [usize; 4],
+}
+
+impl Attention {
+    /// Made-up inputs.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot make them.
+    pub fn new(size: [usize; 4], precision: Precision, threads: usize) -> Result<Self> {
+        let input = |step: usize| -> Result<Var> {
+            let numbers = (0..size.iter().product()).map(|i: usize| ((i * step) % 17) as f32 / 17.0 - 0.5);
+            Var::from_tensor(&Tensor::from_iter(numbers, &Device::Cpu)?.reshape(size.to_vec())?)
+        };
+        let inputs = [input(31)?, input(37)?, input(41)?];
+        Ok(Self { inputs, config: AttentionConfig { precision, threads, ..Default::default() }, size })
+    }
+
+    /// The context.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot compute it.
+    pub fn forward(&self) -> Result<Tensor> {
+        let [q, k, v] = &self.inputs;
+        attention(q, k, v, None, &self.config)
+    }
+
+    /// There and back again: the gradients of queries, keys and values.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot compute it.
+    pub fn forward_and_backward(&self) -> Result<()> {
+        self.forward()?.sum_all()?.backward().map(drop)
+    }
+
+    /// Floating-point operations of one run: two products forward, and four backward.
+    #[must_use]
+    pub fn operations(&self, backward: bool) -> f64 {
+        operations(self.size, backward)
+    }
+}
+
+fn operations(size: [usize; 4], backward: bool) -> f64 {
+    let [batch, heads, seq, head_dim] = size.map(|size| size as f64);
+    4.0 * batch * heads * seq * seq * head_dim * if backward { 3.0 } else { 1.0 }
+}
