@@ -15,14 +15,15 @@ pub(crate) fn bits(seed: u64, index: u64) -> u64 {
 /// Whether the `index`-th value under `seed` is dropped, where a share of `threshold / 2³²` is.
 ///
 /// In 32-bit steps, of which a vector does twice as many as of 64-bit ones: the index, multiplied by the golden
-/// ratio and moved by one half of the seed, is mixed by the finalizer of `MurmurHash3` (Appleby, 2011) with the
-/// other half between its two multiplications.
+/// ratio and moved by one half of the seed, goes through the mixer `triple32` (Wellons, 2018), whose second
+/// round takes in the other half.
 #[inline(always)]
 pub(crate) fn drops(seed: u64, index: u64, threshold: u32) -> bool {
     let mut x = (index as u32).wrapping_mul(0x9E37_79B9).wrapping_add(seed as u32);
-    x = (x ^ (x >> 16)).wrapping_mul(0x85EB_CA6B) ^ ((seed >> 32) as u32);
-    x = (x ^ (x >> 13)).wrapping_mul(0xC2B2_AE35);
-    (x ^ (x >> 16)) < threshold
+    x = (x ^ (x >> 17)).wrapping_mul(0xED5A_D4BB) ^ ((seed >> 32) as u32);
+    x = (x ^ (x >> 11)).wrapping_mul(0xAC4C_1B51);
+    x = (x ^ (x >> 15)).wrapping_mul(0x3184_8BAB);
+    (x ^ (x >> 14)) < threshold
 }
 
 /// The threshold of [`drops`] for a probability in `[0, 1]`.
