@@ -58,6 +58,7 @@ pub mod nn;
 pub mod pipeline;
 pub mod prediction;
 pub mod sparse;
+pub mod table;
 pub mod text;
 pub mod train;
 

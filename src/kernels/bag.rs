@@ -2,6 +2,7 @@
 
 use super::Real;
 use crate::sparse::SparseRows;
+use crate::table::{GROUPS, MIDDLE, Table};
 
 widest! {
     /// `out[r] = bias + Σ value · table[column]` over the entries of row `r`.
@@ -48,9 +49,78 @@ widest! {
     }
 }
 
+/// Columns that are unpacked together.
+const LANES: usize = 8;
+
+widest! {
+    /// [`bag`] with a table of few bits.
+    pub(crate) fn bag_of_codes<T: Real>(sparse: &SparseRows, table: &Table, bias: &[T], out: &mut [T]) {
+        let dim = bias.len();
+        for (row, out) in out.chunks_exact_mut(dim.max(1)).enumerate() {
+            out.copy_from_slice(bias);
+            for (column, value) in sparse.row(row) {
+                let Some((scale, codes)) = table.row(column as usize) else { continue };
+                add_row(codes, T::of(f64::from(value)) * T::of(f64::from(scale)), out);
+            }
+        }
+    }
+}
+
+/// Adds `factor · (code − middle)` for the codes of one row.
+#[inline(always)]
+fn add_row<T: Real>(codes: &[u8], factor: T, out: &mut [T]) {
+    let middle = T::of(f64::from(MIDDLE));
+    let width = codes.len() / 5;
+    let (low, high) = codes.split_at(4 * width);
+    for group in 0..GROUPS {
+        let start = (group * width).min(out.len());
+        let out = &mut out[start..];
+        let shift = if group < 4 { 0 } else { 4 };
+        let low = &low[group % 4 * width..(group % 4 + 1) * width];
+        let add = |out: &mut T, low: u8, high: u8| {
+            let code = (low >> shift) & 15 | (high >> group & 1) << 4;
+            *out += factor * (T::of(f64::from(code)) - middle);
+        };
+        let count = width.min(out.len());
+        let (outs, rest) = out[..count].as_chunks_mut::<LANES>();
+        let (lows, _) = low[..count].as_chunks::<LANES>();
+        let (highs, _) = high[..count].as_chunks::<LANES>();
+        for ((out, low), high) in outs.iter_mut().zip(lows).zip(highs) {
+            for lane in 0..LANES {
+                add(&mut out[lane], low[lane], high[lane]);
+            }
+        }
+        let done = count - rest.len();
+        for ((out, low), high) in rest.iter_mut().zip(&low[done..]).zip(&high[done..]) {
+            add(out, *low, *high);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bag_of_codes_is_the_bag_of_what_they_stand_for() {
+        for dim in [1, 7, 8, 20, 64, 128, 131] {
+            let values: Vec<f32> = (0..9 * dim).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
+            let table = Table::new(&values, dim, |row| row != 4);
+            let plain: Vec<f64> = table.to_f32().into_iter().map(f64::from).collect();
+            let bias: Vec<f64> = (0..dim).map(|column| column as f64).collect();
+            let mut sparse = SparseRows::default();
+            sparse.push([(2, 1.0), (0, 2.0), (4, 3.0)]);
+            sparse.push([]);
+            sparse.push([(8, 0.5), (8, 0.25)]);
+            let (mut found, mut expected) = (vec![0.0; 3 * dim], vec![0.0; 3 * dim]);
+            bag_of_codes(&sparse, &table, &bias, &mut found);
+            bag(&sparse, &plain, &bias, &mut expected);
+            assert!(
+                found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5),
+                "{dim}: {found:?} {expected:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_bag_is_a_product_with_a_sparse_matrix() {
