@@ -6,6 +6,9 @@ use super::encoder::Hidden;
 use super::source::{Source, WeightsError};
 use crate::diet::{DietConfig, Labels};
 use crate::features::LabelFeatures;
+use crate::kernels::matmul::Into;
+use crate::kernels::product::{Packed, product};
+use crate::kernels::{Matrix, MatrixMut, Precision};
 use crate::sparse::SparseRows;
 
 /// The intent head, with every label embedded once and for all.
@@ -13,8 +16,8 @@ use crate::sparse::SparseRows;
 pub(super) struct IntentHead {
     text: Affine,
     shortcut: Option<Bag>,
-    /// `[label, embedding]`
-    labels: Vec<f32>,
+    /// `[embedding, label]`
+    labels: Packed,
     cosine: bool,
 }
 
@@ -32,46 +35,52 @@ impl IntentHead {
         let cosine = config.similarity().is_cosine();
         let shortcut = || Bag::new(sentence_width, embedding, &source.at("shortcut"));
         let text = source.at("similarity.text");
+        let embedded = embed_labels(config, labels, features, shared, source, cosine)?;
+        let embedded = Matrix::new(&embedded, labels.intents.len(), embedding).transposed();
         Ok(Self {
             text: Affine::new(model_dim, embedding, 1.0, &text)?,
             shortcut: config.use_shortcut.then(shortcut).transpose()?,
-            labels: embed_labels(config, labels, features, shared, source, cosine)?,
+            labels: Packed::new(embedded, Precision::F32),
             cosine,
         })
     }
 
-    /// Appends the similarity of one message, `[model_dim]`, to each label.
-    pub(super) fn scores(
+    /// Similarity of each message to each label: `[message, model_dim]` and features to `[message, label]`. Embedded
+    /// messages are left in `room`.
+    pub(super) fn scores<'f>(
         &self,
-        message: &[f32],
-        sentence: &SparseRows,
-        row: &mut Vec<f32>,
+        messages: &[f32],
+        sentences: impl Iterator<Item = &'f SparseRows>,
+        room: &mut Vec<f32>,
         out: &mut Vec<f32>,
     ) {
-        self.text.forward(1, message, row);
-        self.into_space(row);
+        let (width, count) = (self.text.output(), messages.len() / self.text.input());
+        self.text.forward(count, messages, room); // [message, embedding]
+        self.into_space(room);
         if let Some(shortcut) = &self.shortcut {
             // The mean of two similarities to a label is the similarity of the mean.
-            let own = row.len();
-            row.resize(2 * own, 0.0);
-            let (first, second) = row.split_at_mut(own);
-            shortcut.forward(sentence, second);
-            self.into_space(second);
-            first.iter_mut().zip(second).for_each(|(a, b)| *a = f32::midpoint(*a, *b));
-            row.truncate(own);
+            room.resize((count + 1) * width, 0.0);
+            let (embedded, own) = room.split_at_mut(count * width);
+            for (embedded, sentence) in embedded.chunks_exact_mut(width).zip(sentences) {
+                shortcut.forward(sentence, own);
+                self.into_space(own);
+                embedded.iter_mut().zip(&*own).for_each(|(a, b)| *a = f32::midpoint(*a, *b));
+            }
         }
-        let similarity = |label: &[f32]| label.iter().zip(&*row).map(|(a, b)| a * b).sum::<f32>();
-        out.extend(self.labels.chunks_exact(row.len()).map(similarity));
+        let labels = self.labels.dims().1;
+        out.resize(count * labels, 0.0);
+        let embedded = Matrix::new(&room[..count * width], count, width);
+        product(MatrixMut::new(out, count, labels), Into::Fresh, embedded, &self.labels);
     }
 
     /// Number of labels.
     pub(super) fn labels(&self) -> usize {
-        self.labels.len() / self.text.output()
+        self.labels.dims().1
     }
 
     fn into_space(&self, embedded: &mut [f32]) {
         if self.cosine {
-            unit(embedded);
+            embedded.chunks_exact_mut(self.text.output()).for_each(unit);
         }
     }
 }

@@ -116,14 +116,16 @@ impl Engine {
 
     /// Leaves similarities and tags of all messages behind.
     fn decide(&self, messages: &[&Features], scratch: &mut Scratch) {
-        let Scratch { offsets, x, wide, row, similarities, entity_tags, heads: spaces, .. } = scratch;
+        let Scratch { offsets, x, normed, wide: room, similarities, entity_tags, heads: spaces, .. } =
+            scratch;
         let dim = self.model_dim;
         similarities.clear();
         if let Some(intent) = &self.intent {
-            for (features, rows) in messages.iter().zip(offsets.windows(2)) {
-                let message = &x[(rows[1] - 1) * dim..rows[1] * dim];
-                intent.scores(message, &features.sentence, row, similarities);
+            normed.clear();
+            for end in &offsets[1..] {
+                normed.extend_from_slice(&x[(end - 1) * dim..end * dim]);
             }
+            intent.scores(normed, messages.iter().map(|features| &features.sentence), room, similarities);
         }
         if self.tags.is_empty() {
             return;
@@ -137,7 +139,7 @@ impl Engine {
         entity_tags.clear();
         for (head, space) in self.tags.iter().zip(spaces.iter_mut()) {
             let lengths = offsets.windows(2).map(|rows| rows[1] - 1 - rows[0]);
-            head.decode(tokens, entity_tags, lengths, wide, space);
+            head.decode(tokens, entity_tags, lengths, room, space);
             if entity_tags.is_empty() {
                 entity_tags.extend_from_slice(space.path());
             }

@@ -17,8 +17,6 @@ pub(super) struct Scratch {
     pub(super) wide: Vec<f32>,
     /// The same after its activation; queries, keys and values before that: `[row, ff_dim or 3·model_dim]`.
     pub(super) inner: Vec<f32>,
-    /// One embedded message.
-    pub(super) row: Vec<f32>,
     /// Similarities of all messages to the intents: `[message, label]`.
     pub(super) similarities: Vec<f32>,
     /// The tags of the entity head: `[token]`.
