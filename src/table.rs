@@ -48,10 +48,11 @@ impl PartialEq for Bytes {
 
 /// Rows of numbers, five bits each with one scale per row; some rows may be absent, which means zero.
 ///
-/// A code `c` in `0..32` stands for `(c − 15.5) · scale`. Seen as eight groups of `w = ⌈dim / 8⌉` columns, a row
-/// is `5·w` bytes: byte `j < 4·w` holds the four low bits of column `j` and, above them, those of column
-/// `4·w + j`; bit `g` of byte `4·w + j` is the fifth bit of column `g·w + j`. So neighbouring columns are in
-/// neighbouring bytes, which is what vector instructions want.
+/// A code `c` in `0..32` stands for `(c − 15.5) · scale`. A row begins with its scale, a `bf16`, the lower byte
+/// first, so that scale and codes arrive together. Seen as eight groups of `w = ⌈dim / 8⌉` columns, `5·w` bytes
+/// follow: byte `j < 4·w` holds the four low bits of column `j` and, above them, those of column `4·w + j`; bit `g`
+/// of byte `4·w + j` is the fifth bit of column `g·w + j`. So neighbouring columns are in neighbouring bytes,
+/// which is what vector instructions want.
 ///
 /// # Example
 ///
@@ -68,11 +69,14 @@ pub struct Table {
     dim: usize,
     /// For each row, where it is; [`ABSENT`] where it is not.
     places: Vec<u32>,
-    scales: Vec<f32>,
-    codes: Bytes,
+    /// The rows that are there, one behind the other.
+    rows: Bytes,
 }
 
 const ABSENT: u32 = u32::MAX;
+
+/// Bytes of a scale.
+const SCALE: usize = 2;
 
 /// What stands in the middle of the codes.
 pub(crate) const MIDDLE: f32 = 15.5;
@@ -85,7 +89,7 @@ pub(crate) const GROUPS: usize = 8;
 #[non_exhaustive]
 pub enum TableError {
     /// The bytes are not as many as the sizes say.
-    #[error("its {what} have {found} bytes or numbers instead of {expected}")]
+    #[error("its {what} have {found} bytes instead of {expected}")]
     Size {
         /// Which part.
         what: &'static str,
@@ -93,6 +97,12 @@ pub enum TableError {
         found: usize,
         /// What should be.
         expected: usize,
+    },
+    /// A row beyond the last is said to be there.
+    #[error("it has no more than {rows} rows, and one beyond is marked as present")]
+    Beyond {
+        /// How many rows there are.
+        rows: usize,
     },
     /// A scale that no table has.
     #[error("the scale of row {row} is {value}; it must not be below zero or beyond all measure")]
@@ -112,41 +122,38 @@ impl Table {
     /// If `dim` is zero.
     #[must_use]
     pub fn new(values: &[f32], dim: usize, kept: impl Fn(usize) -> bool) -> Self {
-        let (mut places, mut scales, mut codes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut places, mut next, mut rows) = (Vec::new(), 0, Vec::new());
         for (at, row) in values.chunks_exact(dim).enumerate() {
-            places.push(if kept(at) { scales.len() as u32 } else { ABSENT });
+            places.push(if kept(at) { next } else { ABSENT });
             if kept(at) {
-                scales.push(encode(row, &mut codes));
+                next += 1;
+                encode(row, &mut rows);
             }
         }
-        Self { dim, places, scales, codes: codes.into() }
+        Self { dim, places, rows: rows.into() }
     }
 
-    /// Puts a table together from its parts: which of `rows` rows are `present` (one bit each, the first lowest),
-    /// their scales and their codes.
+    /// Puts a table together from its parts: which of `count` rows are `present` (one bit each, the first lowest),
+    /// and those rows.
     ///
     /// # Errors
     ///
     /// If the parts do not fit each other, or a scale is not finite.
-    pub fn from_parts(
-        rows: usize,
-        dim: usize,
-        present: &[u8],
-        scales: Vec<f32>,
-        codes: Bytes,
-    ) -> Result<Self, TableError> {
+    pub fn from_parts(count: usize, dim: usize, present: &[u8], rows: Bytes) -> Result<Self, TableError> {
         let check = |what, found, expected| {
             if found == expected { Ok(()) } else { Err(TableError::Size { what, found, expected }) }
         };
-        check("marks of present rows", present.len(), rows.div_ceil(8))?;
+        check("marks of present rows", present.len(), count.div_ceil(8))?;
         let is_present = |row: usize| present[row / 8] >> (row % 8) & 1 == 1;
-        let count = (0..present.len() * 8).filter(|row| is_present(*row)).count();
-        check("marks of present rows", count, (0..rows).filter(|row| is_present(*row)).count())?;
-        check("scales", scales.len(), count)?;
-        check("codes", codes.len(), count.saturating_mul(row_bytes(dim)))?;
-        let unusable = |scale: &f32| !(0.0..=f32::MAX / 16.0).contains(scale);
-        if let Some(row) = scales.iter().position(unusable) {
-            return Err(TableError::Scale { row, value: scales[row].to_string() });
+        if (count..present.len() * 8).any(is_present) {
+            return Err(TableError::Beyond { rows: count });
+        }
+        let kept = present.iter().map(|byte| byte.count_ones() as usize).sum::<usize>();
+        check("rows", rows.len(), kept.saturating_mul(row_bytes(dim)))?;
+        let scales = rows.chunks_exact(row_bytes(dim)).map(scale_of);
+        let unusable = |(_, scale): &(usize, f32)| !(0.0..=f32::MAX / 16.0).contains(scale);
+        if let Some((row, scale)) = scales.enumerate().find(unusable) {
+            return Err(TableError::Scale { row, value: scale.to_string() });
         }
         let mut next = 0;
         let place = |row| {
@@ -154,7 +161,7 @@ impl Table {
             next += u32::from(is_present(row));
             place
         };
-        Ok(Self { dim, places: (0..rows).map(place).collect(), scales, codes })
+        Ok(Self { dim, places: (0..count).map(place).collect(), rows })
     }
 
     /// Rows, and columns.
@@ -173,24 +180,25 @@ impl Table {
         bits
     }
 
-    /// The scale of each present row; all are exact in `bf16`.
+    /// The rows that are present, scales and codes.
     #[must_use]
-    pub fn scales(&self) -> &[f32] {
-        &self.scales
+    pub fn rows(&self) -> &[u8] {
+        &self.rows
     }
 
-    /// The codes of the present rows.
-    #[must_use]
-    pub fn codes(&self) -> &[u8] {
-        &self.codes
+    /// The bytes of a row; `None` where it is absent, or there is no such row.
+    #[inline]
+    pub(crate) fn bytes(&self, row: usize) -> Option<&[u8]> {
+        let place = *self.places.get(row)? as usize;
+        let bytes = row_bytes(self.dim);
+        self.rows.get(place * bytes..(place + 1) * bytes)
     }
 
     /// Scale and codes of a row; `None` where it is absent, or there is no such row.
     #[inline]
     pub(crate) fn row(&self, row: usize) -> Option<(f32, &[u8])> {
-        let place = *self.places.get(row)? as usize;
-        let bytes = row_bytes(self.dim);
-        Some((*self.scales.get(place)?, &self.codes[place * bytes..(place + 1) * bytes]))
+        let bytes = self.bytes(row)?;
+        Some((scale_of(bytes), &bytes[SCALE..]))
     }
 
     /// All numbers: `[row, dim]`.
@@ -207,8 +215,12 @@ impl Table {
 }
 
 /// Bytes of a row.
-pub(crate) fn row_bytes(dim: usize) -> usize {
-    5 * dim.div_ceil(GROUPS)
+fn row_bytes(dim: usize) -> usize {
+    SCALE + 5 * dim.div_ceil(GROUPS)
+}
+
+fn scale_of(row: &[u8]) -> f32 {
+    f32::from_bits(u32::from(row[1]) << 24 | u32::from(row[0]) << 16)
 }
 
 /// The code of one column, slow and plain.
@@ -219,24 +231,24 @@ fn code(row: &[u8], column: usize) -> u8 {
     low | high << 4
 }
 
-/// Appends the codes of a row and returns its scale.
-fn encode(row: &[f32], codes: &mut Vec<u8>) -> f32 {
+/// Appends a row.
+fn encode(row: &[f32], rows: &mut Vec<u8>) {
     let width = row.len().div_ceil(GROUPS);
     let largest = row.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     // Rounded up to what `bf16` holds, so that the largest still fits.
     let scale = f32::from_bits((largest / MIDDLE).to_bits().saturating_add(0xffff) & 0xffff_0000);
     let scale = scale.min(f32::from_bits(0x7d7f_0000));
     let inverse = if scale > 0.0 { scale.recip() } else { 0.0 };
-    let start = codes.len();
-    codes.resize(start + 5 * width, 0);
-    let codes = &mut codes[start..];
+    rows.extend_from_slice(&scale.to_le_bytes()[2..]);
+    let start = rows.len();
+    rows.resize(start + 5 * width, 0);
+    let codes = &mut rows[start..];
     for (column, value) in row.iter().enumerate() {
         // Truncation after adding a whole number: rounds to the nearest half.
         let code = (value * inverse + (MIDDLE + 0.5)).clamp(0.0, 31.0) as u8;
         codes[column % (4 * width)] |= (code & 15) << (if column < 4 * width { 0 } else { 4 });
         codes[4 * width + column % width] |= (code >> 4) << (column / width);
     }
-    scale
 }
 
 #[cfg(test)]
@@ -287,18 +299,16 @@ mod tests {
     #[test]
     fn parts_come_together_again_and_wrong_ones_are_refused() {
         let table = Table::new(&numbers(11 * 9), 9, |row| row % 3 != 1);
-        let parts = |present: &[u8], scales: &[f32], codes: &[u8]| {
-            Table::from_parts(11, 9, present, scales.to_vec(), codes.to_vec().into())
-        };
-        let (present, scales, codes) = (table.present(), table.scales().to_vec(), table.codes().to_vec());
-        assert_eq!(parts(&present, &scales, &codes).as_ref(), Ok(&table));
-        assert!(parts(&present[1..], &scales, &codes).is_err());
-        assert!(parts(&present, &scales[1..], &codes).is_err());
-        assert!(parts(&present, &scales, &codes[1..]).is_err());
-        assert!(parts(&[present[0], present[1] | 0x80], &scales, &codes).is_err(), "a row beyond the last");
+        let parts = |present: &[u8], rows: &[u8]| Table::from_parts(11, 9, present, rows.to_vec().into());
+        let (present, rows) = (table.present(), table.rows().to_vec());
+        assert_eq!(parts(&present, &rows).as_ref(), Ok(&table));
+        assert!(parts(&present[1..], &rows).is_err());
+        assert!(parts(&present, &rows[1..]).is_err());
+        let beyond = parts(&[present[0], present[1] | 0x80], &rows);
+        assert_eq!(beyond, Err(TableError::Beyond { rows: 11 }));
         for scale in [f32::NAN, f32::INFINITY, -1.0] {
-            let scales: Vec<f32> = [scale].iter().chain(&scales[1..]).copied().collect();
-            assert!(matches!(parts(&present, &scales, &codes), Err(TableError::Scale { row: 0, .. })));
+            let rows = [&scale.to_le_bytes()[2..], &rows[2..]].concat();
+            assert!(matches!(parts(&present, &rows), Err(TableError::Scale { row: 0, .. })));
         }
     }
 

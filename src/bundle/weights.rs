@@ -83,10 +83,9 @@ const RESERVED: &str = "__metadata__";
 /// Stands between the name of a table and the name of a part of it, so no other tensor may have it.
 const MARK: char = '/';
 
-/// The parts of a table, each a tensor of its own: `NAME/codes` and so on.
-const CODES: &str = "codes";
+/// The parts of a table, each a tensor of its own: `NAME/rows` and so on.
 const PRESENT: &str = "present";
-const SCALES: &str = "scales";
+const ROWS: &str = "rows";
 const SHAPE: &str = "shape";
 
 /// A tensor as it stands in the file.
@@ -133,14 +132,9 @@ pub(super) fn encode(weights: &Weights) -> Result<Vec<u8>, WeightError> {
                 let part = |part: &str| format!("{name}{MARK}{part}");
                 let (rows, dim) = table.dims();
                 let shape = [rows as u32, dim as u32].map(u32::to_le_bytes).as_flattened().to_vec();
-                let kept = table.scales().len();
-                let bytes_per_row = table.codes().len().checked_div(kept).unwrap_or(0);
-                let scales = Weight::bf16(vec![kept], table.scales());
-                let Values::Bf16(scales) = scales.values else { unreachable!("made above") };
                 let present = table.present();
-                put(part(CODES), Dtype::U8, vec![kept, bytes_per_row], Cow::Borrowed(table.codes()));
                 put(part(PRESENT), Dtype::U8, vec![present.len()], Cow::Owned(present));
-                put(part(SCALES), Dtype::BF16, vec![kept], Cow::Owned(scales.to_vec()));
+                put(part(ROWS), Dtype::U8, vec![table.rows().len()], Cow::Borrowed(table.rows()));
                 put(part(SHAPE), Dtype::U32, vec![2], Cow::Owned(shape));
             }
         }
@@ -261,8 +255,7 @@ fn decode_table(name: &str, mut parts: BTreeMap<String, Part>) -> Result<Table, 
         None => Err(malformed(&format!("the table `{name}` has no part `{part}`"))),
     };
     let shape = take(SHAPE, Dtype::U32)?;
-    let scales = from_bf16(&take(SCALES, Dtype::BF16)?);
-    let (present, codes) = (take(PRESENT, Dtype::U8)?, take(CODES, Dtype::U8)?);
+    let (present, bytes) = (take(PRESENT, Dtype::U8)?, take(ROWS, Dtype::U8)?);
     if let Some(part) = parts.keys().next() {
         return Err(malformed(&format!("the table `{name}` has an unknown part `{part}`")));
     }
@@ -271,7 +264,7 @@ fn decode_table(name: &str, mut parts: BTreeMap<String, Part>) -> Result<Table, 
     else {
         return Err(malformed(&format!("the shape of the table `{name}` is not two numbers")));
     };
-    Table::from_parts(rows, dim, &present, scales, codes)
+    Table::from_parts(rows, dim, &present, bytes)
         .map_err(|problem| WeightError::Table { tensor: name.to_owned(), problem })
 }
 
@@ -352,11 +345,11 @@ mod tests {
         };
         assert!(header("t/", "t/").is_ok());
         let message = |from, to| header(from, to).unwrap_err().to_string();
-        assert!(message("t/scales", "t/scale").contains("no part `scales`"));
-        assert!(message("t/scales\":{\"dtype\":\"BF16\"", "t/scales\":{\"dtype\":\"F16\"").contains("F16"));
+        assert!(message("t/rows", "t/row").contains("no part `rows`"));
+        assert!(message("t/rows\":{\"dtype\":\"U8\"", "t/rows\":{\"dtype\":\"I8\"").contains("I8"));
         let mut cut = file.clone();
-        let scales = cut.len() - 10 - 1 - 4; // codes and marks of presence stand behind them
-        cut[scales..scales + 2].copy_from_slice(&0x7fc0_u16.to_le_bytes());
+        let rows = cut.len() - 2 * 7; // two rows of a scale and five bytes, behind all else
+        cut[rows..rows + 2].copy_from_slice(&0x7fc0_u16.to_le_bytes());
         let error = decode(&cut.into()).unwrap_err().to_string();
         assert!(error.contains("table `t`") && error.contains("NaN"), "{error}");
         Ok(())

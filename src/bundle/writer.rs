@@ -357,7 +357,7 @@ mod tests {
             "model.safetensors: tensor `w` holds -inf at position 1; training diverged: lower the learning rate"
         );
         assert!(refusal(&[usize::MAX, 2], &[])?.contains("product"));
-        for name in ["__metadata__", "table/codes"] {
+        for name in ["__metadata__", "table/rows"] {
             let reserved = Weights::from([(name.to_owned(), Weight::f32(vec![0], vec![]))]);
             let error = BundleWriter::new("nlu", &())?.weights(&reserved).unwrap_err();
             assert!(matches!(error, BundleError::Weights { problem: WeightError::Name { .. }, .. }));

@@ -1,6 +1,7 @@
 //! From features to a ranking of intents and to entities.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::answer::{Engine, Found};
 use super::{DietConfig, Labels, TagKind, WeightsError, Widths};
@@ -17,7 +18,7 @@ use crate::text::Span;
 pub struct Diet {
     config: DietConfig,
     labels: Labels,
-    engine: Engine,
+    engine: Arc<Engine>,
 }
 
 /// An entity as a range of tokens.
@@ -49,7 +50,7 @@ impl Diet {
         weights: &Weights,
     ) -> Result<Self, WeightsError> {
         let engine = Engine::new(&config, widths, &labels, label_features, weights, Precision::Bf16)?;
-        Ok(Self { config, labels, engine })
+        Ok(Self { config, labels, engine: Arc::new(engine) })
     }
 
     /// The options it was trained with.

@@ -52,18 +52,41 @@ widest! {
 /// Columns that are unpacked together.
 const LANES: usize = 8;
 
+/// Entries between asking for a row and using it: rows lie all over a table that no near cache holds.
+const AHEAD: usize = 12;
+
 widest! {
     /// [`bag`] with a table of few bits.
     pub(crate) fn bag_of_codes<T: Real>(sparse: &SparseRows, table: &Table, bias: &[T], out: &mut [T]) {
         let dim = bias.len();
+        let (columns, values) = (sparse.columns(), sparse.values());
+        columns.iter().take(AHEAD).for_each(|column| prefetch(table, *column));
         for (row, out) in out.chunks_exact_mut(dim.max(1)).enumerate() {
             out.copy_from_slice(bias);
-            for (column, value) in sparse.row(row) {
-                let Some((scale, codes)) = table.row(column as usize) else { continue };
-                add_row(codes, T::of(f64::from(value)) * T::of(f64::from(scale)), out);
+            for entry in sparse.range(row) {
+                if let Some(column) = columns.get(entry + AHEAD) {
+                    prefetch(table, *column);
+                }
+                let Some((scale, codes)) = table.row(columns[entry] as usize) else { continue };
+                add_row(codes, T::of(f64::from(values[entry])) * T::of(f64::from(scale)), out);
             }
         }
     }
+}
+
+/// Asks for a row that will be needed soon.
+#[inline(always)]
+fn prefetch(table: &Table, column: u32) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(bytes) = table.bytes(column as usize) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        for line in bytes.chunks(64) {
+            // SAFETY: a hint about memory that is ours; nothing is read.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (table, column);
 }
 
 /// Adds `factor · (code − middle)` for the codes of one row.

@@ -56,8 +56,9 @@ impl Nlu {
     /// A longer message is read up to this many tokens: attention compares each with each.
     pub const MAX_TOKENS: usize = 2048;
 
-    /// Messages, and bytes of text, that go through the network together at most.
-    const BATCH: (usize, usize) = (64, 1 << 15);
+    /// Messages, and bytes of text, that go through the network together at most: enough to read weights once for
+    /// many, and so few that what is between two layers stays in a near cache.
+    const BATCH: (usize, usize) = (16, 1 << 13);
 
     /// The same model, which answers many messages on so many threads; at least one.
     ///

@@ -303,11 +303,7 @@ widest! {
                     sums[lane] += moves[lane] * after[lane];
                 }
             }
-            let mut total = T::zero();
-            for sum in sums {
-                total += sum;
-            }
-            here[*from] = total;
+            here[*from] = together(sums);
         }
     }
 }
@@ -355,12 +351,21 @@ widest! {
                 sums[lane] += row[lane];
             }
         }
-        let mut total = T::zero();
-        for sum in sums {
-            total += sum;
-        }
-        total
+        together(sums)
     }
+}
+
+/// The sum of all lanes, halves upon halves.
+#[inline(always)]
+fn together<T: Real>(mut lanes: [T; BLOCK]) -> T {
+    let mut half = BLOCK / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = lanes[lane] + lanes[lane + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
 }
 
 widest! {
