@@ -46,7 +46,8 @@ fn main() {
         share(1.0)
     );
 
-    let long = texts.iter().flat_map(|text| text.split(' ')).cycle().take(10_000).collect::<Vec<_>>().join(" ");
+    let long =
+        texts.iter().flat_map(|text| text.split(' ')).cycle().take(10_000).collect::<Vec<_>>().join(" ");
     let begun = Instant::now();
     std::hint::black_box(nlu.parse(&long).expect("it answers"));
     println!("one message of 10,000 words: {:.0} ms", ms(begun.elapsed()));

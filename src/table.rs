@@ -3,7 +3,7 @@
 //! The first learnable layers of a model are tables with a row of numbers per word or part of a word: tens of
 //! thousands of rows, of which a message reads a few hundred. A [`Table`] keeps five bits of each number and
 //! one scale per row, and rows that training never touched not at all. On the German part of MASSIVE that
-//! turns 98 MB into 13 MB, and of 2,033 answers it changes seven.
+//! turns 98 MB into 14 MB; of 2,033 answers, seven get another intent and eight other entities.
 
 use std::ops::{Deref, Range};
 use std::sync::Arc;

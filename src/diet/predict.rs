@@ -68,7 +68,11 @@ impl Diet {
     /// Ranks the intents and finds the entities of each message.
     ///
     /// A message without a single feature (only unknown words, say) gets an empty ranking. Features must be those
-    /// of the featurizers that the network was trained with; columns beyond them count as absent.
+    /// of the featurizers that the network was trained with.
+    ///
+    /// # Panics
+    ///
+    /// If a message has no row of its own, or features with columns that the network has not.
     #[must_use]
     pub fn predict(&self, messages: &[(&str, &[Span], &Features)]) -> Vec<(Vec<Scored>, Vec<TokenEntity>)> {
         let features: Vec<&Features> = messages.iter().map(|(_, _, features)| *features).collect();

@@ -50,7 +50,7 @@ pub enum Property {
 
 impl Property {
     /// Its value, as it is called in a saved model.
-    fn of<'t>(self, message: Message<'t>, token: usize) -> &'t str {
+    fn of(self, message: Message<'_>, token: usize) -> &str {
         let text = message.token(token);
         let flag = |value: bool| if value { "true" } else { "false" };
         match self {

@@ -92,31 +92,40 @@ fn prefetch(table: &Table, column: u32) {
 /// Adds `factor · (code − middle)` for the codes of one row.
 #[inline(always)]
 fn add_row<T: Real>(codes: &[u8], factor: T, out: &mut [T]) {
+    // Written out, so that the shifts are constants.
+    add_group::<T, 0>(codes, factor, out);
+    add_group::<T, 1>(codes, factor, out);
+    add_group::<T, 2>(codes, factor, out);
+    add_group::<T, 3>(codes, factor, out);
+    add_group::<T, 4>(codes, factor, out);
+    add_group::<T, 5>(codes, factor, out);
+    add_group::<T, 6>(codes, factor, out);
+    add_group::<T, 7>(codes, factor, out);
+}
+
+/// The same for the columns of one group.
+#[inline(always)]
+fn add_group<T: Real, const GROUP: usize>(codes: &[u8], factor: T, out: &mut [T]) {
+    const { assert!(GROUP < GROUPS) };
     let middle = T::of(f64::from(MIDDLE));
     let width = codes.len() / 5;
     let (low, high) = codes.split_at(4 * width);
-    for group in 0..GROUPS {
-        let start = (group * width).min(out.len());
-        let out = &mut out[start..];
-        let shift = if group < 4 { 0 } else { 4 };
-        let low = &low[group % 4 * width..(group % 4 + 1) * width];
-        let add = |out: &mut T, low: u8, high: u8| {
-            let code = (low >> shift) & 15 | (high >> group & 1) << 4;
-            *out += factor * (T::of(f64::from(code)) - middle);
-        };
-        let count = width.min(out.len());
-        let (outs, rest) = out[..count].as_chunks_mut::<LANES>();
-        let (lows, _) = low[..count].as_chunks::<LANES>();
-        let (highs, _) = high[..count].as_chunks::<LANES>();
-        for ((out, low), high) in outs.iter_mut().zip(lows).zip(highs) {
-            for lane in 0..LANES {
-                add(&mut out[lane], low[lane], high[lane]);
-            }
+    let low = &low[GROUP % 4 * width..(GROUP % 4 + 1) * width];
+    let (start, end) = ((GROUP * width).min(out.len()), ((GROUP + 1) * width).min(out.len()));
+    let add = |out: &mut T, low: u8, high: u8| {
+        let code = (low >> (GROUP / 4 * 4)) & 15 | (high >> GROUP & 1) << 4;
+        *out += factor * (T::of(f64::from(code)) - middle);
+    };
+    let (outs, rest) = out[start..end].as_chunks_mut::<LANES>();
+    let (lows, highs) = (low.as_chunks::<LANES>().0, high.as_chunks::<LANES>().0);
+    let done = outs.len() * LANES;
+    for ((out, low), high) in outs.iter_mut().zip(lows).zip(highs) {
+        for lane in 0..LANES {
+            add(&mut out[lane], low[lane], high[lane]);
         }
-        let done = count - rest.len();
-        for ((out, low), high) in rest.iter_mut().zip(&low[done..]).zip(&high[done..]) {
-            add(out, *low, *high);
-        }
+    }
+    for ((out, low), high) in rest.iter_mut().zip(&low[done..]).zip(&high[done..]) {
+        add(out, *low, *high);
     }
 }
 

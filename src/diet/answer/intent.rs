@@ -56,14 +56,14 @@ impl IntentHead {
     ) {
         let (width, count) = (self.text.output(), messages.len() / self.text.input());
         self.text.forward(count, messages, room); // [message, embedding]
-        self.into_space(room);
+        self.place(room);
         if let Some(shortcut) = &self.shortcut {
             // The mean of two similarities to a label is the similarity of the mean.
             room.resize((count + 1) * width, 0.0);
             let (embedded, own) = room.split_at_mut(count * width);
             for (embedded, sentence) in embedded.chunks_exact_mut(width).zip(sentences) {
                 shortcut.forward(sentence, own);
-                self.into_space(own);
+                self.place(own);
                 embedded.iter_mut().zip(&*own).for_each(|(a, b)| *a = f32::midpoint(*a, *b));
             }
         }
@@ -78,7 +78,8 @@ impl IntentHead {
         self.labels.dims().1
     }
 
-    fn into_space(&self, embedded: &mut [f32]) {
+    /// Scales embedded messages to length one where only their direction counts.
+    fn place(&self, embedded: &mut [f32]) {
         if self.cosine {
             embedded.chunks_exact_mut(self.text.output()).for_each(unit);
         }

@@ -361,7 +361,8 @@ fn together<T: Real>(mut lanes: [T; BLOCK]) -> T {
     let mut half = BLOCK / 2;
     while half > 0 {
         for lane in 0..half {
-            lanes[lane] = lanes[lane] + lanes[lane + half];
+            let other = lanes[lane + half];
+            lanes[lane] += other;
         }
         half /= 2;
     }
