@@ -1,32 +1,55 @@
-//! Answers a second: one message at a time, and in batches, with a model of the conference data.
+//! Answers a second: one message at a time, in batches, and after opening a model of the conference data.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use talkformer::data::{Format, read_str};
 use talkformer::pipeline::{Nlu, Recipe, TrainingOptions};
 
 const TRAIN: &str = include_str!("../examples/conference/train.yml");
 const TEST: &str = include_str!("../examples/conference/test.yml");
 
-fn parse(c: &mut Criterion) {
+/// Eight words; others are made of their beginnings and repetitions.
+const WORDS: [&str; 8] = ["when", "does", "the", "talk", "about", "Rust", "begin", "today"];
+
+fn model() -> Nlu {
     let data = read_str(Format::RasaYaml, TRAIN, "train.yml").unwrap();
-    let test = read_str(Format::RasaYaml, TEST, "test.yml").unwrap();
     let mut config = Recipe::ALL[0].config().unwrap();
     // How well it answers does not matter here, how large it is does.
     config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (1, 0));
-    let (nlu, _) = Nlu::train(&config, &data, &TrainingOptions::default(), |_| {}).unwrap();
-    let texts: Vec<&str> = test.utterances.iter().map(|one| one.text.as_str()).collect();
+    Nlu::train(&config, &data, &TrainingOptions::default(), |_| {}).unwrap().0
+}
 
+fn parse(c: &mut Criterion) {
+    let nlu = model();
+    let test = read_str(Format::RasaYaml, TEST, "test.yml").unwrap();
     let mut group = c.benchmark_group("parse");
-    group.throughput(Throughput::Elements(1));
-    group.bench_function("one message of eight tokens", |b| {
-        b.iter(|| nlu.parse("when does the talk about Rust begin").unwrap());
-    });
-    group.throughput(Throughput::Elements(texts.len() as u64));
-    group.bench_function(format!("{} messages together", texts.len()), |b| {
-        b.iter(|| nlu.parse_batch(&texts).unwrap());
-    });
+    for tokens in [8, 16, 50] {
+        let text = WORDS.iter().copied().cycle().take(tokens).collect::<Vec<_>>().join(" ");
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(BenchmarkId::new("one message", format!("{tokens} tokens")), |b| {
+            b.iter(|| nlu.parse(&text).unwrap());
+        });
+    }
+    for messages in [64, 2048] {
+        let texts: Vec<&str> =
+            test.utterances.iter().map(|one| one.text.as_str()).cycle().take(messages).collect();
+        for threads in [1, 2] {
+            let nlu = nlu.clone().with_threads(threads);
+            group.throughput(Throughput::Elements(messages as u64));
+            let id = BenchmarkId::new("together", format!("{messages} messages, {threads} threads"));
+            group.bench_function(id, |b| b.iter(|| nlu.parse_batch(&texts).unwrap()));
+        }
+    }
     group.finish();
 }
 
-criterion_group!(benches, parse);
+fn open(c: &mut Criterion) {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("model");
+    model().save(&place, String::new()).unwrap();
+    c.bench_function("open and answer once", |b| {
+        b.iter(|| Nlu::open(&place).unwrap().parse("when does the talk about Rust begin").unwrap());
+    });
+}
+
+criterion_group!(benches, parse, open);
 criterion_main!(benches);

@@ -59,6 +59,7 @@ pub mod pipeline;
 pub mod prediction;
 pub mod sparse;
 pub mod speed;
+pub mod table;
 pub mod text;
 pub mod train;
 

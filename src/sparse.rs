@@ -77,6 +77,16 @@ impl SparseRows {
         self.columns[entries.clone()].iter().copied().zip(self.values[entries].iter().copied())
     }
 
+    /// Where the entries of one row are, among all.
+    pub(crate) fn range(&self, row: usize) -> Range<usize> {
+        self.starts[row]..self.starts[row + 1]
+    }
+
+    /// Value of each entry.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     /// Column of each entry.
     pub(crate) fn columns(&self) -> &[u32] {
         &self.columns

@@ -53,6 +53,17 @@ fn a_message_alone_equals_the_same_message_in_a_batch() {
 }
 
 #[test]
+fn the_number_of_threads_changes_no_answer() {
+    let texts: Vec<String> =
+        common::data().utterances.iter().cycle().take(100).map(|one| one.text.clone()).collect();
+    let alone = model().clone().with_threads(1).parse_batch(&texts).unwrap();
+    for threads in [0, 2, 7, 64] {
+        assert_eq!(model().clone().with_threads(threads).parse_batch(&texts).unwrap(), alone);
+    }
+    assert!(model().parse_batch(&[""; 0]).unwrap().is_empty());
+}
+
+#[test]
 fn confidences_are_probabilities() {
     for utterance in common::data().utterances {
         let answer = model().parse(&utterance.text).unwrap();

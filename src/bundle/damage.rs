@@ -10,6 +10,7 @@ use serde_json::json;
 use super::manifest::{CARD, FileRecord, MANIFEST, Manifest, WEIGHTS};
 use super::weights::decode;
 use super::{Bundle, BundleError, BundleWriter, Weight, WeightError, Weights};
+use crate::table::Table;
 
 type TestResult = Result<(), Box<dyn Error>>;
 
@@ -17,8 +18,10 @@ const PARTS: [&str; 3] = ["features.json", "labels.json", WEIGHTS];
 
 fn weights() -> Weights {
     Weights::from([
-        ("encoder.0.bias".to_owned(), Weight { shape: vec![3], values: vec![0.5, -0.25, 1e-9] }),
-        ("head.scale".to_owned(), Weight { shape: vec![], values: vec![2.0] }),
+        ("encoder.0.bias".to_owned(), Weight::f32(vec![3], vec![0.5, -0.25, 1e-9])),
+        ("encoder.0.weight".to_owned(), Weight::bf16(vec![1, 3], &[0.5, -0.25, 3.0])),
+        ("encoder.table".to_owned(), Weight::table(Table::new(&[0.5; 20], 5, |row| row != 2))),
+        ("head.scale".to_owned(), Weight::f32(vec![], vec![1234.5])),
     ])
 }
 
@@ -143,10 +146,23 @@ fn a_newer_format_says_to_update() -> TestResult {
     let folder = tempfile::tempdir()?;
     let place = folder.path().join("model");
     save(&place)?;
-    let newer = r#"{ "format": "talkformer-bundle", "format_version": 2, "files": ["of another shape"] }"#;
+    let newer = r#"{ "format": "talkformer-bundle", "format_version": 3, "files": ["of another shape"] }"#;
     fs::write(place.join(MANIFEST), newer)?;
     let error = Bundle::open(&place).unwrap_err().to_string();
-    let sentence = "written by a newer talkformer, format 2; this one reads up to 1: update";
+    let sentence = "written by a newer talkformer, format 3; this one reads format 2: update";
+    assert!(error.contains(sentence), "{error}");
+    Ok(())
+}
+
+#[test]
+fn an_older_format_says_to_train_again() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let place = folder.path().join("model");
+    save(&place)?;
+    let older = r#"{ "format": "talkformer-bundle", "format_version": 1, "files": {} }"#;
+    fs::write(place.join(MANIFEST), older)?;
+    let error = Bundle::open(&place).unwrap_err().to_string();
+    let sentence = "written by an older talkformer, format 1; this one reads format 2: train the model again";
     assert!(error.contains(sentence), "{error}");
     Ok(())
 }
@@ -209,11 +225,11 @@ fn forged_weights_are_refused_or_sound() -> TestResult {
         assert_sound(&forged);
     }
     for length in 0..whole.len() {
-        assert!(decode(&whole[..length]).is_err(), "cut to {length}");
+        assert!(decode(&whole[..length].to_vec().into()).is_err(), "cut to {length}");
     }
     let mut forged = whole;
-    let end = forged.len();
-    forged[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    let scale = forged.windows(4).position(|bytes| bytes == 1234.5_f32.to_le_bytes()).expect("it is there");
+    forged[scale..scale + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     fs::write(place.join(WEIGHTS), forged)?;
     forge(&place, &PARTS)?;
     let error = Bundle::open(&place)?.weights().unwrap_err().to_string();
@@ -223,9 +239,10 @@ fn forged_weights_are_refused_or_sound() -> TestResult {
 
 /// Weights that are read at all are finite and fit their shape.
 fn assert_sound(bytes: &[u8]) {
-    for weight in decode(bytes).unwrap_or_default().values() {
-        assert_eq!(weight.shape.iter().product::<usize>(), weight.values.len());
-        assert!(weight.values.iter().all(|value| value.is_finite()));
+    for weight in decode(&bytes.to_vec().into()).unwrap_or_default().values() {
+        let values = weight.to_f32();
+        assert_eq!(weight.shape.iter().product::<usize>(), values.len());
+        assert!(values.iter().all(|value| value.is_finite()));
     }
 }
 
@@ -255,18 +272,21 @@ fn headers_that_lie_are_refused() {
         r#"{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#.to_owned(),
         around,
     ] {
-        let outcome = decode(&file_with(&header, &[0; 4]));
+        let outcome = decode(&file_with(&header, &[0; 4]).into());
         assert!(matches!(outcome, Err(WeightError::Format { .. })), "{header}: {outcome:?}");
     }
-    assert!(decode(&file_with("{}", b"")).is_ok_and(|weights| weights.is_empty()));
-    assert!(decode(&[0xff; 16]).is_err(), "a header of 2^64 - 1 bytes");
+    assert!(decode(&file_with("{}", b"").into()).is_ok_and(|weights| weights.is_empty()));
+    assert!(decode(&vec![0xff; 16].into()).is_err(), "a header of 2^64 - 1 bytes");
 }
 
 #[test]
 fn other_number_types_are_named() {
     let header = r#"{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
-    let error = decode(&file_with(header, &[0; 4])).unwrap_err();
-    assert_eq!(error.to_string(), "tensor `a` is F16, and only F32 is read; convert it");
+    let error = decode(&file_with(header, &[0; 4]).into()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "tensor `a` is F16, which cannot be read here; copy or train the model again"
+    );
 }
 
 proptest! {
@@ -278,7 +298,7 @@ proptest! {
 
     #[test]
     fn any_header_is_refused_or_sound(
-        header in r#"\{("a":\{("dtype":"(F32|I8|F4)",|"shape":\[[0-9]{1,20}(,[0-9])?\],|"data_offsets":\[0,[0-9]{1,20}\],?){3}\})?\}"#,
+        header in r#"\{("a":\{("dtype":"(F32|BF16|U8|F4)",|"shape":\[[0-9]{1,20}(,[0-9])?\],|"data_offsets":\[0,[0-9]{1,20}\],?){3}\})?\}"#,
         data in proptest::collection::vec(any::<u8>(), 0..40),
     ) {
         assert_sound(&file_with(&header, &data));

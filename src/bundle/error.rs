@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::table::TableError;
+
 /// A model that cannot be saved, found or opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -70,7 +72,7 @@ pub enum BundleError {
     },
     /// A format from the future.
     #[error(
-        "{}: written by a newer talkformer, format {found}; this one reads up to {supported}: update \
+        "{}: written by a newer talkformer, format {found}; this one reads format {supported}: update \
          talkformer or train the model again",
         path.display()
     )]
@@ -79,7 +81,21 @@ pub enum BundleError {
         path: PathBuf,
         /// The format of the model.
         found: u64,
-        /// The newest format known here.
+        /// The format known here.
+        supported: u32,
+    },
+    /// A format from the past.
+    #[error(
+        "{}: written by an older talkformer, format {found}; this one reads format {supported}: train the \
+         model again",
+        path.display()
+    )]
+    OlderFormat {
+        /// The manifest.
+        path: PathBuf,
+        /// The format of the model.
+        found: u64,
+        /// The format known here.
         supported: u32,
     },
     /// A manifest that cannot be understood.
@@ -240,12 +256,21 @@ pub enum WeightError {
         tensor: String,
     },
     /// Another number type.
-    #[error("tensor `{tensor}` is {dtype}, and only F32 is read; convert it")]
+    #[error("tensor `{tensor}` is {dtype}, which cannot be read here; copy or train the model again")]
     Type {
         /// The tensor.
         tensor: String,
         /// Its number type.
         dtype: String,
+    },
+    /// A table whose parts do not fit each other.
+    #[error("table `{tensor}`: {problem}")]
+    Table {
+        /// The tensor.
+        tensor: String,
+        /// What is wrong.
+        #[source]
+        problem: TableError,
     },
     /// Bytes that are no safetensors file.
     #[error("not a safetensors file: {reason}")]

@@ -26,7 +26,7 @@ const KILLS: usize = 30;
 /// One of two models that differ in every part, and in size.
 fn model(which: u8) -> Result<BundleWriter, BundleError> {
     let count = 2_000 + 1_000 * usize::from(which);
-    let weight = Weight { shape: vec![count], values: vec![f32::from(which); count] };
+    let weight = Weight::f32(vec![count], vec![f32::from(which); count]);
     BundleWriter::new("nlu", &which)?
         .json("labels.json", &vec![which; count])?
         .weights(&Weights::from([("values".to_owned(), weight)]))
@@ -38,7 +38,7 @@ fn open_whole(place: &Path) -> Result<u8, BundleError> {
     let which: u8 = bundle.config()?;
     let count = 2_000 + 1_000 * usize::from(which);
     assert_eq!(bundle.json::<Vec<u8>>("labels.json")?, vec![which; count]);
-    assert_eq!(bundle.weights()?["values"].values, vec![f32::from(which); count]);
+    assert_eq!(*bundle.weights()?["values"].to_f32(), vec![f32::from(which); count]);
     Ok(which)
 }
 

@@ -11,8 +11,10 @@ use sha2::{Digest, Sha256};
 use super::BundleError;
 use super::disk::read_limited;
 
-/// The newest format that is read, and the one that is written.
-pub const FORMAT_VERSION: u32 = 1;
+/// The format that is read and written.
+///
+/// 1: all weights in `f32`. 2: tables in five bits, matrices in `bf16`, n-grams written by what they share.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The manifest's file name.
 pub(super) const MANIFEST: &str = "config.json";
@@ -35,7 +37,7 @@ pub(super) struct Manifest {
     checksum: String,
     /// Always [`FORMAT`].
     format: String,
-    /// At most [`FORMAT_VERSION`].
+    /// [`FORMAT_VERSION`].
     format_version: u32,
     /// What sort of model, such as `nlu`.
     pub(super) kind: String,
@@ -154,6 +156,9 @@ fn check_format(value: &Value, path: &Path) -> Result<(), BundleError> {
     match value.get("format_version").and_then(Value::as_u64) {
         Some(found) if found > u64::from(FORMAT_VERSION) => {
             Err(BundleError::NewerFormat { path: path.to_owned(), found, supported: FORMAT_VERSION })
+        }
+        Some(found) if found < u64::from(FORMAT_VERSION) => {
+            Err(BundleError::OlderFormat { path: path.to_owned(), found, supported: FORMAT_VERSION })
         }
         _ => Ok(()),
     }

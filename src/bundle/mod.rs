@@ -7,7 +7,7 @@
 //! ```text
 //! my-model/
 //! ├── config.json         the manifest: format, kind, when, by whom, SHA-256 of each part, configuration
-//! ├── model.safetensors   the weights, `f32`
+//! ├── model.safetensors   the weights; large tables in few bits
 //! ├── features.json, …    parts the model asked for
 //! └── README.md           the model card; people may edit it, so it is the one file nobody verifies
 //! ```
@@ -26,7 +26,7 @@
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let place = folder.path().join("my-model");
-//! let weights = Weights::from([("bias".to_owned(), Weight { shape: vec![2], values: vec![0.5, -1.0] })]);
+//! let weights = Weights::from([("bias".to_owned(), Weight::f32(vec![2], vec![0.5, -1.0]))]);
 //! BundleWriter::new("nlu", &serde_json::json!({ "model_dim": 2 }))?
 //!     .json("labels.json", &["greet", "goodbye"])?
 //!     .weights(&weights)?
@@ -61,5 +61,5 @@ pub use error::{BundleError, WeightError};
 pub use manifest::FORMAT_VERSION;
 pub use place::{check_writable, choose_place, resolve};
 pub use reader::Bundle;
-pub use weights::{Weight, Weights};
+pub use weights::{Values, Weight, Weights};
 pub use writer::BundleWriter;

@@ -11,6 +11,7 @@ use super::manifest::{CARD, FileRecord, MANIFEST, Manifest, WEIGHTS, read_manife
 use super::place::find;
 use super::weights::decode;
 use super::{BundleError, Weights};
+use crate::table::Bytes;
 
 /// All parts together: a thousand million weights.
 const BUNDLE_LIMIT: u64 = 4 << 30;
@@ -41,7 +42,7 @@ const ATTEMPTS: usize = 20;
 pub struct Bundle {
     folder: PathBuf,
     manifest: Manifest,
-    parts: BTreeMap<String, Vec<u8>>,
+    parts: BTreeMap<String, Bytes>,
 }
 
 impl Bundle {
@@ -130,15 +131,15 @@ impl Bundle {
     ///
     /// # Errors
     ///
-    /// [`BundleError::NoPart`] if the model has none; [`BundleError::Weights`] names a tensor that is not
-    /// `f32`, does not fit its shape, or holds a value that is not finite.
+    /// [`BundleError::NoPart`] if the model has none; [`BundleError::Weights`] names a tensor of an unknown
+    /// form, one that does not fit its shape, or one that holds a value that is not finite.
     pub fn weights(&self) -> Result<Weights, BundleError> {
         let path = || self.folder.join(WEIGHTS);
         decode(self.part(WEIGHTS)?).map_err(|problem| BundleError::Weights { path: path(), problem })
     }
 
-    fn part(&self, name: &str) -> Result<&[u8], BundleError> {
-        self.parts.get(name).map(Vec::as_slice).ok_or_else(|| BundleError::NoPart {
+    fn part(&self, name: &str) -> Result<&Bytes, BundleError> {
+        self.parts.get(name).ok_or_else(|| BundleError::NoPart {
             path: self.folder.clone(),
             name: name.to_owned(),
             present: self.parts().map(str::to_owned).collect(),
@@ -200,10 +201,10 @@ fn read_bundle(folder: &Path, manifest: &[u8]) -> Result<Bundle, BundleError> {
     }
     let mut parts = BTreeMap::new();
     for (name, record) in &manifest.files {
-        parts.insert(name.clone(), read_part(&folder.join(name), record)?);
+        parts.insert(name.clone(), read_part(&folder.join(name), record)?.into());
     }
     if let Ok(card) = read_limited(&folder.join(CARD), CARD_LIMIT) {
-        parts.entry(CARD.to_owned()).or_insert(card);
+        parts.entry(CARD.to_owned()).or_insert(card.into());
     }
     Ok(Bundle { folder: folder.to_owned(), manifest, parts })
 }

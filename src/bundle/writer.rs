@@ -156,7 +156,7 @@ mod tests {
     type TestResult = Result<(), Box<dyn Error>>;
 
     fn model(label: &str) -> Result<BundleWriter, BundleError> {
-        let weight = Weight { shape: vec![2, 3], values: vec![0.1, -0.2, 0.3, 1e30, -0.0, 1e-40] };
+        let weight = Weight::f32(vec![2, 3], vec![0.1, -0.2, 0.3, 1e30, -0.0, 1e-40]);
         BundleWriter::new("nlu", &json!({ "layers": 2, "rate": 0.1, "b": 1, "a": null }))?
             .json("labels.json", &[label])?
             .text(CARD, "# A model\n")?
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn unusable_weights_are_not_saved() -> TestResult {
         let refusal = |shape: &[usize], values: &[f32]| {
-            let weight = Weight { shape: shape.to_vec(), values: values.to_vec() };
+            let weight = Weight::f32(shape.to_vec(), values.to_vec());
             let outcome = BundleWriter::new("nlu", &())?.weights(&Weights::from([("w".to_owned(), weight)]));
             Ok::<_, BundleError>(outcome.expect_err("refused").to_string())
         };
@@ -357,10 +357,11 @@ mod tests {
             "model.safetensors: tensor `w` holds -inf at position 1; training diverged: lower the learning rate"
         );
         assert!(refusal(&[usize::MAX, 2], &[])?.contains("product"));
-        let reserved =
-            Weights::from([("__metadata__".to_owned(), Weight { shape: vec![0], values: vec![] })]);
-        let error = BundleWriter::new("nlu", &())?.weights(&reserved).unwrap_err();
-        assert!(matches!(error, BundleError::Weights { problem: WeightError::Name { .. }, .. }));
+        for name in ["__metadata__", "table/rows"] {
+            let reserved = Weights::from([(name.to_owned(), Weight::f32(vec![0], vec![]))]);
+            let error = BundleWriter::new("nlu", &())?.weights(&reserved).unwrap_err();
+            assert!(matches!(error, BundleError::Weights { problem: WeightError::Name { .. }, .. }));
+        }
         Ok(())
     }
 }

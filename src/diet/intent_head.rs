@@ -100,6 +100,7 @@ impl IntentHead {
         self.shortcut.as_ref().map(|shortcut| shortcut.forward(sentence, pass)).transpose() // [message, embedding]
     }
 
+    #[cfg(test)]
     pub(super) fn scores(&self, messages: &Tensor, sentence: &SparseRows) -> Result<Vec<Vec<f32>>> {
         let pass = Pass::inference();
         let labels = self.labels(&pass)?;

@@ -11,7 +11,8 @@
 //! message  sparse → dense ┘                └ message row → similarity to labels → intent
 //! ```
 //!
-//! Read `config`, then `network` with `intent_head` and `tag_head`, then `training` and `predict`.
+//! Read `config`, then `network` with `intent_head` and `tag_head`, then `training`; `answer` is the same network
+//! for answering, and `predict` makes words of what it says.
 //!
 //! # Where this differs from Rasa
 //!
@@ -26,6 +27,7 @@
 //! | `scale_loss` also weighs the CRF | only the intent |
 //! | a retrained model differs: the seed is the time of day | the seed is 1 unless given |
 
+mod answer;
 mod config;
 mod intent_head;
 mod labels;
@@ -34,6 +36,7 @@ mod predict;
 mod tag_head;
 mod training;
 
+pub use answer::WeightsError;
 pub use config::{BatchSize, Confidence, ConfigError, DietConfig, PerSide, SplitByComma};
 pub use labels::{Example, Labels, TagKind};
 pub use network::{Network, Widths};

@@ -8,7 +8,9 @@ use super::tag_head::{TagHead, tag_heads};
 use super::{DietConfig, Example, Labels, TagKind};
 use crate::batch::Batch;
 use crate::features::LabelFeatures;
-use crate::heads::{Decoded, MaskedToken};
+#[cfg(test)]
+use crate::heads::Decoded;
+use crate::heads::MaskedToken;
 use crate::nn::{Dropout, Linear, Pass, SparseLinear, Transformer, gelu};
 use crate::train::{BatchLoss, Ratio};
 
@@ -44,6 +46,7 @@ struct Encoded {
 }
 
 /// What a batch of messages comes out as.
+#[cfg(test)]
 #[derive(Debug)]
 pub(super) struct Scores {
     /// Similarity to each intent: `[message][label]`; empty without intents.
@@ -123,6 +126,8 @@ impl Network {
         losses.finish(encoded.messages.device())
     }
 
+    /// What the engine that answers must agree with.
+    #[cfg(test)]
     pub(super) fn scores(&self, batch: &Batch) -> Result<Scores> {
         let encoded = self.encode(batch, &Pass::inference(), &mut Losses::default())?;
         let intents = match &self.intent {

@@ -1,26 +1,24 @@
 //! From features to a ranking of intents and to entities.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use candle_core::Result;
-
-use super::{DietConfig, Labels, Network, TagKind};
-use crate::batch::Batch;
+use super::answer::{Engine, Found};
+use super::{DietConfig, Labels, TagKind, WeightsError, Widths};
+use crate::bundle::Weights;
 use crate::data::TagSet;
-use crate::features::Features;
-use crate::heads::{Decoded, LossType};
+use crate::features::{Features, LabelFeatures};
+use crate::heads::LossType;
+use crate::kernels::Precision;
 use crate::prediction::Scored;
 use crate::text::Span;
 
 /// A network that answers.
 #[derive(Clone, Debug)]
 pub struct Diet {
-    /// The options it was trained with.
-    pub config: DietConfig,
-    /// What it can predict.
-    pub labels: Labels,
-    /// The layers.
-    pub network: Network,
+    config: DietConfig,
+    labels: Labels,
+    engine: Arc<Engine>,
 }
 
 /// An entity as a range of tokens.
@@ -38,86 +36,98 @@ pub struct TokenEntity {
     pub group: Option<Scored>,
 }
 
-/// What DIET says of one message.
-pub(crate) type Answer = (Vec<Scored>, Vec<TokenEntity>);
-
 impl Diet {
-    /// Ranks the intents and finds the entities of each message.
-    ///
-    /// A message without a single feature (only unknown words, say) gets an empty ranking.
+    /// A network of these weights.
     ///
     /// # Errors
     ///
-    /// If candle cannot compute the network.
-    pub fn predict(&self, messages: &[(&str, &[Span], &Features)]) -> Result<Vec<Answer>> {
-        let batch = Batch::new(messages.iter().map(|(_, _, features)| *features));
-        let scores = self.network.scores(&batch)?;
-        let answer = |(at, (text, tokens, features)): (usize, &(&str, &[Span], &Features))| {
+    /// If weights are missing or of another shape than the configuration says.
+    pub fn new(
+        config: DietConfig,
+        widths: Widths,
+        labels: Labels,
+        label_features: &LabelFeatures,
+        weights: &Weights,
+    ) -> Result<Self, WeightsError> {
+        let engine = Engine::new(&config, widths, &labels, label_features, weights, Precision::Bf16)?;
+        Ok(Self { config, labels, engine: Arc::new(engine) })
+    }
+
+    /// The options it was trained with.
+    #[must_use]
+    pub fn config(&self) -> &DietConfig {
+        &self.config
+    }
+
+    /// What it can predict.
+    #[must_use]
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Ranks the intents and finds the entities of each message.
+    ///
+    /// A message without a single feature (only unknown words, say) gets an empty ranking. Features must be those
+    /// of the featurizers that the network was trained with.
+    ///
+    /// # Panics
+    ///
+    /// If a message has no row of its own, or features with columns that the network has not.
+    #[must_use]
+    pub fn predict(&self, messages: &[(&str, &[Span], &Features)]) -> Vec<(Vec<Scored>, Vec<TokenEntity>)> {
+        let features: Vec<&Features> = messages.iter().map(|(_, _, features)| *features).collect();
+        let mut answers = Vec::with_capacity(messages.len());
+        self.engine.answer(&features, |at, mut found| {
+            let (text, tokens, features) = messages[at];
             let blank = features.sentence.entries() == 0 && features.sequence.entries() == 0;
-            let ranking = match scores.intents.get(at) {
-                Some(scores) if !blank => self.rank(scores),
-                _ => Vec::new(),
-            };
-            let decoded = |kind| {
-                let found = scores.tags.iter().find(|(own, _)| *own == kind);
-                found.map(|(_, messages)| &messages[at])
-            };
-            (ranking, self.entities(text, tokens, decoded))
-        };
-        Ok(messages.iter().enumerate().map(answer).collect())
+            let ranking = if blank { Vec::new() } else { self.rank(found.similarities) };
+            answers.push((ranking, self.entities(text, tokens, &mut found)));
+        });
+        answers
     }
 
-    /// All intents by confidence, best first, cut to the length asked for.
-    fn rank(&self, scores: &[f32]) -> Vec<Scored> {
+    /// The likeliest intents, best first, as many as asked for.
+    fn rank(&self, similarities: &[f32]) -> Vec<Scored> {
         let confidences = match self.config.loss_type {
-            LossType::CrossEntropy => softmax(scores),
-            LossType::Margin => scores.iter().map(|similarity| similarity.clamp(0.0, 1.0)).collect(),
+            LossType::CrossEntropy => softmax(similarities),
+            LossType::Margin => similarities.iter().map(|similarity| similarity.clamp(0.0, 1.0)).collect(),
         };
-        let names = self.labels.intents.iter().zip(confidences);
-        let mut ranking: Vec<Scored> =
-            names.map(|(name, confidence)| Scored { name: name.clone(), confidence }).collect();
-        ranking.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+        let mut order: Vec<usize> = (0..confidences.len()).collect();
+        order.sort_by(|a, b| confidences[*b].total_cmp(&confidences[*a]));
         if self.config.ranking_length > 0 {
-            ranking.truncate(self.config.ranking_length);
+            order.truncate(self.config.ranking_length);
         }
-        if self.config.renormalize_confidences {
-            let kept: f32 = ranking.iter().map(|scored| scored.confidence).sum();
-            ranking.iter_mut().for_each(|scored| scored.confidence /= kept.max(f32::MIN_POSITIVE));
-        }
-        ranking
+        let kept: f32 = order.iter().map(|at| confidences[*at]).sum();
+        let share = if self.config.renormalize_confidences { kept.max(f32::MIN_POSITIVE) } else { 1.0 };
+        let scored =
+            |at: usize| Scored { name: self.labels.intents[at].clone(), confidence: confidences[at] / share };
+        order.into_iter().map(scored).collect()
     }
 
-    fn entities<'d>(
-        &self,
-        text: &str,
-        tokens: &[Span],
-        decoded: impl Fn(TagKind) -> Option<&'d Decoded>,
-    ) -> Vec<TokenEntity> {
-        let (Some(tags), Some(set)) = (decoded(TagKind::Entity), &self.labels.entities) else {
+    fn entities(&self, text: &str, tokens: &[Span], found: &mut Found<'_>) -> Vec<TokenEntity> {
+        let (Some(tags), Some(set)) = (found.tags(TagKind::Entity), &self.labels.entities) else {
             return Vec::new();
         };
-        let attribute = |kind, set: &Option<TagSet>, range: &Range<usize>| -> Option<Scored> {
-            most_frequent(set.as_ref()?, decoded(kind)?, range)
-        };
-        let mut found: Vec<TokenEntity> = Vec::new();
-        for (range, entity) in set.decode(&tags.tags, tokens) {
-            let confidence = tags.probability(range.start, range.len());
+        let mut entities: Vec<TokenEntity> = Vec::new();
+        for (range, entity) in set.decode(tags, tokens) {
+            let mut attribute =
+                |kind, set: &Option<TagSet>| most_frequent(set.as_ref()?, kind, found, &range);
             let next = TokenEntity {
                 entity: entity.to_owned(),
-                role: attribute(TagKind::Role, &self.labels.roles, &range),
-                group: attribute(TagKind::Group, &self.labels.groups, &range),
+                role: attribute(TagKind::Role, &self.labels.roles),
+                group: attribute(TagKind::Group, &self.labels.groups),
+                confidence: found.probability(TagKind::Entity, range.start, range.len()),
                 tokens: range,
-                confidence,
             };
-            match found.last_mut() {
+            match entities.last_mut() {
                 Some(last) if self.belongs(last, &next, text, tokens) => {
                     last.tokens.end = next.tokens.end;
                     last.confidence = last.confidence.min(next.confidence);
                 }
-                _ => found.push(next),
+                _ => entities.push(next),
             }
         }
-        found
+        entities
     }
 
     /// Whether two neighbours are one entity: of a type that commas do not separate, with no more than
@@ -146,11 +156,12 @@ fn name(scored: Option<&Scored>) -> Option<&str> {
 }
 
 /// The label that most tokens of the range carry, and the smallest probability among those tokens.
-fn most_frequent(set: &TagSet, decoded: &Decoded, range: &Range<usize>) -> Option<Scored> {
-    let labels = || range.clone().filter_map(|token| Some((token, set.entity_type(decoded.tags[token])?)));
-    let count = |label: &str| labels().filter(|(_, own)| *own == label).count();
-    let best = labels().map(|(_, label)| label).max_by_key(|label| count(label))?;
-    let tokens = labels().filter(|(_, label)| *label == best);
-    let confidence = tokens.map(|(token, _)| decoded.probability(token, 1)).fold(1.0, f32::min);
-    Some(Scored { name: best.to_owned(), confidence })
+fn most_frequent(set: &TagSet, kind: TagKind, found: &mut Found<'_>, range: &Range<usize>) -> Option<Scored> {
+    let tags = found.tags(kind)?[range.clone()].iter();
+    let labels: Vec<Option<&str>> = tags.map(|tag| set.entity_type(*tag)).collect();
+    let count = |label: &str| labels.iter().flatten().filter(|own| **own == label).count();
+    let best = labels.iter().flatten().max_by_key(|label| count(label))?;
+    let tokens = range.clone().zip(&labels).filter(|(_, label)| **label == Some(best));
+    let confidence = tokens.map(|(token, _)| found.probability(kind, token, 1)).fold(1.0, f32::min);
+    Some(Scored { name: (*best).to_owned(), confidence })
 }

@@ -22,7 +22,7 @@ pub(super) struct TagHead {
 }
 
 /// Width of what later heads see of an entity tag.
-const SEEN_TAG_DIM: usize = 20;
+pub(super) const SEEN_TAG_DIM: usize = 20;
 
 pub(super) fn tag_heads(labels: &Labels, model_dim: usize, vb: &VarBuilder) -> Result<Vec<TagHead>> {
     let Some(entities) = &labels.entities else { return Ok(Vec::new()) };
@@ -44,7 +44,7 @@ pub(super) fn tag_heads(labels: &Labels, model_dim: usize, vb: &VarBuilder) -> R
     Ok(heads)
 }
 
-fn rules(set: &TagSet) -> TagRules {
+pub(super) fn rules(set: &TagSet) -> TagRules {
     TagRules::new(
         set.len(),
         |previous, next| set.is_legal(previous, next),

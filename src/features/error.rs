@@ -40,4 +40,10 @@ pub enum FeatureError {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// Saved n-grams that cannot be understood.
+    #[error("the saved n-grams are damaged: {problem}; train the model again")]
+    Vocabulary {
+        /// What is wrong with them.
+        problem: &'static str,
+    },
 }

@@ -10,6 +10,26 @@ use crate::text::Span;
 /// The non-zero columns of one row, with their values.
 pub(super) type Entries = Vec<(u32, f32)>;
 
+/// The rows of one message while featurizers fill them.
+#[derive(Debug)]
+pub(super) struct Rows {
+    /// One per token.
+    pub(super) sequence: Vec<Entries>,
+    /// That of the message.
+    pub(super) sentence: Entries,
+    /// First column of the current featurizer in the rows of the tokens.
+    pub(super) token_start: u32,
+    /// And in the row of the message.
+    pub(super) message_start: u32,
+}
+
+impl Rows {
+    pub(super) fn new(tokens: usize) -> Self {
+        let sequence = (0..tokens).map(|_| Vec::with_capacity(48)).collect();
+        Self { sequence, sentence: Vec::with_capacity(24 * tokens), token_start: 0, message_start: 0 }
+    }
+}
+
 /// A text and where its tokens are.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
@@ -75,12 +95,12 @@ impl Featurizer {
         }
     }
 
-    /// Entries of each token, then of the message; columns counted from zero.
-    fn transform(&self, message: Message<'_>) -> (Vec<Entries>, Entries) {
+    /// Appends its entries to the rows of the tokens and of the message.
+    fn transform(&self, message: Message<'_>, rows: &mut Rows) {
         match self {
-            Self::NGrams(featurizer) => featurizer.transform(message),
-            Self::Lexical(featurizer) => (featurizer.transform(message), Vec::new()),
-            Self::Patterns(featurizer) => featurizer.transform(message),
+            Self::NGrams(featurizer) => featurizer.transform(message, rows),
+            Self::Lexical(featurizer) => featurizer.transform(message, rows),
+            Self::Patterns(featurizer) => featurizer.transform(message, rows),
         }
     }
 }
@@ -144,22 +164,16 @@ impl FeatureSet {
     /// The features of one message.
     #[must_use]
     pub fn transform(&self, message: Message<'_>) -> Features {
-        let mut sequence = vec![Vec::new(); message.tokens.len()];
-        let mut sentence = Vec::new();
-        let (mut sequence_start, mut sentence_start) = (0, 0);
+        let mut rows = Rows::new(message.tokens.len());
         for featurizer in &self.featurizers {
-            let (tokens, whole) = featurizer.transform(message);
-            for (row, token) in sequence.iter_mut().zip(tokens) {
-                row.extend(token.into_iter().map(|(column, value)| (column + sequence_start, value)));
-            }
-            sentence.extend(whole.into_iter().map(|(column, value)| (column + sentence_start, value)));
+            featurizer.transform(message, &mut rows);
             let widths = featurizer.widths();
-            sequence_start += widths.0 as u32;
-            sentence_start += widths.1 as u32;
+            rows.token_start += widths.0 as u32;
+            rows.message_start += widths.1 as u32;
         }
         let mut features = Features::default();
-        sequence.into_iter().for_each(|row| features.sequence.push(row));
-        features.sentence.push(sentence);
+        rows.sequence.into_iter().for_each(|row| features.sequence.push(row));
+        features.sentence.push(rows.sentence);
         features
     }
 }

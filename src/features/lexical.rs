@@ -1,9 +1,10 @@
 //! The shape of a token and of its neighbours.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::featurizer::Rows;
 use super::{FeatureError, Message};
 
 /// One property of a token.
@@ -48,9 +49,10 @@ pub enum Property {
 }
 
 impl Property {
-    fn of(self, message: Message<'_>, token: usize) -> String {
+    /// Its value, as it is called in a saved model.
+    fn of(self, message: Message<'_>, token: usize) -> &str {
         let text = message.token(token);
-        let flag = |value: bool| value.to_string();
+        let flag = |value: bool| if value { "true" } else { "false" };
         match self {
             Self::First => flag(token == 0),
             Self::Last => flag(token + 1 == message.tokens.len()),
@@ -58,8 +60,8 @@ impl Property {
             Self::Lower => flag(has_case(text) && !text.chars().any(is_upper)),
             Self::Upper => flag(has_case(text) && !text.chars().any(char::is_lowercase)),
             Self::Title => flag(is_title(text)),
-            Self::Prefix2 => text.chars().take(2).collect(),
-            Self::Prefix5 => text.chars().take(5).collect(),
+            Self::Prefix2 => prefix(text, 2),
+            Self::Prefix5 => prefix(text, 5),
             Self::Suffix1 => suffix(text, 1),
             Self::Suffix2 => suffix(text, 2),
             Self::Suffix3 => suffix(text, 3),
@@ -68,9 +70,14 @@ impl Property {
     }
 }
 
-fn suffix(text: &str, count: usize) -> String {
-    let skip = text.chars().count().saturating_sub(count);
-    text.chars().skip(skip).collect()
+fn prefix(text: &str, count: usize) -> &str {
+    let end = text.char_indices().nth(count).map_or(text.len(), |(at, _)| at);
+    &text[..end]
+}
+
+fn suffix(text: &str, count: usize) -> &str {
+    let start = text.char_indices().rev().take(count).last().map_or(text.len(), |(at, _)| at);
+    &text[start..]
 }
 
 /// Upper case, or the title case of the few letters that have one of their own.
@@ -117,28 +124,47 @@ impl Default for LexicalConfig {
 #[serde(from = "Saved", into = "Saved")]
 pub struct Lexical {
     config: LexicalConfig,
-    columns: BTreeMap<(isize, Property, String), u32>,
+    columns: Vec<Key>,
+    /// For each neighbour and each of its properties, the values that were seen, sorted, with their columns.
+    known: Vec<Vec<Vec<(String, u32)>>>,
 }
+
+type Key = (isize, Property, String);
 
 /// The form in which it is saved.
 #[derive(Serialize, Deserialize)]
 struct Saved {
     config: LexicalConfig,
-    columns: Vec<(isize, Property, String)>,
+    columns: Vec<Key>,
 }
 
 impl From<Saved> for Lexical {
-    fn from(saved: Saved) -> Self {
-        let columns = saved.columns.into_iter().zip(0..).collect();
-        Self { config: saved.config, columns }
+    fn from(Saved { config, columns }: Saved) -> Self {
+        let values = |offset: isize, property: Property| {
+            let own = columns.iter().zip(0..).filter(|(key, _)| (key.0, key.1) == (offset, property));
+            let mut values: Vec<(String, u32)> = own.map(|(key, column)| (key.2.clone(), column)).collect();
+            values.sort_unstable();
+            values
+        };
+        let neighbours = config.offsets().zip(&config.features);
+        let known = neighbours.map(|(offset, properties)| {
+            properties.iter().map(|property| values(offset, *property)).collect()
+        });
+        Self { known: known.collect(), config, columns }
     }
 }
 
 impl From<Lexical> for Saved {
     fn from(lexical: Lexical) -> Self {
-        let mut columns: Vec<_> = lexical.columns.into_iter().collect();
-        columns.sort_by_key(|(_, column)| *column);
-        Self { config: lexical.config, columns: columns.into_iter().map(|(key, _)| key).collect() }
+        Self { config: lexical.config, columns: lexical.columns }
+    }
+}
+
+impl LexicalConfig {
+    /// How far away the neighbour of each list is.
+    fn offsets(&self) -> impl Iterator<Item = isize> + use<> {
+        let before = (self.features.len() / 2) as isize;
+        -before..self.features.len() as isize - before
     }
 }
 
@@ -156,44 +182,52 @@ impl Lexical {
                 problem: "needs at least one list of properties, for the token itself".to_owned(),
             });
         }
-        let mut lexical = Self { config: config.clone(), columns: BTreeMap::new() };
+        let mut seen: BTreeSet<Key> = BTreeSet::new();
         for message in messages {
             for token in 0..message.tokens.len() {
-                for key in lexical.keys(*message, token) {
-                    lexical.columns.entry(key).or_default();
-                }
+                each_value(config, *message, token, |slot, value| {
+                    seen.insert((slot.offset, slot.property, value.to_owned()));
+                });
             }
         }
-        lexical.columns.values_mut().zip(0..).for_each(|(column, at)| *column = at);
-        Ok(lexical)
+        Ok(Saved { config: config.clone(), columns: seen.into_iter().collect() }.into())
     }
 
     pub(super) fn width(&self) -> usize {
         self.columns.len()
     }
 
-    pub(super) fn transform(&self, message: Message<'_>) -> Vec<Vec<(u32, f32)>> {
-        let row = |token| {
-            let columns = self.keys(message, token).into_iter().filter_map(|key| self.columns.get(&key));
-            columns.map(|column| (*column, 1.0)).collect()
-        };
-        (0..message.tokens.len()).map(row).collect()
-    }
-
-    fn keys(&self, message: Message<'_>, token: usize) -> Vec<(isize, Property, String)> {
-        let before = (self.config.features.len() / 2) as isize;
-        let mut keys = Vec::new();
-        for (place, properties) in self.config.features.iter().enumerate() {
-            let offset = place as isize - before;
-            let Some(neighbour) = token.checked_add_signed(offset).filter(|at| *at < message.tokens.len())
-            else {
-                continue;
-            };
-            keys.extend(
-                properties.iter().map(|property| (offset, *property, property.of(message, neighbour))),
-            );
+    pub(super) fn transform(&self, message: Message<'_>, rows: &mut Rows) {
+        for (token, row) in rows.sequence.iter_mut().enumerate() {
+            each_value(&self.config, message, token, |slot, value| {
+                let known = &self.known[slot.place][slot.at];
+                if let Ok(found) = known.binary_search_by(|(own, _)| own.as_str().cmp(value)) {
+                    row.push((rows.token_start + known[found].1, 1.0));
+                }
+            });
         }
-        keys
+    }
+}
+
+/// One property of one neighbour.
+struct Slot {
+    /// The neighbour, counted from the first in the settings, and how far away it is.
+    place: usize,
+    offset: isize,
+    /// Its property, counted among those of this neighbour, and which one it is.
+    at: usize,
+    property: Property,
+}
+
+/// All that the settings ask of a token and its neighbours, with the values.
+fn each_value(config: &LexicalConfig, message: Message<'_>, token: usize, mut found: impl FnMut(Slot, &str)) {
+    for (place, (offset, properties)) in config.offsets().zip(&config.features).enumerate() {
+        let neighbour = token.checked_add_signed(offset).filter(|at| *at < message.tokens.len());
+        let Some(neighbour) = neighbour else { continue };
+        for (at, property) in properties.iter().enumerate() {
+            let slot = Slot { place, offset, at, property: *property };
+            found(slot, property.of(message, neighbour));
+        }
     }
 }
 
@@ -225,15 +259,29 @@ mod tests {
     }
 
     #[test]
+    fn beginnings_and_ends_are_cut_at_characters() {
+        assert_eq!((prefix("Zoë", 2), prefix("ë", 5), prefix("", 2)), ("Zo", "ë", ""));
+        assert_eq!(
+            (suffix("Zoë", 1), suffix("Zoë", 2), suffix("Zoë", 5), suffix("", 1)),
+            ("ë", "oë", "Zoë", "")
+        );
+    }
+
+    #[test]
     fn a_token_sees_itself_and_its_neighbours_and_nothing_beyond_the_ends() {
         let text = "Call Zoë 5";
         let tokens = WhitespaceTokenizer::default().tokenize(text);
         let message = Message { text, tokens: &tokens };
         let lexical = Lexical::fit(&LexicalConfig::default(), &[message]).unwrap();
-        let rows = lexical.transform(message);
+        let transform = |lexical: &Lexical| {
+            let mut rows = Rows::new(tokens.len());
+            lexical.transform(message, &mut rows);
+            rows.sequence
+        };
+        let rows = transform(&lexical);
         assert_eq!(rows.iter().map(Vec::len).collect::<Vec<_>>(), [9, 12, 9]);
         let saved = serde_json::to_string(&lexical).unwrap();
         let again: Lexical = serde_json::from_str(&saved).unwrap();
-        assert_eq!(again.transform(message), rows);
+        assert_eq!(transform(&again), rows);
     }
 }

@@ -8,6 +8,7 @@
 //! | file | what a column means |
 //! | --- | --- |
 //! | `ngram` | this word or character n-gram occurs |
+//! | `vocabulary` | how n-grams are found and saved |
 //! | `lexical` | this token, or its neighbour, is lower case, a number, the first … |
 //! | `patterns` | a regular expression or a lookup table matches here |
 //! | `label` | this word occurs in the name of an intent |
@@ -20,6 +21,7 @@ mod label;
 mod lexical;
 mod ngram;
 mod patterns;
+mod vocabulary;
 
 pub use error::FeatureError;
 pub use featurizer::{FeatureSet, Features, Featurizer, FeaturizerConfig, Message};

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use super::featurizer::Entries;
+use super::featurizer::Rows;
+use super::vocabulary::Vocabulary;
 use super::{FeatureError, Message};
 
 /// What an n-gram is made of.
@@ -145,37 +147,78 @@ impl NGramConfig {
 /// `state-of-the-art` gives four. A token's row sees that token alone; the message's
 /// row sees all of it, so word pairs span tokens there. Columns are in alphabetical order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(from = "Saved", into = "Saved")]
+#[serde(try_from = "Saved", into = "Saved")]
 pub struct NGrams {
     config: NGramConfig,
-    columns: HashMap<String, u32>,
+    columns: Vocabulary,
+    /// In how many training messages each occurs, and how many there were; empty and zero where all count one.
+    documents: Vec<usize>,
+    messages: usize,
     /// Weight of each column; empty where all count one.
     idf: Vec<f32>,
 }
 
 /// The form in which n-grams are saved.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Saved {
     config: NGramConfig,
-    vocabulary: Vec<String>,
-    #[serde(default)]
-    idf: Vec<f32>,
+    /// As [`Vocabulary::to_text`] writes it.
+    vocabulary: String,
+    documents: Vec<usize>,
+    messages: usize,
 }
 
-impl From<Saved> for NGrams {
-    fn from(saved: Saved) -> Self {
-        let columns = saved.vocabulary.into_iter().enumerate().map(|(column, gram)| (gram, column as u32));
-        Self { config: saved.config, columns: columns.collect(), idf: saved.idf }
+impl TryFrom<Saved> for NGrams {
+    type Error = FeatureError;
+
+    fn try_from(saved: Saved) -> Result<Self, FeatureError> {
+        saved.config.validate()?;
+        let columns = Vocabulary::from_text(&saved.vocabulary)?;
+        let counted = if saved.config.weighting == Weighting::TfIdf { columns.len() } else { 0 };
+        if saved.documents.len() != counted {
+            return Err(FeatureError::Vocabulary { problem: "there is not one count for each" });
+        }
+        Ok(Self::new(saved.config, columns, saved.documents, saved.messages))
     }
 }
 
 impl From<NGrams> for Saved {
     fn from(ngrams: NGrams) -> Self {
-        let mut vocabulary = vec![String::new(); ngrams.columns.len()];
-        for (gram, column) in ngrams.columns {
-            vocabulary[column as usize] = gram;
+        let vocabulary = ngrams.columns.to_text();
+        Self { config: ngrams.config, vocabulary, documents: ngrams.documents, messages: ngrams.messages }
+    }
+}
+
+/// The units of a message, one behind the other with a blank between them: a run of units is a part of the text.
+struct Units {
+    text: String,
+    /// Where each unit is, and of which token it is.
+    places: Vec<(Range<usize>, usize)>,
+}
+
+/// The token of a unit that belongs to none: the blank between two tokens.
+const BETWEEN: usize = usize::MAX;
+
+impl Units {
+    fn push(&mut self, unit: &str, token: usize) {
+        if !self.places.is_empty() {
+            self.text.push(' ');
         }
-        Self { config: ngrams.config, vocabulary, idf: ngrams.idf }
+        let start = self.text.len();
+        self.text.push_str(unit);
+        self.places.push((start..self.text.len(), token));
+    }
+
+    /// Every run of so many units, and the token that it lies in, if it lies in one.
+    fn each_run(&self, lengths: Range<usize>, found: &mut impl FnMut(Option<usize>, &str)) {
+        for n in lengths.take_while(|n| *n <= self.places.len()) {
+            for run in self.places.windows(n) {
+                let ((first, token), (last, other)) = (&run[0], &run[n - 1]);
+                let inside = (token == other && *token != BETWEEN).then_some(*token);
+                found(inside, &self.text[first.start..last.end]);
+            }
+        }
     }
 }
 
@@ -187,15 +230,17 @@ impl NGrams {
     /// If the n-gram lengths or the shares make no sense.
     pub fn fit(config: &NGramConfig, messages: &[Message<'_>]) -> Result<Self, FeatureError> {
         config.validate()?;
-        let mut ngrams = Self { config: config.clone(), columns: HashMap::new(), idf: Vec::new() };
+        let mut ngrams = Self::new(config.clone(), Vocabulary::default(), Vec::new(), 0);
         let rare: HashSet<String> =
             config.oov_words.iter().map(|word| ngrams.fold(word).into_owned()).collect();
         // In how many messages, and how often in all.
         let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         for message in messages {
             let mut own: HashMap<String, usize> = HashMap::new();
-            let words = ngrams.words(*message, &rare);
-            ngrams.each_gram(&words.concat(), &mut |gram| *own.entry(gram.to_owned()).or_default() += 1);
+            ngrams.each_gram(*message, &rare, &mut |_, gram| match own.get_mut(gram) {
+                Some(count) => *count += 1,
+                None => drop(own.insert(gram.to_owned(), 1)),
+            });
             for (gram, count) in own {
                 let entry = counts.entry(gram).or_default();
                 *entry = (entry.0 + 1, entry.1 + count);
@@ -210,47 +255,128 @@ impl NGrams {
             kept.sort();
         }
         if config.weighting == Weighting::TfIdf {
-            let idf = |documents: usize| 1.0 + ((1 + messages.len()) as f32 / (1 + documents) as f32).ln();
-            ngrams.idf = kept.iter().map(|(_, (documents, _))| idf(*documents)).collect();
+            ngrams.documents = kept.iter().map(|(_, (documents, _))| *documents).collect();
+            ngrams.messages = messages.len();
         }
-        ngrams.columns = kept.into_iter().enumerate().map(|(at, (gram, _))| (gram, at as u32)).collect();
-        Ok(ngrams)
+        let columns = Vocabulary::new(kept.iter().map(|(gram, _)| gram));
+        Ok(Self::new(ngrams.config, columns, ngrams.documents, ngrams.messages))
+    }
+
+    fn new(config: NGramConfig, columns: Vocabulary, documents: Vec<usize>, messages: usize) -> Self {
+        let idf = |documents: &usize| 1.0 + ((1 + messages) as f32 / (1 + documents) as f32).ln();
+        let idf = documents.iter().map(idf).collect();
+        Self { config, columns, documents, messages, idf }
     }
 
     pub(super) fn width(&self) -> usize {
         self.columns.len()
     }
 
-    pub(super) fn transform(&self, message: Message<'_>) -> (Vec<Entries>, Entries) {
-        let words = self.words(message, &HashSet::new());
-        let sequence = words.iter().map(|token| self.entries(token)).collect();
-        (sequence, self.entries(&words.concat()))
+    pub(super) fn transform(&self, message: Message<'_>, rows: &mut Rows) {
+        // One gram is looked up once, also where it counts for a token and for the message.
+        let mut sentence: Vec<u32> = Vec::with_capacity(16 * message.tokens.len());
+        let mut tokens: Vec<(usize, u32)> = Vec::with_capacity(16 * message.tokens.len());
+        self.each_gram(message, &HashSet::new(), &mut |token, gram| {
+            if let Some(column) = self.columns.get(gram) {
+                sentence.push(column);
+                tokens.extend(token.map(|token| (token, column)));
+            }
+        });
+        tokens.sort_unstable();
+        let runs = tokens.chunk_by(|a, b| a.0 == b.0);
+        for run in runs {
+            let columns = run.iter().map(|(_, column)| *column);
+            self.count(columns, rows.token_start, &mut rows.sequence[run[0].0]);
+        }
+        sentence.sort_unstable();
+        self.count(sentence.into_iter(), rows.message_start, &mut rows.sentence);
     }
 
-    /// The units of each token: its words, or its folded text.
-    fn words(&self, message: Message<'_>, rare: &HashSet<String>) -> Vec<Vec<String>> {
-        let tokens = (0..message.tokens.len()).map(|at| self.fold(message.token(at)));
-        if self.config.analyzer != Analyzer::Word {
-            return tokens.map(|token| vec![token.into_owned()]).collect();
+    /// Appends an entry for each distinct of these columns, which are sorted.
+    fn count(&self, columns: impl Iterator<Item = u32>, start: u32, row: &mut Vec<(u32, f32)>) {
+        let first = row.len();
+        for column in columns {
+            match row[first..].last_mut() {
+                Some((last, count)) if *last == start + column => *count += 1.0,
+                _ => row.push((start + column, 1.0)),
+            }
         }
+        if self.config.weighting == Weighting::Count {
+            return;
+        }
+        let row = &mut row[first..];
+        for (column, value) in row.iter_mut() {
+            *value = (1.0 + value.ln()) * self.idf[(*column - start) as usize];
+        }
+        let length = row.iter().map(|(_, value)| value * value).sum::<f32>().sqrt();
+        row.iter_mut().for_each(|(_, value)| *value /= length.max(f32::MIN_POSITIVE));
+    }
+
+    /// Every n-gram of the message, and the token that it lies in, if it lies in one. A gram in a token is one of
+    /// the message as well.
+    fn each_gram(
+        &self,
+        message: Message<'_>,
+        rare: &HashSet<String>,
+        found: &mut impl FnMut(Option<usize>, &str),
+    ) {
+        let lengths = self.config.min_ngram..self.config.max_ngram.saturating_add(1);
+        let tokens = (0..message.tokens.len()).map(|at| self.fold(message.token(at)));
+        match self.config.analyzer {
+            Analyzer::Word => self.words(tokens, rare).each_run(lengths, found),
+            Analyzer::Char => characters(tokens).each_run(lengths, found),
+            Analyzer::CharWb => {
+                let (mut padded, mut borders) = (String::new(), Vec::new());
+                for (at, token) in tokens.enumerate() {
+                    for word in token.split_whitespace() {
+                        padded.clear();
+                        padded.extend([" ", word, " "]);
+                        borders.clear();
+                        borders.extend(padded.char_indices().map(|(at, _)| at).chain([padded.len()]));
+                        for n in lengths.clone() {
+                            if borders.len() - 1 <= n {
+                                found(Some(at), &padded); // a short word counts once, however long the n-grams
+                                break;
+                            }
+                            borders
+                                .windows(n + 1)
+                                .for_each(|ends| found(Some(at), &padded[ends[0]..ends[n]]));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The words of each token; unknown ones, where they have a name, under that name.
+    fn words<'t>(&self, tokens: impl Iterator<Item = Cow<'t, str>>, rare: &HashSet<String>) -> Units {
         let stop = self.config.stop_words.as_deref().unwrap_or_default();
-        let oov = self.config.oov_token.as_deref().map(|token| self.fold(token).into_owned());
-        let known = oov.as_ref().is_some_and(|oov| self.columns.contains_key(oov));
-        let word = |word: &str| match &oov {
-            Some(oov) if rare.contains(word) || (known && !self.columns.contains_key(word)) => oov.clone(),
-            _ => word.to_owned(),
-        };
-        let split = |token: Cow<'_, str>| {
-            let kept = words_of(&token).filter(|word| !stop.iter().any(|stop| stop == word));
-            kept.map(word).collect()
-        };
-        tokens.map(split).collect()
+        let oov = self.config.oov_token.as_deref().map(|token| self.fold(token));
+        let known = oov.as_ref().is_some_and(|oov| self.columns.get(oov).is_some());
+        let mut units = Units { text: String::new(), places: Vec::new() };
+        for (at, token) in tokens.enumerate() {
+            for word in words_of(&token).filter(|word| !stop.iter().any(|stop| stop == word)) {
+                let unit = match &oov {
+                    Some(oov) if rare.contains(word) || (known && self.columns.get(word).is_none()) => oov,
+                    _ => word,
+                };
+                units.push(unit, at);
+            }
+        }
+        units
     }
 
     /// Numbers, case and accents made equal.
     fn fold<'t>(&self, token: &'t str) -> Cow<'t, str> {
         let mut text = fold_numbers(token);
-        if self.config.lowercase && text.chars().any(|c| !c.is_lowercase()) {
+        let low = |text: &str| {
+            if text.is_ascii() {
+                !text.bytes().any(|byte| byte.is_ascii_uppercase())
+            } else {
+                text.chars().all(char::is_lowercase)
+            }
+        };
+        if self.config.lowercase && !low(&text) {
             text = Cow::Owned(text.to_lowercase());
         }
         match self.config.strip_accents {
@@ -260,68 +386,22 @@ impl NGrams {
             None => text,
         }
     }
-
-    fn each_gram(&self, units: &[String], found: &mut impl FnMut(&str)) {
-        let lengths = self.config.min_ngram..=self.config.max_ngram;
-        match self.config.analyzer {
-            Analyzer::Word => {
-                for window in lengths.take_while(|n| *n <= units.len()).flat_map(|n| units.windows(n)) {
-                    match window {
-                        [word] => found(word),
-                        _ => found(&window.join(" ")),
-                    }
-                }
-            }
-            Analyzer::Char => {
-                let text = units.join(" ");
-                let borders: Vec<usize> = borders(&text);
-                for n in lengths.take_while(|n| *n < borders.len()) {
-                    for ends in borders.windows(n + 1) {
-                        found(&text[ends[0]..ends[n]]);
-                    }
-                }
-            }
-            Analyzer::CharWb => {
-                for word in units.iter().flat_map(|unit| unit.split_whitespace()) {
-                    let padded = format!(" {word} ");
-                    let borders = borders(&padded);
-                    for n in lengths.clone() {
-                        let last = borders.len() - 1;
-                        if last <= n {
-                            found(&padded); // a short word counts once, however long the n-grams
-                            break;
-                        }
-                        borders.windows(n + 1).for_each(|ends| found(&padded[ends[0]..ends[n]]));
-                    }
-                }
-            }
-        }
-    }
-
-    fn entries(&self, units: &[String]) -> Entries {
-        let mut columns = Vec::new();
-        self.each_gram(units, &mut |gram| columns.extend(self.columns.get(gram)));
-        columns.sort_unstable();
-        let runs = columns.chunk_by(|a, b| a == b);
-        let mut entries: Entries = runs.map(|run| (run[0], run.len() as f32)).collect();
-        if self.config.weighting == Weighting::TfIdf {
-            self.weigh(&mut entries);
-        }
-        entries
-    }
-
-    fn weigh(&self, entries: &mut [(u32, f32)]) {
-        for (column, value) in entries.iter_mut() {
-            *value = (1.0 + value.ln()) * self.idf[*column as usize];
-        }
-        let length = entries.iter().map(|(_, value)| value * value).sum::<f32>().sqrt();
-        entries.iter_mut().for_each(|(_, value)| *value /= length.max(f32::MIN_POSITIVE));
-    }
 }
 
-/// Where characters begin, then the length.
-fn borders(text: &str) -> Vec<usize> {
-    text.char_indices().map(|(at, _)| at).chain([text.len()]).collect()
+/// The characters of the tokens, and the blanks between those.
+fn characters<'t>(tokens: impl Iterator<Item = Cow<'t, str>>) -> Units {
+    let mut units = Units { text: String::new(), places: Vec::new() };
+    for (at, token) in tokens.enumerate() {
+        if at > 0 {
+            units.places.push((units.text.len()..units.text.len() + 1, BETWEEN));
+            units.text.push(' ');
+        }
+        let start = units.text.len();
+        units.text.push_str(&token);
+        let place = |(from, c): (usize, char)| (start + from..start + from + c.len_utf8(), at);
+        units.places.extend(token.char_indices().map(place));
+    }
+    units
 }
 
 fn is_word(c: char) -> bool {
@@ -353,6 +433,7 @@ fn fold_numbers(token: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::featurizer::Entries;
     use super::*;
     use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
 
@@ -368,11 +449,14 @@ mod tests {
     }
 
     fn transform(ngrams: &NGrams, text: &str) -> (Vec<Entries>, Entries) {
-        ngrams.transform(Message { text, tokens: &tokens(&[text])[0] })
+        let tokens = &tokens(&[text])[0];
+        let mut rows = Rows::new(tokens.len());
+        ngrams.transform(Message { text, tokens }, &mut rows);
+        (rows.sequence, rows.sentence)
     }
 
     fn vocabulary(ngrams: &NGrams) -> Vec<String> {
-        Saved::from(ngrams.clone()).vocabulary
+        ngrams.columns.iter().map(str::to_owned).collect()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::featurizer::Entries;
+use super::featurizer::Rows;
 use super::{FeatureError, Message};
 use crate::data::{Lookup, Pattern, Source, TrainingData};
 use crate::text::Span;
@@ -136,7 +136,10 @@ impl Patterns {
         self.matchers.len()
     }
 
-    pub(super) fn transform(&self, message: Message<'_>) -> (Vec<Entries>, Entries) {
+    pub(super) fn transform(&self, message: Message<'_>, rows: &mut Rows) {
+        if self.matchers.is_empty() {
+            return;
+        }
         // Matches of one pattern come in order and do not overlap, so a token finds its own by bisection.
         let matches = self.matches(message.text);
         let by_pattern: Vec<&[(usize, Span)]> = matches.chunk_by(|a, b| a.0 == b.0).collect();
@@ -144,12 +147,12 @@ impl Patterns {
             let next = matches.partition_point(|(_, span)| span.end <= token.start);
             matches.get(next).is_some_and(|(_, span)| span.overlaps(token))
         };
-        let row = |token: &Span| {
+        for (token, row) in message.tokens.iter().zip(&mut rows.sequence) {
             let touching = by_pattern.iter().filter(|matches| touches(matches, *token));
-            touching.map(|matches| (matches[0].0 as u32, 1.0)).collect()
-        };
-        let sentence = by_pattern.iter().map(|matches| (matches[0].0 as u32, 1.0)).collect();
-        (message.tokens.iter().map(row).collect(), sentence)
+            row.extend(touching.map(|matches| (rows.token_start + matches[0].0 as u32, 1.0)));
+        }
+        let start = rows.message_start;
+        rows.sentence.extend(by_pattern.iter().map(|matches| (start + matches[0].0 as u32, 1.0)));
     }
 
     /// Matches in order of pattern, then of place; empty ones left out.
@@ -304,7 +307,9 @@ mod tests {
         let patterns = Patterns::fit(&PatternsConfig::default(), &data).unwrap();
         let text = "from New York 10001 to B7";
         let tokens = WhitespaceTokenizer::default().tokenize(text);
-        let (rows, sentence) = patterns.transform(Message { text, tokens: &tokens });
+        let mut found = Rows::new(tokens.len());
+        patterns.transform(Message { text, tokens: &tokens }, &mut found);
+        let Rows { sequence: rows, sentence, .. } = found;
         let columns = |row: &Vec<(u32, f32)>| row.iter().map(|(column, _)| *column).collect::<Vec<_>>();
         let found: Vec<_> = rows.iter().map(columns).collect();
         assert_eq!(found, [vec![], vec![2], vec![2], vec![1], vec![], vec![0]]);

@@ -31,6 +31,11 @@ impl TagRules {
         })
     }
 
+    /// As the kernels take them.
+    pub(crate) fn as_rules(&self) -> &Rules {
+        &self.0
+    }
+
     /// Rules that allow everything.
     #[must_use]
     pub fn free(tags: usize) -> Self {

@@ -75,6 +75,17 @@ impl Default for SimilarityConfig {
     }
 }
 
+impl SimilarityConfig {
+    /// Whether embeddings are compared by the angle between them.
+    pub(crate) fn is_cosine(&self) -> bool {
+        match self.similarity_type {
+            SimilarityType::Cosine => true,
+            SimilarityType::Inner => false,
+            SimilarityType::Auto => self.loss_type == LossType::Margin,
+        }
+    }
+}
+
 /// The intent head of DIET: a message embedding and label embeddings in one space.
 ///
 /// The loss compares the similarity of a message and its label (`pos`) with four kinds of wrong pairs:
@@ -182,12 +193,7 @@ impl Similarity {
 
     fn in_common_space(&self, embedded: &Tensor, labels: &Tensor) -> Result<(Tensor, Tensor)> {
         let (messages, labels) = (embedded.clone(), self.label.forward(labels)?);
-        let cosine = match self.config.similarity_type {
-            SimilarityType::Cosine => true,
-            SimilarityType::Inner => false,
-            SimilarityType::Auto => self.config.loss_type == LossType::Margin,
-        };
-        if cosine { Ok((unit(&messages)?, unit(&labels)?)) } else { Ok((messages, labels)) }
+        if self.config.is_cosine() { Ok((unit(&messages)?, unit(&labels)?)) } else { Ok((messages, labels)) }
     }
 
     /// Cross-entropy over all labels.

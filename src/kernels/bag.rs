@@ -2,6 +2,7 @@
 
 use super::Real;
 use crate::sparse::SparseRows;
+use crate::table::{GROUPS, MIDDLE, Table};
 
 widest! {
     /// `out[r] = bias + Σ value · table[column]` over the entries of row `r`.
@@ -48,9 +49,110 @@ widest! {
     }
 }
 
+/// Columns that are unpacked together.
+const LANES: usize = 8;
+
+/// Entries between asking for a row and using it: rows lie all over a table that no near cache holds.
+const AHEAD: usize = 12;
+
+widest! {
+    /// [`bag`] with a table of few bits.
+    pub(crate) fn bag_of_codes<T: Real>(sparse: &SparseRows, table: &Table, bias: &[T], out: &mut [T]) {
+        let dim = bias.len();
+        let (columns, values) = (sparse.columns(), sparse.values());
+        columns.iter().take(AHEAD).for_each(|column| prefetch(table, *column));
+        for (row, out) in out.chunks_exact_mut(dim.max(1)).enumerate() {
+            out.copy_from_slice(bias);
+            for entry in sparse.range(row) {
+                if let Some(column) = columns.get(entry + AHEAD) {
+                    prefetch(table, *column);
+                }
+                let Some((scale, codes)) = table.row(columns[entry] as usize) else { continue };
+                add_row(codes, T::of(f64::from(values[entry])) * T::of(f64::from(scale)), out);
+            }
+        }
+    }
+}
+
+/// Asks for a row that will be needed soon.
+#[inline(always)]
+fn prefetch(table: &Table, column: u32) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(bytes) = table.bytes(column as usize) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        for line in bytes.chunks(64) {
+            // SAFETY: a hint about memory that is ours; nothing is read.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (table, column);
+}
+
+/// Adds `factor · (code − middle)` for the codes of one row.
+#[inline(always)]
+fn add_row<T: Real>(codes: &[u8], factor: T, out: &mut [T]) {
+    // Written out, so that the shifts are constants.
+    add_group::<T, 0>(codes, factor, out);
+    add_group::<T, 1>(codes, factor, out);
+    add_group::<T, 2>(codes, factor, out);
+    add_group::<T, 3>(codes, factor, out);
+    add_group::<T, 4>(codes, factor, out);
+    add_group::<T, 5>(codes, factor, out);
+    add_group::<T, 6>(codes, factor, out);
+    add_group::<T, 7>(codes, factor, out);
+}
+
+/// The same for the columns of one group.
+#[inline(always)]
+fn add_group<T: Real, const GROUP: usize>(codes: &[u8], factor: T, out: &mut [T]) {
+    const { assert!(GROUP < GROUPS) };
+    let middle = T::of(f64::from(MIDDLE));
+    let width = codes.len() / 5;
+    let (low, high) = codes.split_at(4 * width);
+    let low = &low[GROUP % 4 * width..(GROUP % 4 + 1) * width];
+    let (start, end) = ((GROUP * width).min(out.len()), ((GROUP + 1) * width).min(out.len()));
+    let add = |out: &mut T, low: u8, high: u8| {
+        let code = (low >> (GROUP / 4 * 4)) & 15 | (high >> GROUP & 1) << 4;
+        *out += factor * (T::of(f64::from(code)) - middle);
+    };
+    let (outs, rest) = out[start..end].as_chunks_mut::<LANES>();
+    let (lows, highs) = (low.as_chunks::<LANES>().0, high.as_chunks::<LANES>().0);
+    let done = outs.len() * LANES;
+    for ((out, low), high) in outs.iter_mut().zip(lows).zip(highs) {
+        for lane in 0..LANES {
+            add(&mut out[lane], low[lane], high[lane]);
+        }
+    }
+    for ((out, low), high) in rest.iter_mut().zip(&low[done..]).zip(&high[done..]) {
+        add(out, *low, *high);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bag_of_codes_is_the_bag_of_what_they_stand_for() {
+        for dim in [1, 7, 8, 20, 64, 128, 131] {
+            let values: Vec<f32> = (0..9 * dim).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
+            let table = Table::new(&values, dim, |row| row != 4);
+            let plain: Vec<f64> = table.to_f32().into_iter().map(f64::from).collect();
+            let bias: Vec<f64> = (0..dim).map(|column| column as f64).collect();
+            let mut sparse = SparseRows::default();
+            sparse.push([(2, 1.0), (0, 2.0), (4, 3.0)]);
+            sparse.push([]);
+            sparse.push([(8, 0.5), (8, 0.25)]);
+            let (mut found, mut expected) = (vec![0.0; 3 * dim], vec![0.0; 3 * dim]);
+            bag_of_codes(&sparse, &table, &bias, &mut found);
+            bag(&sparse, &plain, &bias, &mut expected);
+            assert!(
+                found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5),
+                "{dim}: {found:?} {expected:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_bag_is_a_product_with_a_sparse_matrix() {

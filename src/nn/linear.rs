@@ -59,14 +59,10 @@ impl Linear {
     /// If candle cannot make the mask.
     pub fn with_density(mut self, density: f64, vb: &VarBuilder) -> Result<Self> {
         if density < 1.0 {
-            let seed = vb.prefix().bytes().fold(0, |hash, byte| bits(hash, u64::from(byte)));
             let (input, output) = self.weight.dims2()?;
-            let connected = |at: usize| {
-                let diagonal = at / output % output == at % output || at % output % input == at / output;
-                let drawn = (bits(seed, at as u64) as f64) < density * u64::MAX as f64;
-                f32::from(u8::from(diagonal || drawn))
-            };
-            let mask: Vec<f32> = (0..input * output).map(connected).collect();
+            let name = vb.prefix();
+            let exists = connections(&name, density, input, output);
+            let mask: Vec<f32> = (0..input * output).map(|at| f32::from(u8::from(exists(at)))).collect();
             let mask = Tensor::from_vec(mask, (input, output), self.weight.device())?;
             self.connections = Some(mask.to_dtype(self.weight.dtype())?);
         }
@@ -107,6 +103,21 @@ impl Linear {
 
     fn connected_weight(&self) -> Result<Tensor> {
         self.connections.as_ref().map_or(Ok(self.weight.clone()), |mask| &self.weight * mask)
+    }
+}
+
+/// Which weights of the layer of this name exist, by their place in `[in, out]`.
+pub(crate) fn connections(
+    name: &str,
+    density: f64,
+    input: usize,
+    output: usize,
+) -> impl Fn(usize) -> bool + use<> {
+    let seed = name.bytes().fold(0, |hash, byte| bits(hash, u64::from(byte)));
+    move |at| {
+        let diagonal = at / output % output == at % output || at % output % input == at / output;
+        let drawn = (bits(seed, at as u64) as f64) < density * u64::MAX as f64;
+        density >= 1.0 || diagonal || drawn
     }
 }
 

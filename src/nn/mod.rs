@@ -42,6 +42,7 @@ pub use dropout::Dropout;
 pub use feed_forward::FeedForward;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub(crate) use linear::connections;
 pub use parameters::{Parameters, glorot_uniform};
 pub use pass::{GradientValues, HandedGradient, Pass};
 pub use position::SinusoidalPositions;

@@ -12,18 +12,22 @@ use crate::kernels::Real;
 #[derive(Clone, Debug)]
 pub struct SinusoidalPositions {
     dim: usize,
+    /// `10000^(2i/dim)` for each column.
+    rates: Vec<f64>,
     /// Encodings of the first positions, which most messages never leave.
     table: Vec<f32>,
 }
 
 impl SinusoidalPositions {
-    const READY: usize = 256;
+    const READY: usize = 64;
 
     /// Encodings of width `dim`.
     #[must_use]
     pub fn new(dim: usize) -> Self {
-        let table = (0..Self::READY).flat_map(|position| encode(position, dim)).collect();
-        Self { dim, table }
+        let rate = |column: usize| 10_000_f64.powf((column / 2 * 2) as f64 / dim as f64);
+        let rates: Vec<f64> = (0..dim).map(rate).collect();
+        let table = (0..Self::READY).flat_map(|position| encode(position, &rates)).collect();
+        Self { dim, rates, table }
     }
 
     /// Adds to each row the encoding of its place in its own sequence.
@@ -40,9 +44,20 @@ impl SinusoidalPositions {
         for range in segments.iter() {
             let ready = range.len().min(Self::READY);
             rows.extend_from_slice(&self.table[..ready * self.dim]);
-            rows.extend((ready..range.len()).flat_map(|position| encode(position, self.dim)));
+            rows.extend((ready..range.len()).flat_map(|position| encode(position, &self.rates)));
         }
         x + Tensor::from_vec(rows, (segments.rows(), self.dim), x.device())?.to_dtype(x.dtype())?
+    }
+
+    /// Adds to the rows of one sequence, `[row, dim]`, the encodings of their places.
+    pub(crate) fn add_to_rows(&self, rows: &mut [f32]) {
+        let ready = rows.len().min(self.table.len());
+        rows.iter_mut().zip(&self.table).for_each(|(x, encoding)| *x += encoding);
+        for (at, row) in rows[ready..].chunks_exact_mut(self.dim.max(1)).enumerate() {
+            row.iter_mut()
+                .zip(encode(Self::READY + at, &self.rates))
+                .for_each(|(x, encoding)| *x += encoding);
+        }
     }
 }
 
@@ -56,14 +71,13 @@ impl SinusoidalPositions {
         };
         match self.table.get(position * self.dim..(position + 1) * self.dim) {
             Some(ready) => add(&mut ready.iter().copied()),
-            None => add(&mut encode(position, self.dim)),
+            None => add(&mut encode(position, &self.rates)),
         }
     }
 }
 
-fn encode(position: usize, dim: usize) -> impl Iterator<Item = f32> {
-    (0..dim).map(move |column| {
-        let rate = 10_000_f64.powf((column / 2 * 2) as f64 / dim as f64);
+fn encode(position: usize, rates: &[f64]) -> impl Iterator<Item = f32> + '_ {
+    rates.iter().enumerate().map(move |(column, rate)| {
         let angle = position as f64 / rate;
         (if column % 2 == 0 { angle.sin() } else { angle.cos() }) as f32
     })
@@ -85,6 +99,11 @@ mod tests {
         assert_eq!(rows[0], rows[302]);
         assert!((rows[2 + 299][0] - 299_f64.sin()).abs() < 1e-6);
         assert!((rows[1][3] - (1.0 / 10_000_f64.powf(0.4)).cos()).abs() < 1e-6);
+
+        let mut plain = vec![0.0; 300 * 5];
+        SinusoidalPositions::new(5).add_to_rows(&mut plain);
+        let expected = rows[2..302].iter().flatten();
+        assert!(plain.iter().zip(expected).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6));
         Ok(())
     }
 }

@@ -1,12 +1,12 @@
 //! A trained pipeline: a text in, an answer out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::num::NonZero;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use candle_core::Tensor;
-
 use super::{Component, PipelineConfig, post};
+use crate::bundle::Weights;
 use crate::diet::{Diet, TokenEntity};
 use crate::error::Result;
 use crate::features::{FeatureSet, Features, Message, Patterns};
@@ -40,8 +40,9 @@ pub struct Nlu {
     pub(super) diet: Diet,
     pub(super) extractor: Option<Patterns>,
     pub(super) synonyms: BTreeMap<String, String>,
-    /// The learnt numbers, shared with the network.
-    pub(super) weights: HashMap<String, Tensor>,
+    /// The learnt numbers, for saving; the large tables are shared with the network.
+    pub(super) weights: Arc<Weights>,
+    pub(super) threads: usize,
 }
 
 /// A message on its way through the pipeline.
@@ -55,8 +56,22 @@ impl Nlu {
     /// A longer message is read up to this many tokens: attention compares each with each.
     pub const MAX_TOKENS: usize = 2048;
 
-    /// Messages, and bytes of text, that go through the network together at most.
-    const BATCH: (usize, usize) = (64, 1 << 15);
+    /// Messages, and bytes of text, that go through the network together at most: enough to read weights once for
+    /// many, and so few that what is between two layers stays in a near cache.
+    const BATCH: (usize, usize) = (16, 1 << 13);
+
+    /// The same model, which answers many messages on so many threads; at least one.
+    ///
+    /// Without this it is one per core. One message is always answered on the thread that asks.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads: threads.max(1), ..self }
+    }
+
+    /// One thread per core.
+    pub(super) fn default_threads() -> usize {
+        std::thread::available_parallelism().map_or(1, NonZero::get)
+    }
 
     /// The pipeline it was trained with.
     #[must_use]
@@ -67,7 +82,7 @@ impl Nlu {
     /// What it can predict.
     #[must_use]
     pub fn labels(&self) -> &crate::diet::Labels {
-        &self.diet.labels
+        self.diet.labels()
     }
 
     /// The answer to one message. A blank one has no intent and no entities.
@@ -76,7 +91,7 @@ impl Nlu {
     ///
     /// If the network cannot be computed.
     pub fn parse(&self, text: &str) -> Result<Prediction> {
-        Ok(self.parse_batch(&[text])?.remove(0))
+        Ok(self.parse_chunk(&[text]).pop().unwrap_or_default())
     }
 
     /// The answers to some messages, in their order: the same as one by one, but faster.
@@ -100,35 +115,35 @@ impl Nlu {
         }
         let next = AtomicUsize::new(0);
         // Each worker takes the next chunk until none is left.
-        let work = || -> Result<Vec<(usize, Prediction)>> {
+        let work = || -> Vec<(usize, Prediction)> {
             let mut answers = Vec::new();
             while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let texts: Vec<&str> = chunk.iter().map(|at| texts[*at].as_ref()).collect();
-                answers.extend(chunk.iter().copied().zip(self.parse_chunk(&texts)?));
+                answers.extend(chunk.iter().copied().zip(self.parse_chunk(&texts)));
             }
-            Ok(answers)
+            answers
         };
-        let workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(chunks.len());
+        let workers = self.threads.min(chunks.len());
         let found = if workers <= 1 { vec![work()] } else { in_parallel(workers, work) };
         let mut answers = vec![Prediction::default(); texts.len()];
         for part in found {
-            part?.into_iter().for_each(|(at, answer)| answers[at] = answer);
+            part.into_iter().for_each(|(at, answer)| answers[at] = answer);
         }
         Ok(answers)
     }
 
-    fn parse_chunk(&self, texts: &[&str]) -> Result<Vec<Prediction>> {
+    fn parse_chunk(&self, texts: &[&str]) -> Vec<Prediction> {
         let messages: Vec<Encoded<'_>> = texts.iter().map(|text| self.encode(text)).collect();
         let readable = messages.iter().filter(|message| !message.tokens.is_empty());
         let input: Vec<_> =
             readable.map(|message| (message.text, &message.tokens[..], &message.features)).collect();
-        let mut found = if input.is_empty() { Vec::new() } else { self.diet.predict(&input)? }.into_iter();
+        let mut found = if input.is_empty() { Vec::new() } else { self.diet.predict(&input) }.into_iter();
         let answer = |message: Encoded<'_>| {
             let blank = message.tokens.is_empty();
             let (ranking, entities) = if blank { None } else { found.next() }.unwrap_or_default();
             self.finish(message, ranking, entities)
         };
-        Ok(messages.into_iter().map(answer).collect())
+        messages.into_iter().map(answer).collect()
     }
 
     fn encode<'t>(&self, text: &'t str) -> Encoded<'t> {
@@ -157,7 +172,7 @@ impl Nlu {
                         .for_each(|patterns| post::extract_patterns(patterns, &mut prediction));
                 }
                 Component::EntitySynonymMapper => post::map_synonyms(&self.synonyms, &mut prediction),
-                Component::FallbackClassifier(config) if !blank && !self.diet.labels.intents.is_empty() => {
+                Component::FallbackClassifier(config) if !blank && !self.labels().intents.is_empty() => {
                     post::fall_back(*config, &mut prediction);
                 }
                 _ => {}

@@ -1,15 +1,12 @@
 //! From labelled messages to a model.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
-
 use super::{Component, Nlu, PipelineConfig, PipelineError};
+use crate::bundle::Weights;
 use crate::data::{HoldOut, TrainingData, Utterance, stratified_split};
-use crate::diet::{Diet, Example, HeldOut, Labels, Learner, Network, Widths};
+use crate::diet::{Diet, Example, HeldOut, Labels, Learner, Widths};
 use crate::error::Result;
 use crate::features::{FeatureSet, LabelFeatures, Message, Patterns};
 use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
@@ -27,8 +24,7 @@ pub struct TrainingOptions {
 impl Default for TrainingOptions {
     /// One thread per core.
     fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { threads, stop: Arc::default() }
+        Self { threads: Nlu::default_threads(), stop: Arc::default() }
     }
 }
 
@@ -54,14 +50,14 @@ impl Nlu {
     ///
     /// If the pipeline or the data makes no sense, or the training diverges.
     pub fn train(
-        config: &PipelineConfig,
+        pipeline: &PipelineConfig,
         data: &TrainingData,
         options: &TrainingOptions,
         observe: impl FnMut(Event),
     ) -> Result<(Self, Training)> {
-        let (diet_config, featurizers) = config.diet();
+        let (diet_config, featurizers) = pipeline.diet();
         diet_config.validate()?;
-        let tokenizer = WhitespaceTokenizer::new(config.tokenizer())?;
+        let tokenizer = WhitespaceTokenizer::new(pipeline.tokenizer())?;
         let held_out = HoldOut::Count(diet_config.evaluate_on_number_of_examples);
         let (train, held_out) = stratified_split(&data.utterances, held_out, diet_config.seed());
         let held_out: Vec<Utterance> = held_out.into_iter().cloned().collect();
@@ -79,20 +75,29 @@ impl Nlu {
         let examples: Vec<Example> = train.iter().zip(&tokens).filter(is_readable).map(example).collect();
         let label_features = LabelFeatures::new(&labels.intents, &tokenizer);
         let (sequence, sentence) = features.widths();
-        let extractor = extractor(config, data)?;
-        let model = |network: Network| Self {
-            config: config.clone(),
-            tokenizer: tokenizer.clone(),
-            features: features.clone(),
-            diet: Diet { config: diet_config.clone(), labels: labels.clone(), network },
-            extractor: extractor.clone(),
-            synonyms: data.synonyms.clone(),
-            weights: HashMap::new(),
+        let extractor = extractor(pipeline, data)?;
+        let widths = Widths { sequence, sentence };
+        let model = |weights: Weights| -> Result<Self> {
+            let (config, labels) = (diet_config.clone(), labels.clone());
+            let diet = Diet::new(config, widths, labels, &label_features, &weights)
+                .map_err(|error| PipelineError::Model { problem: error.to_string() })?;
+            Ok(Self {
+                config: pipeline.clone(),
+                tokenizer: tokenizer.clone(),
+                features: features.clone(),
+                diet,
+                extractor: extractor.clone(),
+                synonyms: data.synonyms.clone(),
+                weights: Arc::new(weights),
+                threads: options.threads.max(1),
+            })
         };
 
-        let score = |network: &Network| score(&model(network.clone()), &held_out);
+        let score = |weights: &Weights| {
+            let model = model(weights.clone()).map_err(candle_core::Error::wrap)?;
+            score(&model, &held_out)
+        };
         let scorer = (!held_out.is_empty()).then_some(Box::new(score) as HeldOut<'_>);
-        let widths = Widths { sequence, sentence };
         let learner = Learner::new(&diet_config, widths, &labels, &label_features, examples, scorer)?;
         let trainer =
             Trainer::new(diet_config.trainer(learner.examples(), options.threads.max(1)), &options.stop);
@@ -104,10 +109,7 @@ impl Nlu {
             held_out: held_out.len(),
             parameters: learner.parameters().count(),
         };
-        let weights: HashMap<String, Tensor> = learner.parameters().snapshot()?.into_iter().collect();
-        let vb = VarBuilder::from_tensors(weights.clone(), DType::F32, &Device::Cpu);
-        let network = Network::new(&diet_config, widths, &labels, &label_features, vb)?;
-        Ok((Self { weights, ..model(network) }, training))
+        Ok((model(learner.weights()?)?, training))
     }
 }
 
@@ -183,7 +185,7 @@ fn misaligned(labels: &Labels, utterances: &[&Utterance], tokens: &[Vec<Span>]) 
 fn score(nlu: &Nlu, held_out: &[Utterance]) -> candle_core::Result<Score> {
     let found = nlu.evaluate(held_out).map_err(candle_core::Error::wrap)?;
     let mut parts = Vec::new();
-    if found.intent.messages > 0 && !nlu.diet.labels.intents.is_empty() {
+    if found.intent.messages > 0 && !nlu.labels().intents.is_empty() {
         parts.push(("intent_accuracy", found.intent.accuracy));
     }
     if found.entity.entities > 0 {

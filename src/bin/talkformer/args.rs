@@ -139,6 +139,9 @@ pub(crate) struct TestNlu {
     /// Labelled messages: a file or a folder.
     #[arg(long, short = 'u', visible_alias = "nlu", value_name = "PATH")]
     pub data: PathBuf,
+    /// Worker threads; by default one per core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -175,6 +178,9 @@ pub(crate) struct Parse {
     /// A file with one message a line; `-` is standard input.
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<PathBuf>,
+    /// Worker threads; by default one per core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
 }
 
 #[derive(Debug, clap::Args)]

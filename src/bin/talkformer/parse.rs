@@ -8,12 +8,13 @@ use anyhow::{Context, bail};
 use talkformer::pipeline::Nlu;
 
 use super::args::Parse;
+use super::threads::limited;
 
 /// Lines that are answered together.
 const BATCH: usize = 512;
 
 pub(crate) fn run(args: &Parse) -> anyhow::Result<()> {
-    let nlu = Nlu::open(&args.model)?;
+    let nlu = limited(Nlu::open(&args.model)?, args.threads);
     match &args.input {
         None if !args.texts.is_empty() => answer(&nlu, &args.texts),
         Some(path) if path != Path::new("-") => {

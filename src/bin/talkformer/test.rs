@@ -6,9 +6,10 @@ use talkformer::pipeline::{Evaluation, Nlu};
 
 use super::args::TestNlu;
 use super::output::{json_line, percent, warn};
+use super::threads::limited;
 
 pub(crate) fn run(args: &TestNlu) -> anyhow::Result<()> {
-    let nlu = Nlu::open(&args.model)?;
+    let nlu = limited(Nlu::open(&args.model)?, args.threads);
     let data = talkformer::data::read(&args.data)?;
     warn(&data.warnings);
     anyhow::ensure!(!data.utterances.is_empty(), "{}: there is no example to test on", args.data.display());

@@ -3,9 +3,19 @@
 #[cfg(unix)]
 use std::process::Command;
 
+use talkformer::pipeline::Nlu;
+
 /// What tells candle how many threads to spread an operation over.
 #[cfg(unix)]
 const VARIABLE: &str = "CANDLE_NUM_THREADS";
+
+/// The model with as many threads as the user said, if anything.
+pub(crate) fn limited(nlu: Nlu, threads: Option<u16>) -> Nlu {
+    match threads {
+        Some(threads) => nlu.with_threads(threads.into()),
+        None => nlu,
+    }
+}
 
 /// Starts the program once more with candle's own threads switched off, unless the user has decided.
 ///

@@ -9,13 +9,16 @@
 //! `scaled` sums in the probability domain, one matrix product per position and
 //! a rescaling per row, for the whole batch at once. `exact` sums in the log domain,
 //! slowly; it takes over where the scaled sums would underflow, and checks them in the tests.
+//! `decoder` does the same for many messages with one set of weights, and is checked against both.
 
+mod decoder;
 mod exact;
 mod scaled;
 mod viterbi;
 
 use super::Real;
 
+pub(crate) use decoder::{Decoder, Workspace};
 pub(crate) use scaled::Moves;
 pub(crate) use viterbi::best_path;
 

@@ -1,0 +1,128 @@
+//! How similar a message is to each intent.
+
+use super::affine::Affine;
+use super::bag::Bag;
+use super::encoder::Hidden;
+use super::source::{Source, WeightsError};
+use crate::diet::{DietConfig, Labels};
+use crate::features::LabelFeatures;
+use crate::kernels::matmul::Into;
+use crate::kernels::product::{Packed, product};
+use crate::kernels::{Matrix, MatrixMut, Precision};
+use crate::sparse::SparseRows;
+
+/// The intent head, with every label embedded once and for all.
+#[derive(Clone, Debug)]
+pub(super) struct IntentHead {
+    text: Affine,
+    shortcut: Option<Bag>,
+    /// `[embedding, label]`
+    labels: Packed,
+    cosine: bool,
+}
+
+impl IntentHead {
+    pub(super) fn new(
+        config: &DietConfig,
+        model_dim: usize,
+        sentence_width: usize,
+        labels: &Labels,
+        features: &LabelFeatures,
+        shared: &Hidden,
+        source: &Source<'_>,
+    ) -> Result<Self, WeightsError> {
+        let embedding = config.embedding_dimension;
+        let cosine = config.similarity().is_cosine();
+        let shortcut = || Bag::new(sentence_width, embedding, &source.at("shortcut"));
+        let text = source.at("similarity.text");
+        let embedded = embed_labels(config, labels, features, shared, source, cosine)?;
+        let embedded = Matrix::new(&embedded, labels.intents.len(), embedding).transposed();
+        Ok(Self {
+            text: Affine::new(model_dim, embedding, 1.0, &text)?,
+            shortcut: config.use_shortcut.then(shortcut).transpose()?,
+            labels: Packed::new(embedded, Precision::F32),
+            cosine,
+        })
+    }
+
+    /// Similarity of each message to each label: `[message, model_dim]` and features to `[message, label]`. Embedded
+    /// messages are left in `room`.
+    pub(super) fn scores<'f>(
+        &self,
+        messages: &[f32],
+        sentences: impl Iterator<Item = &'f SparseRows>,
+        room: &mut Vec<f32>,
+        out: &mut Vec<f32>,
+    ) {
+        let (width, count) = (self.text.output(), messages.len() / self.text.input());
+        self.text.forward(count, messages, room); // [message, embedding]
+        self.place(room);
+        if let Some(shortcut) = &self.shortcut {
+            // The mean of two similarities to a label is the similarity of the mean.
+            room.resize((count + 1) * width, 0.0);
+            let (embedded, own) = room.split_at_mut(count * width);
+            for (embedded, sentence) in embedded.chunks_exact_mut(width).zip(sentences) {
+                shortcut.forward(sentence, own);
+                self.place(own);
+                embedded.iter_mut().zip(&*own).for_each(|(a, b)| *a = f32::midpoint(*a, *b));
+            }
+        }
+        let labels = self.labels.dims().1;
+        out.resize(count * labels, 0.0);
+        let embedded = Matrix::new(&room[..count * width], count, width);
+        product(MatrixMut::new(out, count, labels), Into::Fresh, embedded, &self.labels);
+    }
+
+    /// Number of labels.
+    pub(super) fn labels(&self) -> usize {
+        self.labels.dims().1
+    }
+
+    /// Scales embedded messages to length one where only their direction counts.
+    fn place(&self, embedded: &mut [f32]) {
+        if self.cosine {
+            embedded.chunks_exact_mut(self.text.output()).for_each(unit);
+        }
+    }
+}
+
+/// `[label, embedding]`; at full precision, for it costs nothing later.
+fn embed_labels(
+    config: &DietConfig,
+    labels: &Labels,
+    features: &LabelFeatures,
+    shared: &Hidden,
+    source: &Source<'_>,
+    cosine: bool,
+) -> Result<Vec<f32>, WeightsError> {
+    let source = &source.precisely();
+    let (dense, count) = (config.dense_dimension.label, labels.intents.len());
+    let own;
+    let hidden = if config.share_hidden_layers {
+        shared
+    } else {
+        let sizes = &config.hidden_layers_sizes.label;
+        own = Hidden::new(sizes, dense, config.connection_density, &source.at("hidden"))?;
+        &own
+    };
+    let mut x = vec![0.0; count * dense];
+    Bag::new(features.width, dense, &source.at("label"))?.forward(&features.rows, &mut x);
+    hidden.forward(count, &mut x, &mut Vec::new(), &mut Vec::new());
+    let mut embedded = Vec::new();
+    let map = source.at("similarity.label");
+    Affine::new(hidden.output(dense), config.embedding_dimension, 1.0, &map)?.forward(
+        count,
+        &x,
+        &mut embedded,
+    );
+    if cosine {
+        embedded.chunks_exact_mut(config.embedding_dimension).for_each(unit);
+    }
+    Ok(embedded)
+}
+
+/// Scales a row to length one.
+fn unit(row: &mut [f32]) {
+    let length = (row.iter().map(|x| x * x).sum::<f32>() + 1e-12).sqrt();
+    row.iter_mut().for_each(|x| *x /= length);
+}

@@ -1,0 +1,174 @@
+//! The network once more, for answering: no graph, no tensors, only what leads to an answer.
+//!
+//! While it learns, a network is a [`Network`](super::Network) of blocks that remember what they did. An
+//! [`Engine`] is made of the same weights when they no longer change. Matrices are packed for the product
+//! kernel, labels are embedded, tag scores are prepared, once. What a message needs on its way lies in
+//! buffers that each thread keeps, so that in the long run nothing is allocated and nobody waits for anybody.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `source` | weights by name, with their shapes checked |
+//! | `affine` | `x·W + b` with `W` packed |
+//! | `bag` | sparse features to dense rows |
+//! | `encoder` | hidden layers and transformer |
+//! | `intent` | similarity to the labels |
+//! | `tags` | best tags and how sure they are |
+//! | `scratch` | the buffers |
+//!
+//! The tests hold it against the network that learnt.
+
+mod affine;
+mod bag;
+mod encoder;
+mod intent;
+mod scratch;
+mod source;
+mod tags;
+
+use super::{DietConfig, Labels, Widths};
+use crate::bundle::Weights;
+use crate::features::{Features, LabelFeatures};
+use crate::kernels::Precision;
+
+use bag::Bag;
+use encoder::{Hidden, Transformer};
+use intent::IntentHead;
+use scratch::Scratch;
+use source::Source;
+use tags::{HeadSpace, TagHead};
+
+pub use source::WeightsError;
+pub(super) use tags::Found;
+
+/// A network that answers and no longer learns.
+#[derive(Clone, Debug)]
+pub(super) struct Engine {
+    sequence: Bag,
+    sentence: Bag,
+    hidden: Hidden,
+    transformer: Option<Transformer>,
+    /// Width of what the heads read.
+    model_dim: usize,
+    intent: Option<IntentHead>,
+    tags: Vec<TagHead>,
+}
+
+impl Engine {
+    /// Makes an engine of the weights of a trained network.
+    pub(super) fn new(
+        config: &DietConfig,
+        widths: Widths,
+        labels: &Labels,
+        label_features: &LabelFeatures,
+        weights: &Weights,
+        precision: Precision,
+    ) -> Result<Self, WeightsError> {
+        let source = Source::new(weights, precision);
+        let dense = config.dense_dimension.text;
+        let sequence = Bag::new(widths.sequence, dense, &source.at("sequence"))?;
+        let sentence = Bag::new(widths.sentence, dense, &source.at("sentence"))?;
+        let density = config.connection_density;
+        let hidden = Hidden::new(&config.hidden_layers_sizes.text, dense, density, &source.at("hidden"))?;
+        let width = hidden.output(dense);
+        let layered = config.number_of_transformer_layers > 0;
+        let transformer = || Transformer::new(width, &config.transformer(), &source.at("transformer"));
+        let model_dim = if layered { config.transformer_size } else { width };
+        let intents = config.intent_classification && !labels.intents.is_empty();
+        let intent = || {
+            let source = source.at("intent");
+            IntentHead::new(config, model_dim, widths.sentence, labels, label_features, &hidden, &source)
+        };
+        Ok(Self {
+            sequence,
+            sentence,
+            transformer: layered.then(transformer).transpose()?,
+            model_dim,
+            intent: intents.then(intent).transpose()?,
+            tags: if config.entity_recognition {
+                tags::heads(labels, model_dim, &source)?
+            } else {
+                Vec::new()
+            },
+            hidden,
+        })
+    }
+
+    /// Answers some messages together and tells `finish` of each, with its number.
+    pub(super) fn answer(&self, messages: &[&Features], mut finish: impl FnMut(usize, Found<'_>)) {
+        Scratch::with(|scratch| {
+            self.encode(messages, scratch);
+            self.decide(messages, scratch);
+            let Scratch { offsets, similarities, heads: spaces, .. } = scratch;
+            let labels = self.intent.as_ref().map_or(0, IntentHead::labels);
+            for (at, rows) in offsets.windows(2).enumerate() {
+                finish(
+                    at,
+                    Found {
+                        similarities: &similarities[at * labels..(at + 1) * labels],
+                        heads: &self.tags,
+                        spaces,
+                        tokens: rows[0] - at..rows[1] - at - 1,
+                    },
+                );
+            }
+        });
+    }
+
+    /// Leaves similarities and tags of all messages behind.
+    fn decide(&self, messages: &[&Features], scratch: &mut Scratch) {
+        let Scratch { offsets, x, normed, wide: room, similarities, entity_tags, heads: spaces, .. } =
+            scratch;
+        let dim = self.model_dim;
+        similarities.clear();
+        if let Some(intent) = &self.intent {
+            normed.clear();
+            for end in &offsets[1..] {
+                normed.extend_from_slice(&x[(end - 1) * dim..end * dim]);
+            }
+            intent.scores(normed, messages.iter().map(|features| &features.sentence), room, similarities);
+        }
+        if self.tags.is_empty() {
+            return;
+        }
+        // The tokens move together, over the rows of the messages between them.
+        for (at, rows) in offsets.windows(2).enumerate() {
+            x.copy_within(rows[0] * dim..(rows[1] - 1) * dim, (rows[0] - at) * dim);
+        }
+        let tokens = &x[..(offsets[messages.len()] - messages.len()) * dim];
+        spaces.resize_with(spaces.len().max(self.tags.len()), HeadSpace::default);
+        entity_tags.clear();
+        for (head, space) in self.tags.iter().zip(spaces.iter_mut()) {
+            let lengths = offsets.windows(2).map(|rows| rows[1] - 1 - rows[0]);
+            head.decode(tokens, entity_tags, lengths, room, space);
+            if entity_tags.is_empty() {
+                entity_tags.extend_from_slice(space.path());
+            }
+        }
+    }
+
+    /// Leaves in `x` the rows that the heads read: `[row, model_dim]`, of each message its tokens, then itself.
+    fn encode(&self, messages: &[&Features], scratch: &mut Scratch) {
+        let mut end = 0;
+        scratch.offsets.clear();
+        scratch.offsets.push(0);
+        scratch.offsets.extend(messages.iter().map(|features| {
+            end += features.sequence.len() + 1;
+            end
+        }));
+        let dense = self.sequence.dim();
+        scratch.x.resize(end * dense, 0.0);
+        for (features, rows) in messages.iter().zip(scratch.offsets.windows(2)) {
+            let (tokens, message) =
+                scratch.x[rows[0] * dense..rows[1] * dense].split_at_mut((rows[1] - rows[0] - 1) * dense);
+            self.sequence.forward(&features.sequence, tokens);
+            self.sentence.forward(&features.sentence, message);
+        }
+        self.hidden.forward(end, &mut scratch.x, &mut scratch.normed, &mut scratch.wide);
+        if let Some(transformer) = &self.transformer {
+            transformer.forward(scratch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! Weights by name.
+
+use std::borrow::Cow;
+
+use crate::bundle::{Values, Weight, Weights};
+use crate::kernels::Precision;
+use crate::table::Table;
+
+/// Weights that do not fit the configuration they came with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightsError {
+    /// A layer without its weights.
+    #[error("there is no tensor `{tensor}`")]
+    Missing {
+        /// Its name.
+        tensor: String,
+    },
+    /// A layer of another size.
+    #[error("tensor `{tensor}` has the shape {found:?} instead of {expected:?}")]
+    Shape {
+        /// Its name.
+        tensor: String,
+        /// What it is.
+        found: Vec<usize>,
+        /// What it should be.
+        expected: Vec<usize>,
+    },
+}
+
+/// The weights whose names begin with a prefix, and how precise their products shall be.
+#[derive(Clone, Debug)]
+pub(super) struct Source<'w> {
+    weights: &'w Weights,
+    pub(super) precision: Precision,
+    prefix: String,
+}
+
+impl<'w> Source<'w> {
+    pub(super) fn new(weights: &'w Weights, precision: Precision) -> Self {
+        Self { weights, precision, prefix: String::new() }
+    }
+
+    /// The weights of one part.
+    pub(super) fn at(&self, name: impl std::fmt::Display) -> Self {
+        Self { prefix: self.name(name), ..self.clone() }
+    }
+
+    /// The same weights for products at full precision.
+    pub(super) fn precisely(&self) -> Self {
+        Self { precision: Precision::F32, ..self.clone() }
+    }
+
+    /// The name of the part that this is a source for.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The values of a tensor of this shape.
+    pub(super) fn values(&self, name: &str, shape: &[usize]) -> Result<Cow<'w, [f32]>, WeightsError> {
+        Ok(self.weight(name, shape)?.to_f32())
+    }
+
+    /// A table of this shape, in few bits.
+    pub(super) fn table(&self, name: &str, rows: usize, dim: usize) -> Result<Stored<'w>, WeightsError> {
+        let weight = self.weight(name, &[rows, dim])?;
+        Ok(match &weight.values {
+            Values::Table(table) => Stored::Codes(table),
+            _ => Stored::Plain(weight.to_f32()),
+        })
+    }
+
+    fn name(&self, name: impl std::fmt::Display) -> String {
+        if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
+    }
+
+    fn weight(&self, name: &str, shape: &[usize]) -> Result<&'w Weight, WeightsError> {
+        let tensor = self.name(name);
+        match self.weights.get(&tensor) {
+            None => Err(WeightsError::Missing { tensor }),
+            Some(weight) if weight.shape != shape => {
+                Err(WeightsError::Shape { tensor, found: weight.shape.clone(), expected: shape.to_vec() })
+            }
+            Some(weight) => Ok(weight),
+        }
+    }
+}
+
+/// A table as it was kept.
+pub(super) enum Stored<'w> {
+    Codes(&'w Table),
+    Plain(Cow<'w, [f32]>),
+}

@@ -1,0 +1,248 @@
+//! The engine against the network that learnt, for every option that an answer depends on.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::*;
+use crate::batch::Batch;
+use crate::bundle::Weight;
+use crate::data::{Entity, Utterance};
+use crate::diet::{Network, PerSide, TagKind};
+use crate::heads::{LossType, SimilarityType};
+use crate::kernels::dropout::bits;
+use crate::nn::Parameters;
+use crate::table::Table;
+use crate::text::{Span, WhitespaceTokenizer};
+
+const WIDTHS: Widths = Widths { sequence: 37, sentence: 23 };
+
+fn config() -> DietConfig {
+    DietConfig {
+        transformer_size: 24,
+        number_of_attention_heads: 3,
+        number_of_transformer_layers: 2,
+        dense_dimension: PerSide { text: 13, label: 7 },
+        embedding_dimension: 11,
+        connection_density: 1.0,
+        ..Default::default()
+    }
+}
+
+fn variants() -> Vec<(&'static str, DietConfig)> {
+    let with = |change: fn(&mut DietConfig)| {
+        let mut config = config();
+        change(&mut config);
+        config.validate().unwrap();
+        config
+    };
+    vec![
+        ("plain", config()),
+        ("relative keys, shortcut", with(|c| (c.use_key_relative_attention, c.use_shortcut) = (true, true))),
+        (
+            "relative keys and values, causal",
+            with(|c| {
+                (c.use_key_relative_attention, c.use_value_relative_attention) = (true, true);
+                (c.unidirectional_encoder, c.max_relative_position) = (true, 2);
+            }),
+        ),
+        (
+            "hidden layers, few connections, masked tokens",
+            with(|c| {
+                c.hidden_layers_sizes = PerSide { text: vec![17, 9], label: vec![5] };
+                (c.connection_density, c.use_masked_language_model) = (0.3, true);
+            }),
+        ),
+        (
+            "shared hidden layers",
+            with(|c| {
+                c.hidden_layers_sizes = PerSide { text: vec![9], label: vec![9] };
+                c.dense_dimension.label = 13;
+                (c.share_hidden_layers, c.connection_density) = (true, 0.5);
+            }),
+        ),
+        (
+            "cosine, margin, shortcut",
+            with(|c| {
+                (c.loss_type, c.similarity_type) = (LossType::Margin, SimilarityType::Cosine);
+                c.use_shortcut = true;
+            }),
+        ),
+        ("no transformer, no BILOU", with(|c| (c.number_of_transformer_layers, c.bilou_flag) = (0, false))),
+        ("intents alone", with(|c| c.entity_recognition = false)),
+        ("entities alone", with(|c| c.intent_classification = false)),
+    ]
+}
+
+/// Names for everything that can be predicted: two intents and more, types, roles and groups.
+fn labels(config: &DietConfig) -> Labels {
+    let utterance = |at: usize| {
+        let mut one = Utterance::new("a b", Some(["x", "y_z", "z_y"][at % 3]));
+        one.entities = vec![Entity {
+            role: (at != 2).then(|| ["from", "to"][at % 2].to_owned()),
+            group: (at == 1).then(|| "1".to_owned()),
+            ..Entity::new(["city", "date", "time", "food"][at % 4], Span::new(0, 1))
+        }];
+        one
+    };
+    Labels::new(&(0..5).map(utterance).collect::<Vec<_>>(), config)
+}
+
+/// Messages of several lengths, with unknown and empty tokens among them.
+fn messages() -> Vec<Features> {
+    let message = |at: usize| {
+        let mut features = Features::default();
+        let entry = |token: usize, i: usize, width: usize| {
+            let draw = bits(at as u64, (token * 10 + i) as u64);
+            ((draw % width as u64) as u32, (draw >> 40) as f32 / (1 << 24) as f32)
+        };
+        for token in 0..[1, 7, 0, 90, 3][at] {
+            features
+                .sequence
+                .push((0..token % 6).map(|i| entry(token, i, WIDTHS.sequence)).collect::<Vec<_>>());
+        }
+        features.sentence.push((0..9).map(|i| entry(99, i, WIDTHS.sentence)).collect::<Vec<_>>());
+        features
+    };
+    (0..5).map(message).collect()
+}
+
+/// Random weights for this configuration, all away from zero, as the network and as an engine take them.
+fn weights(config: &DietConfig, labels: &Labels, label_features: &LabelFeatures) -> Weights {
+    let parameters = Parameters::new(5);
+    let vb = parameters.builder(DType::F32, &Device::Cpu);
+    Network::new(config, WIDTHS, labels, label_features, vb).unwrap();
+    let weight = |(name, var): (String, candle_core::Var)| {
+        let values = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let noise = |i: usize| (bits(name.len() as u64, i as u64) >> 40) as f32 / (1 << 24) as f32 - 0.5;
+        let values = values.iter().enumerate().map(|(i, x)| x + 0.4 * noise(i)).collect();
+        (name.clone(), Weight::f32(var.dims().to_vec(), values))
+    };
+    parameters.all().into_iter().map(weight).collect()
+}
+
+/// How far the engine is from the network: similarities, probabilities of entities; and how many tags differ.
+fn distance(
+    config: &DietConfig,
+    weights: &Weights,
+    of_engine: &Weights,
+    precision: Precision,
+) -> (f32, f32, usize) {
+    let labels = labels(config);
+    let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
+    let tensor = |weight: &Weight| {
+        Tensor::from_vec(weight.to_f32().into_owned(), weight.shape.clone(), &Device::Cpu).unwrap()
+    };
+    let tensors = weights.iter().map(|(name, weight)| (name.clone(), tensor(weight))).collect();
+    let vb = candle_nn::VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    let network = Network::new(config, WIDTHS, &labels, &label_features, vb).unwrap();
+    let engine = Engine::new(config, WIDTHS, &labels, &label_features, of_engine, precision).unwrap();
+    let messages = messages();
+    let expected = network.scores(&Batch::new(&messages)).unwrap();
+    let (mut similarity, mut probability, mut tags) = (0.0_f32, 0.0_f32, 0);
+    let mut count = 0;
+    engine.answer(&messages.iter().collect::<Vec<_>>(), |at, mut found| {
+        assert_eq!(at, count);
+        count += 1;
+        let wanted = expected.intents.get(at).map_or(&[][..], |row| row);
+        assert_eq!(found.similarities.len(), wanted.len());
+        let worst = found.similarities.iter().zip(wanted).map(|(a, b)| (a - b).abs());
+        similarity = worst.fold(similarity, f32::max);
+        for kind in [TagKind::Entity, TagKind::Role, TagKind::Group] {
+            let wanted = expected.tags.iter().find(|(own, _)| *own == kind).map(|(_, tags)| &tags[at]);
+            let Some(wanted) = wanted else {
+                assert!(found.tags(kind).is_none());
+                continue;
+            };
+            let path = found.tags(kind).unwrap().to_vec();
+            assert_eq!(path.len(), wanted.tags.len());
+            tags += path.iter().zip(&wanted.tags).filter(|(a, b)| a != b).count();
+            for first in 0..path.len() {
+                for len in 1..=(path.len() - first).min(3) {
+                    if path[first..first + len] == wanted.tags[first..first + len] {
+                        let apart = found.probability(kind, first, len) - wanted.probability(first, len);
+                        probability = probability.max(apart.abs());
+                    }
+                }
+            }
+        }
+    });
+    assert_eq!(count, messages.len());
+    (similarity, probability, tags)
+}
+
+#[test]
+fn at_full_precision_the_engine_is_the_network() {
+    for (name, config) in variants() {
+        let labels = labels(&config);
+        let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
+        let weights = weights(&config, &labels, &label_features);
+        let (similarity, probability, tags) = distance(&config, &weights, &weights, Precision::F32);
+        assert!(
+            similarity < 1e-4 && probability < 1e-4 && tags == 0,
+            "{name}: {similarity} {probability} {tags}"
+        );
+    }
+}
+
+#[test]
+fn with_rounded_weights_the_engine_is_near_the_network_of_the_same_weights() {
+    for (name, config) in variants() {
+        let labels = labels(&config);
+        let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
+        let mut weights = weights(&config, &labels, &label_features);
+        for (name, weight) in &mut weights {
+            let values = weight.to_f32().into_owned();
+            if ["sequence.table", "sentence.table", "intent.shortcut.table"].contains(&name.as_str()) {
+                *weight = Weight::table(Table::new(&values, weight.shape[1], |row| row != 3));
+            } else if weight.shape.len() > 1 {
+                *weight = Weight::bf16(weight.shape.clone(), &values);
+            }
+        }
+        // Rounding the other side of the products too costs up to one part in 256 at each; similarities are up to 10.
+        let (similarity, probability, tags) = distance(&config, &weights, &weights, Precision::Bf16);
+        assert!(
+            similarity < 0.2 && probability < 0.1 && tags <= 3,
+            "{name}: {similarity} {probability} {tags}"
+        );
+    }
+}
+
+#[test]
+fn one_message_after_a_long_one_is_answered_as_before() {
+    let config = variants().remove(1).1;
+    let labels = labels(&config);
+    let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
+    let weights = weights(&config, &labels, &label_features);
+    let engine = Engine::new(&config, WIDTHS, &labels, &label_features, &weights, Precision::F32).unwrap();
+    let messages = messages();
+    let answer = |message: usize| {
+        let mut found = Vec::new();
+        engine.answer(&[&messages[message]], |_, answer| {
+            found.extend_from_slice(answer.similarities);
+            found.extend(answer.tags(TagKind::Role).unwrap().iter().map(|tag| *tag as f32));
+        });
+        found
+    };
+    let before = answer(1);
+    answer(3);
+    assert_eq!(answer(1), before);
+    engine.answer(&[], |_, _| panic!("there is no message"));
+}
+
+#[test]
+fn weights_that_do_not_fit_are_named() {
+    let config = config();
+    let labels = labels(&config);
+    let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
+    let whole = weights(&config, &labels, &label_features);
+    let problem = |weights: &Weights| {
+        let engine = Engine::new(&config, WIDTHS, &labels, &label_features, weights, Precision::F32);
+        engine.unwrap_err().to_string()
+    };
+    for name in whole.keys() {
+        let mut weights = whole.clone();
+        weights.remove(name);
+        assert_eq!(problem(&weights), format!("there is no tensor `{name}`"));
+        weights.insert(name.clone(), Weight::f32(vec![2, 1], vec![0.0; 2]));
+        assert!(problem(&weights).starts_with(&format!("tensor `{name}` has the shape [2, 1] instead of")));
+    }
+}
