@@ -189,10 +189,11 @@ impl Attention<'_> {
     /// # Shapes
     ///
     /// - `qkv`: `[row, 3·model_dim]`
-    /// - `out`: `[row, model_dim]`, zeros
+    /// - `out`: `[row, model_dim]`
     pub(crate) fn forward<T: Real>(&self, qkv: &[T], relative: Relative<'_, T>, out: &mut [T]) {
         let mut scratch = self.scratch(relative.reach);
         let buckets = Buckets { reach: relative.reach };
+        out.fill(T::zero());
         for part in self.parts() {
             let (len, lanes) = (part.len(), part.lanes());
             self.weights(&part, qkv, relative, &mut scratch);

@@ -287,7 +287,7 @@ impl<T: Element> Run<'_, T> {
         let mut attention_normed = self.pool.take(self.rows * dim);
         self.norm(&input, &layer.attention_norm, &mut attention_normed);
         let query_key_value = self.product(&attention_normed, layer.query_key_value, dim, 3 * dim);
-        let mut context = self.pool.zeros(self.rows * dim);
+        let mut context = self.pool.take(self.rows * dim);
         self.attention(&seeds).forward(&query_key_value, self.relative(layer), &mut context);
         let mixed = self.affine(&context, &layer.output, dim);
         let mut middle = self.pool.take(self.rows * dim);
