@@ -9,6 +9,10 @@ use talkformer::pipeline::Nlu;
 #[cfg(unix)]
 const VARIABLE: &str = "CANDLE_NUM_THREADS";
 
+/// What lets the allocator keep memory, in large pages, for the next step (5 % of the time of a training).
+#[cfg(unix)]
+const ALLOCATOR: [(&str, &str); 2] = [("MIMALLOC_ALLOW_THP", "1"), ("MIMALLOC_PURGE_DELAY", "10000")];
+
 /// The model with as many threads as the user said, if anything.
 pub(crate) fn limited(nlu: Nlu, threads: Option<u16>) -> Nlu {
     match threads {
@@ -35,7 +39,8 @@ pub(crate) fn one_per_worker() {
             command.arg0(name);
         }
         // Only returns where the program could not be started again; then this one goes on, slower.
-        let _ = command.args(words).env(VARIABLE, "1").exec();
+        let wanted = ALLOCATOR.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
+        let _ = command.args(words).env(VARIABLE, "1").envs(wanted).exec();
     }
 }
 
