@@ -2,6 +2,7 @@
 
 mod common;
 
+use talkformer::nn::Precision;
 use talkformer::pipeline::PipelineConfig;
 
 fn bytes(config: &PipelineConfig, threads: usize) -> Vec<(&'static str, Vec<u8>)> {
@@ -28,9 +29,14 @@ fn config() -> PipelineConfig {
 }
 
 #[test]
-fn on_one_thread_and_on_three() {
-    for threads in [1, 3] {
-        assert!(bytes(&config(), threads) == bytes(&config(), threads), "{threads} threads");
+fn on_one_thread_and_on_three_in_either_precision() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let mut config = config();
+        config.change_diet(|diet| diet.precision = precision);
+        for threads in [1, 3] {
+            let same = bytes(&config, threads) == bytes(&config, threads);
+            assert!(same, "{threads} threads, {precision:?}");
+        }
     }
 }
 

@@ -9,6 +9,8 @@ pub(crate) struct AdamW {
     pub(crate) beta1: f64,
     /// Decay of the mean squared gradient.
     pub(crate) beta2: f64,
+    /// What the steps without a gradient since the last one have left of both means.
+    pub(crate) faded: (f64, f64),
     /// Keeps the division finite.
     pub(crate) epsilon: f64,
     /// Learning rate over `1 − beta1ᵗ`.
@@ -32,14 +34,15 @@ widest! {
         square: &mut [T],
     ) {
         let (beta1, beta2, epsilon) = (T::of(step.beta1), T::of(step.beta2), T::of(step.epsilon));
+        let (keep1, keep2) = (beta1 * T::of(step.faded.0), beta2 * T::of(step.faded.1));
         let (rest1, rest2) = (T::of(1.0 - step.beta1), T::of(1.0 - step.beta2));
         let (rate, correction) = (T::of(step.rate), T::of(step.correction));
         let (shrink, scale) = (T::of(step.shrink), T::of(step.gradient_scale));
         let moments = mean.iter_mut().zip(square.iter_mut());
         for ((parameter, gradient), (mean, square)) in parameter.iter_mut().zip(gradient).zip(moments) {
             let gradient = *gradient * scale;
-            *mean = beta1 * *mean + rest1 * gradient;
-            *square = beta2 * *square + rest2 * gradient * gradient;
+            *mean = keep1 * *mean + rest1 * gradient;
+            *square = keep2 * *square + rest2 * gradient * gradient;
             *parameter = *parameter * shrink - rate * *mean / ((*square * correction).sqrt() + epsilon);
         }
     }
@@ -57,6 +60,7 @@ mod tests {
             let step = AdamW {
                 beta1,
                 beta2,
+                faded: (1.0, 1.0),
                 epsilon: 1e-8,
                 rate: rate / (1.0 - beta1.powi(t)),
                 correction: 1.0 / (1.0 - beta2.powi(t)),

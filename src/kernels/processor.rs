@@ -13,18 +13,15 @@ pub(crate) enum Instructions {
     Avx512,
     /// Thirty-two `bf16` at once, summed in `f32`.
     Avx512Bf16,
-    /// Tiles of 16 × 32 `bf16`, summed in `f32`.
-    Amx,
 }
 
 impl Instructions {
     /// From the least to the most.
-    pub(crate) const ALL: [(&'static str, Self); 5] = [
+    pub(crate) const ALL: [(&'static str, Self); 4] = [
         ("portable", Self::Portable),
         ("avx2", Self::Avx2),
         ("avx512", Self::Avx512),
         ("avx512_bf16", Self::Avx512Bf16),
-        ("amx", Self::Amx),
     ];
 
     /// The environment variable that keeps kernels from using more than it names.
@@ -38,7 +35,7 @@ impl Instructions {
         *BEST.get_or_init(|| {
             let limit = std::env::var(Self::LIMIT).unwrap_or_default();
             let allowed =
-                Self::ALL.iter().find(|(name, _)| *name == limit).map_or(Self::Amx, |(_, set)| *set);
+                Self::ALL.iter().find(|(name, _)| *name == limit).map_or(Self::Avx512Bf16, |(_, set)| *set);
             if allowed == Self::Portable { allowed } else { Self::detected().min(allowed) }
         })
     }

@@ -115,6 +115,7 @@ impl AdamW {
         let constants = adamw::AdamW {
             beta1: self.config.beta1,
             beta2: self.config.beta2,
+            faded: (1.0, 1.0),
             epsilon: self.config.epsilon,
             rate: rate / (1.0 - self.config.beta1.powf(self.step as f64)),
             correction: 1.0 / (1.0 - self.config.beta2.powf(self.step as f64)),
@@ -179,16 +180,11 @@ fn rows_step(step: Step, values: &mut [f32], rows: &[u32], gradient: &[f32], sta
     for (row, gradient) in rows.iter().zip(gradient.chunks_exact(dim.max(1))) {
         let (row, cells) = (*row as usize, *row as usize * dim..(*row as usize + 1) * dim);
         let (last, seen) = state.rows[row];
-        let missed = (step.number - 1 - last) as f64;
-        let (mean, square) = (&mut state.mean[cells.clone()], &mut state.square[cells.clone()]);
-        if missed > 0.0 && last > 0 {
-            let mean_decay = step.constants.beta1.powf(missed) as f32;
-            let square_decay = step.constants.beta2.powf(missed) as f32;
-            mean.iter_mut().for_each(|x| *x *= mean_decay);
-            square.iter_mut().for_each(|x| *x *= square_decay);
-        }
+        let missed = i32::try_from(step.number - 1 - last).unwrap_or(i32::MAX);
+        let faded = (step.constants.beta1.powi(missed), step.constants.beta2.powi(missed));
         let shrink = (step.log_shrink - seen).exp();
-        let constants = adamw::AdamW { shrink, ..step.constants };
+        let constants = adamw::AdamW { faded, shrink, ..step.constants };
+        let (mean, square) = (&mut state.mean[cells.clone()], &mut state.square[cells.clone()]);
         adamw::adamw(constants, &mut values[cells], gradient, mean, square);
         state.rows[row] = (step.number, step.log_shrink);
     }

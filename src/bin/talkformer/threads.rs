@@ -13,6 +13,10 @@ const VARIABLE: &str = "CANDLE_NUM_THREADS";
 #[cfg(unix)]
 const ALLOCATOR: [(&str, &str); 2] = [("MIMALLOC_ALLOW_THP", "1"), ("MIMALLOC_PURGE_DELAY", "10000")];
 
+/// Where this is not set, candle counts the cores anew, in a file of the system, at every product.
+#[cfg(unix)]
+const RAYON: (&str, &str) = ("RAYON_NUM_THREADS", "1");
+
 /// The model with as many threads as the user said, if anything.
 pub(crate) fn limited(nlu: Nlu, threads: Option<u16>) -> Nlu {
     match threads {
@@ -39,7 +43,8 @@ pub(crate) fn one_per_worker() {
             command.arg0(name);
         }
         // Only returns where the program could not be started again; then this one goes on, slower.
-        let wanted = ALLOCATOR.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
+        let wanted =
+            ALLOCATOR.into_iter().chain([RAYON]).filter(|(name, _)| std::env::var_os(name).is_none());
         let _ = command.args(words).env(VARIABLE, "1").envs(wanted).exec();
     }
 }

@@ -58,7 +58,7 @@ enum Form {
 impl Form {
     fn empty(precision: Precision, instructions: Instructions) -> Self {
         match (precision, instructions) {
-            (Precision::Bf16, Instructions::Avx512Bf16 | Instructions::Amx) => Self::Bf16(Vec::new()),
+            (Precision::Bf16, Instructions::Avx512Bf16) => Self::Bf16(Vec::new()),
             (_, Instructions::Portable | Instructions::Avx2) => Self::Plain(Vec::new()),
             _ => Self::F32(Vec::new()),
         }
