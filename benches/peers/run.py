@@ -29,11 +29,20 @@ def build() -> str:
     return next(one["executable"] for one in messages if one.get("executable") and one["target"]["name"] == "peers")
 
 
+# What the program sets for itself when it trains (src/bin/talkformer/threads.rs); the others do not read it.
+OURS_SETS = {
+    "CANDLE_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "MIMALLOC_ALLOW_THP": "1",
+    "MIMALLOC_PURGE_DELAY": "10000",
+}
+
+
 class Worker:
     """A program that answers one line per case."""
 
     def __init__(self, command: list[str], threads: int) -> None:
-        environment = os.environ | {"CANDLE_NUM_THREADS": "1"}
+        environment = os.environ | OURS_SETS
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen([*command, str(threads)], env=environment, **pipes)
 
