@@ -5,129 +5,22 @@
 //! the step before, neighbours along memory are one loop, and the gradients of the parameters go straight to
 //! the [`Pass`](super::Pass). The blocks remain the readable form, and the tests hold this one against them.
 
+mod parts;
+
 use std::any::Any;
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{Result, Shape, Tensor, TensorId};
+use candle_core::{Result, Shape, Tensor};
+
+pub(super) use parts::{Affine, Layer, Parameter, Stack};
 
 use super::op::{Element, Input, Operation, with_values};
 use super::pass::Handover;
 use super::workspace::{Buffer, Pool};
-use super::{Linear, Segments, SinusoidalPositions, TransformerConfig};
+use super::{Segments, SinusoidalPositions, TransformerConfig};
 use crate::kernels::attention::{Attention, Gradients, Relative};
 use crate::kernels::matmul::Into;
 use crate::kernels::{Matrix, MatrixMut, Precision, Real, activation, dropout, layer_norm, sums};
-
-/// Something with a weight and a bias.
-#[derive(Clone, Debug)]
-pub(super) struct Affine<V> {
-    pub(super) weight: V,
-    pub(super) bias: V,
-}
-
-/// One of each thing that a layer learns: the tensors, their values, or their gradients.
-#[derive(Clone, Debug)]
-pub(super) struct Layer<V> {
-    pub(super) attention_norm: Affine<V>,
-    pub(super) query_key_value: V,
-    pub(super) relative_keys: Option<V>,
-    pub(super) relative_values: Option<V>,
-    pub(super) output: Affine<V>,
-    pub(super) feed_forward_norm: Affine<V>,
-    pub(super) expand: Affine<V>,
-    pub(super) contract: Affine<V>,
-}
-
-/// One of each thing that a transformer learns.
-#[derive(Clone, Debug)]
-pub(super) struct Stack<V> {
-    pub(super) input: Affine<V>,
-    pub(super) layers: Vec<Layer<V>>,
-    pub(super) norm: Affine<V>,
-}
-
-impl<V> Affine<V> {
-    fn into_all(self) -> [V; 2] {
-        [self.weight, self.bias]
-    }
-
-    fn map<'a, U>(&'a self, f: &mut impl FnMut(&'a V) -> U) -> Affine<U> {
-        Affine { weight: f(&self.weight), bias: f(&self.bias) }
-    }
-}
-
-impl<V> Layer<V> {
-    fn into_all(self) -> Vec<V> {
-        let mut all = Vec::from(self.attention_norm.into_all());
-        all.push(self.query_key_value);
-        all.extend(self.relative_keys.into_iter().chain(self.relative_values));
-        let rest = [self.output, self.feed_forward_norm, self.expand, self.contract];
-        all.extend(rest.into_iter().flat_map(Affine::into_all));
-        all
-    }
-
-    fn map<'a, U>(&'a self, f: &mut impl FnMut(&'a V) -> U) -> Layer<U> {
-        Layer {
-            attention_norm: self.attention_norm.map(f),
-            query_key_value: f(&self.query_key_value),
-            relative_keys: self.relative_keys.as_ref().map(&mut *f),
-            relative_values: self.relative_values.as_ref().map(&mut *f),
-            output: self.output.map(f),
-            feed_forward_norm: self.feed_forward_norm.map(f),
-            expand: self.expand.map(f),
-            contract: self.contract.map(f),
-        }
-    }
-}
-
-impl<V> Stack<V> {
-    /// The same with something else in each place, always in the same order.
-    fn map<'a, U>(&'a self, f: &mut impl FnMut(&'a V) -> U) -> Stack<U> {
-        Stack {
-            input: self.input.map(f),
-            layers: self.layers.iter().map(|layer| layer.map(f)).collect(),
-            norm: self.norm.map(f),
-        }
-    }
-
-    fn all(&self) -> Vec<&V> {
-        self.map(&mut |value| value).into_all()
-    }
-
-    /// The things themselves, in the order in which [`map`](Self::map) goes through them.
-    fn into_all(self) -> Vec<V> {
-        let layers = self.layers.into_iter().flat_map(Layer::into_all);
-        self.input.into_all().into_iter().chain(layers).chain(self.norm.into_all()).collect()
-    }
-}
-
-/// A parameter as the operation sees it.
-#[derive(Clone, Debug)]
-pub(super) struct Parameter {
-    /// Whose gradient it is.
-    pub(super) id: TensorId,
-    /// The values, those without a connection zero.
-    pub(super) values: Tensor,
-    /// Which ones learn, where not all do.
-    pub(super) connections: Option<Tensor>,
-}
-
-impl Parameter {
-    /// One of which every number learns.
-    pub(super) fn plain(tensor: &Tensor) -> Self {
-        Self { id: tensor.id(), values: tensor.detach(), connections: None }
-    }
-}
-
-impl Affine<Parameter> {
-    /// Weight and bias of a map that has both.
-    pub(super) fn of(layer: &Linear) -> Result<Self> {
-        match layer.fused()? {
-            (weight, Some(bias)) => Ok(Self { weight, bias }),
-            (_, None) => candle_core::bail!("a map of a transformer layer has no bias"),
-        }
-    }
-}
 
 /// The transformer of one pass.
 pub(super) struct FusedTransformer {
