@@ -8,10 +8,10 @@
 //! parts (`from`, `to`), and prints, for messages it has never seen, something like
 //!
 //! ```text
-//! epoch 40: loss 0.43, intent accuracy 1.00, entity f1 1.00
+//! epoch 200: loss 0.45, intent accuracy 1.00, entity f1 1.00, role f1 1.00
 //!
 //! a ride from Vienna to Prague please
-//!   order_ride 0.97
+//!   order_ride 0.99
 //!   city (from): Vienna 1.00
 //!   city (to): Prague 1.00
 //! ```
@@ -74,18 +74,18 @@ const MESSAGES: [&str; 4] = [
 fn main() -> Result<(), Box<dyn Error>> {
     let data = read_str(Format::RasaYaml, DATA, "the data above")?;
     let mut config = Recipe::ALL[0].config()?;
-    config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (40, 0));
+    config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (200, 0));
 
     let report = |event| {
         if let Event::Epoch(epoch) = event
-            && epoch.epoch % 10 == 0
+            && epoch.epoch % 50 == 0
         {
             let shares: Vec<String> = epoch
                 .shares
                 .iter()
                 .map(|(name, share)| format!("{} {share:.2}", name.replace('_', " ")))
                 .collect();
-            println!("epoch {:>2}: loss {:.2}, {}", epoch.epoch, epoch.loss, shares.join(", "));
+            println!("epoch {:>3}: loss {:.2}, {}", epoch.epoch, epoch.loss, shares.join(", "));
         }
     };
     let (nlu, _) = Nlu::train(&config, &data, &TrainingOptions::default(), report)?;
