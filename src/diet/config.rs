@@ -148,7 +148,7 @@ pub struct DietConfig {
     /// Decides every random draw. Rasa takes the time of day where none is given; here it is 1.
     pub random_seed: Option<u64>,
     /// Ours: the numbers that the transformer multiplies while it learns; sums and weights are `f32` in either
-    /// case. `bf16`, the default, is faster and scored no worse (`models/accurate/README.md`); where the processor
+    /// case. `bf16`, the default, is faster and scored within the spread of seeds (`models/accurate/README.md`); where the processor
     /// has no such products, `f32` is used.
     pub precision: Precision,
     /// Ours: small data gets more epochs, until there are about this many steps or 300 epochs; zero: as many as
