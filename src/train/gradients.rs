@@ -79,7 +79,8 @@ fn merge(a: (&[u32], &Buffer<f32>), b: (&[u32], &Buffer<f32>)) -> (Vec<u32>, Buf
 }
 
 impl Gradients {
-    /// Collects the gradients of one backward pass: from candle's graph, and those handed to the pass.
+    /// Collects the gradients of one backward pass: from candle's graph, and those handed to the pass. What has
+    /// no name is left out: it is not to be trained.
     ///
     /// # Errors
     ///
@@ -94,9 +95,8 @@ impl Gradients {
             gradients.of.insert(name.clone(), Gradient::Whole(values));
         }
         for HandedGradient { parameter, rows, values } in pass.into_gradients() {
-            let (Some(name), Some(values)) = (names.get(&parameter), values.into_f32()) else {
-                bail!("a gradient belongs to no f32 parameter");
-            };
+            let Some(name) = names.get(&parameter) else { continue };
+            let Some(values) = values.into_f32() else { bail!("{name} is no f32 parameter") };
             let gradient = match rows {
                 Some(rows) => Gradient::Rows(rows, values),
                 None => Gradient::Whole(values),

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Var, bail};
 use serde::{Deserialize, Serialize};
 
 use super::gradients::{Gradient, Gradients, sum};
+use super::sampler::shares;
 use crate::kernels::adamw;
 use crate::nn::Parameters;
 
@@ -197,19 +198,16 @@ fn spread<T: Send, R: Send>(
     threads: usize,
     work: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
-    let mut order: Vec<(usize, T)> = items.into_iter().enumerate().collect();
-    order.sort_by_key(|(_, item)| std::cmp::Reverse(size(item)));
-    let mut shares: Vec<(usize, Vec<(usize, T)>)> = (0..threads.max(1)).map(|_| (0, Vec::new())).collect();
-    for (at, item) in order {
-        if let Some(share) = shares.iter_mut().min_by_key(|share| share.0) {
-            share.0 += size(&item);
-            share.1.push((at, item));
-        }
-    }
+    let sizes: Vec<usize> = items.iter().map(size).collect();
+    let all: Vec<usize> = (0..items.len()).collect();
+    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
+    let mut take = |share: Vec<usize>| -> Vec<(usize, T)> {
+        share.into_iter().filter_map(|at| items[at].take().map(|item| (at, item))).collect()
+    };
+    let mut shares = shares(&all, threads, |at| sizes[at]).into_iter().map(&mut take);
     let run = |share: Vec<(usize, T)>| -> Vec<(usize, R)> {
         share.into_iter().map(|(at, item)| (at, work(item))).collect()
     };
-    let mut shares = shares.into_iter().map(|(_, share)| share);
     let own = shares.next().unwrap_or_default();
     let mut results = std::thread::scope(|scope| {
         let run = &run;
@@ -310,6 +308,26 @@ mod tests {
         for (i, (before, after)) in before.iter().zip(values(&parameters)).enumerate() {
             let expected = f64::from(*before) * shrink;
             assert_eq!((f64::from(after) - expected).abs() < 1e-6, i / 3 != 2, "{i}");
+        }
+    }
+
+    #[test]
+    fn the_running_means_of_a_row_fade_while_it_is_not_touched() {
+        let (whole, rows) = (parameters(), parameters());
+        let (mut a, mut b) = (AdamW::new(config()), AdamW::new(config()));
+        for (step, rate) in RATES.into_iter().enumerate() {
+            let touched = step % 3 == 0;
+            let mut values = if touched { gradient(step)[..6].to_vec() } else { vec![0.0; 6] };
+            values.resize(12, 0.0);
+            step_with(&mut a, &whole, gradients("table", None, &values), rate).unwrap();
+            let (seen, values) =
+                if touched { (&[0, 1][..], &values[..6]) } else { (&[3][..], &[0.0; 3][..]) };
+            step_with(&mut b, &rows, gradients("table", Some(seen), values), rate).unwrap();
+            if touched {
+                let (a, b) = (&a.states["table"], &b.states["table"]);
+                let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+                assert!(close(&a.mean[..6], &b.mean[..6]) && close(&a.square[..6], &b.square[..6]));
+            }
         }
     }
 

@@ -1,10 +1,14 @@
 //! Numbers in the order in which the inner loops read them, rounded to `bf16` where those want it.
 
+#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only our own inner loops read pairs"))]
+
 use std::cell::RefCell;
 
 use super::super::Instructions;
 use super::super::matmul::Matrix;
-use super::{PANEL, avx512};
+use super::PANEL;
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 
 /// The left-hand side of a `bf16` product: two neighbours of a row in one number.
 ///
@@ -51,6 +55,18 @@ fn neighbours(row: &[f32], out: &mut [u32]) {
 /// How many pairs `convert` made, where the processor knows `bf16`; else none.
 fn in_vectors(convert: impl FnOnce() -> usize) -> usize {
     if Instructions::best() >= Instructions::Avx512Bf16 { convert() } else { 0 }
+}
+
+/// Other processors pair number by number.
+#[cfg(not(target_arch = "x86_64"))]
+mod avx512 {
+    pub(super) fn interleave(_: &[f32], _: &[f32], _: &mut [u32]) -> usize {
+        0
+    }
+
+    pub(super) fn neighbours(_: &[f32], _: &mut [u32]) -> usize {
+        0
+    }
 }
 
 /// Rounds a left-hand side into memory of this thread and hands it on.
