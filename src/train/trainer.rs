@@ -258,7 +258,7 @@ fn entry<'a, T: Default>(entries: &'a mut Vec<(&'static str, T)>, name: &'static
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use candle_core::{DType, Device};
 
     use super::super::Decay;
@@ -266,7 +266,7 @@ mod tests {
     use crate::nn::{Linear, Parameters, Pass};
 
     /// Learns `y = 3x`.
-    struct Line {
+    pub(in crate::train) struct Line {
         parameters: Parameters,
         layer: Linear,
         score: Vec<f64>,
@@ -274,7 +274,7 @@ mod tests {
     }
 
     impl Line {
-        fn new(score: Vec<f64>) -> Self {
+        pub(in crate::train) fn new(score: Vec<f64>) -> Self {
             let parameters = Parameters::new(1);
             let layer = Linear::new(1, 1, parameters.builder(DType::F32, &Device::Cpu)).unwrap();
             Self { parameters, layer, score, scored: 0.into() }

@@ -121,3 +121,27 @@ impl<'m, M: Trainable> Workers<'m, M> {
         waiting.into_iter().map(receive).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::trainer::tests::Line;
+    use super::*;
+
+    #[test]
+    fn workers_together_find_the_gradient_of_the_whole_batch() {
+        let line = Line::new(vec![]);
+        let work = Work::new(&line);
+        let gradient = |threads| {
+            std::thread::scope(|scope| {
+                let workers = Workers::start(scope, &work, threads);
+                // Seven among three: shares of different sizes.
+                let found = workers.gradients(&[0, 3, 7, 11, 12, 18, 19], 1, 0.0).unwrap();
+                let mut sum = Gradients::default();
+                found.into_iter().for_each(|(part, _)| sum.add(part).unwrap());
+                sum.take("weight").unwrap().values()[0]
+            })
+        };
+        let whole = gradient(1);
+        assert!(whole.abs() > 0.1 && (gradient(3) - whole).abs() < 1e-5 * whole.abs());
+    }
+}

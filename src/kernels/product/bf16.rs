@@ -113,7 +113,6 @@ pub(super) fn panels(b: Matrix<'_, f32>, out: &mut [u32]) {
         let flipped = b.transposed();
         for (panel, out) in out.chunks_exact_mut(size).enumerate() {
             let columns = panel * PANEL..n.min((panel + 1) * PANEL);
-            clear_missing(columns.len(), out);
             for (j, out) in out.chunks_exact_mut(PANEL).enumerate() {
                 column_pair(flipped, 2 * j, columns.clone(), out);
             }
@@ -122,7 +121,6 @@ pub(super) fn panels(b: Matrix<'_, f32>, out: &mut [u32]) {
         let mut column = vec![0; pairs];
         for (panel, out) in out.chunks_exact_mut(size).enumerate() {
             let columns = panel * PANEL..n.min((panel + 1) * PANEL);
-            clear_missing(columns.len(), out);
             for at in columns {
                 neighbours(&b.data[at * b.shape.col_stride..][..k], &mut column);
                 for (out, pair) in out[at % PANEL..].iter_mut().step_by(PANEL).zip(&column) {
@@ -133,19 +131,11 @@ pub(super) fn panels(b: Matrix<'_, f32>, out: &mut [u32]) {
     }
 }
 
-/// What an earlier matrix has left stands in the columns that the last panel lacks.
-fn clear_missing<T: Default + Clone>(columns: usize, panel: &mut [T]) {
-    if columns < PANEL {
-        panel.fill(T::default());
-    }
-}
-
 /// Fills `[panel, k, 32]`.
 pub(super) fn panels_f32(b: Matrix<'_, f32>, out: &mut [f32]) {
     let (k, n) = b.dims();
     for (panel, out) in out.chunks_exact_mut((k * PANEL).max(1)).enumerate() {
         let columns = panel * PANEL..n.min((panel + 1) * PANEL);
-        clear_missing(columns.len(), out);
         for (row, out) in out.chunks_exact_mut(PANEL).enumerate() {
             for (out, column) in out.iter_mut().zip(columns.clone()) {
                 *out = b.at(row, column);

@@ -49,7 +49,7 @@ pub(crate) struct Packed {
 enum Form {
     /// Row-major `[k, n]`, for the `gemm` crate.
     Plain(Vec<f32>),
-    /// `[panel, k, 32]`, missing columns zero.
+    /// `[panel, k, 32]`; what stands in columns that are missing is never stored.
     F32(Vec<f32>),
     /// `[panel, ⌈k / 2⌉, 32]` of two `bf16` each, the row of lower number in the lower half.
     Bf16(Vec<u32>),
