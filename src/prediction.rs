@@ -47,6 +47,8 @@ pub struct Prediction {
     pub entities: Vec<PredictedEntity>,
     /// Where the tokens are.
     pub tokens: Vec<Span>,
+    /// How likely the message is about nothing that the model knows, in `[0, 1]`; `None` where the model cannot tell.
+    pub out_of_scope: Option<f32>,
 }
 
 /// The JSON of a [`Prediction`], with the keys and the character offsets that Rasa's clients expect.
@@ -57,6 +59,8 @@ pub struct RasaPrediction<'a> {
     entities: Vec<RasaEntity<'a>>,
     text_tokens: Vec<(usize, usize)>,
     intent_ranking: &'a [Scored],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    out_of_scope: Option<f32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -132,6 +136,7 @@ impl Prediction {
             entities: self.entities.iter().map(|entity| RasaEntity::new(entity, &offsets)).collect(),
             text_tokens: self.tokens.iter().map(|token| offsets.to_chars(*token)).collect(),
             intent_ranking: &self.intent_ranking,
+            out_of_scope: self.out_of_scope,
         }
     }
 }

@@ -163,6 +163,7 @@ impl Nlu {
             intent_ranking: ranking,
             entities,
             tokens,
+            out_of_scope: None,
         };
         for component in &self.config.components {
             match component {
