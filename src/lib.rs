@@ -53,6 +53,7 @@ mod error;
 pub mod features;
 pub mod heads;
 mod kernels;
+pub mod linear;
 pub mod metrics;
 pub mod nn;
 pub mod pipeline;

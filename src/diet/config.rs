@@ -165,12 +165,14 @@ pub struct DietConfig {
     /// Ours: tokens are hidden only in the first part of training, up to this share; afterwards the network sees
     /// messages as users type them.
     pub masked_until: f64,
-    /// Ours: whether the message's features also reach an embedding directly, past the transformer: a linear
-    /// classifier in the same network, learnt in the same step with a loss of its own. The two similarities are
-    /// averaged. What one of them gets wrong the other often gets right.
-    pub use_shortcut: bool,
-    /// Ours: share of the features dropped on that way.
-    pub shortcut_drop_rate: f64,
+    /// Ours: whether the intent is also read off the message's features directly, past the transformer, by a linear
+    /// classifier ([`LinearClassifier`](crate::linear::LinearClassifier)). Its scores and the similarities are added, with weights
+    /// fitted on messages that neither has seen.
+    pub use_linear_path: bool,
+    /// Ours: what an error costs in the linear classifier.
+    pub linear_cost: f64,
+    /// Ours: whether the name of an intent, cut into words, is one more example of it.
+    pub learn_intent_names: bool,
     /// Ours: evaluations without progress after which training stops; zero: never.
     pub early_stopping_patience: usize,
     /// Accepted, without effect.
@@ -247,8 +249,9 @@ impl Default for DietConfig {
             gradient_clipping: 0.0,
             label_smoothing: 0.0,
             masked_until: 1.0,
-            use_shortcut: false,
-            shortcut_drop_rate: 0.2,
+            use_linear_path: false,
+            linear_cost: 0.5,
+            learn_intent_names: false,
             early_stopping_patience: 0,
             tensorboard_log_directory: None,
             tensorboard_log_level: None,
@@ -296,7 +299,8 @@ impl DietConfig {
         check(share(self.drop_rate_attention), "drop_rate_attention", "must be at least 0 and below 1")?;
         check(share(self.warm_up), "warm_up", "must be at least 0 and below 1")?;
         check((0.0..=1.0).contains(&self.masked_until), "masked_until", "must be at least 0 and at most 1")?;
-        check(share(self.shortcut_drop_rate), "shortcut_drop_rate", "must be at least 0 and below 1")?;
+        let cost = self.linear_cost;
+        check(cost.is_finite() && cost > 0.0, "linear_cost", "must be above 0")?;
         check(share(self.label_smoothing), "label_smoothing", "must be at least 0 and below 1")?;
         let density = self.connection_density;
         check(density > 0.0 && density <= 1.0, "connection_density", "must be above 0 and at most 1")?;

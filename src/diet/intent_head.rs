@@ -8,7 +8,6 @@ use super::{DietConfig, Example, Labels};
 use crate::features::LabelFeatures;
 use crate::heads::{Candidates, Similarity};
 use crate::nn::{Pass, SparseLinear};
-use crate::sparse::SparseRows;
 use crate::train::Ratio;
 
 /// Decides the intent of a message by its similarity to the names of the intents.
@@ -17,8 +16,6 @@ pub(super) struct IntentHead {
     features: LabelFeatures,
     label: SparseLinear,
     hidden: Hidden,
-    /// A second opinion: from the features of the message straight to its embedding, past the transformer.
-    shortcut: Option<SparseLinear>,
     similarity: Similarity,
     identity: Vec<u64>,
 }
@@ -27,7 +24,6 @@ impl IntentHead {
     pub(super) fn new(
         config: &DietConfig,
         model_dim: usize,
-        sentence_width: usize,
         labels: &Labels,
         features: &LabelFeatures,
         shared: &Hidden,
@@ -44,12 +40,6 @@ impl IntentHead {
             features: features.clone(),
             label: SparseLinear::new(features.width, dense, 0.0, vb.pp("label"))?,
             hidden,
-            shortcut: config
-                .use_shortcut
-                .then(|| {
-                    SparseLinear::new(sentence_width, embedding, config.shortcut_drop_rate, vb.pp("shortcut"))
-                })
-                .transpose()?,
             similarity: Similarity::new(
                 model_dim,
                 width,
@@ -68,7 +58,6 @@ impl IntentHead {
     pub(super) fn loss(
         &self,
         messages: &Tensor,
-        sentence: &SparseRows,
         examples: &[&Example],
         pass: &Pass,
         losses: &mut Losses,
@@ -80,34 +69,24 @@ impl IntentHead {
         }
         let index = Tensor::new(&rows[..], messages.device())?;
         let messages = messages.index_select(&index, 0)?;
-        let candidates = Candidates { gold: &gold, identity: &self.identity };
+        let offsets: Vec<f32> =
+            rows.iter().flat_map(|row| &examples[*row as usize].linear).copied().collect();
+        let offsets = if std::env::var("TF_OFFSET").is_ok() { offsets } else { Vec::new() };
+        let candidates = Candidates { gold: &gold, identity: &self.identity, offsets: &offsets };
         let labels = self.labels(pass)?;
         let share = rows.len() as f64 / examples.len() as f64;
-        let mut add = |name, embedded: &Tensor| -> Result<usize> {
-            let found = self.similarity.loss(embedded, &labels, candidates, pass.next_seed().unwrap_or(0))?;
-            losses.add(name, (found.loss * share)?)?;
-            Ok(found.correct)
-        };
-        let correct = add("intent", &self.similarity.embed(&messages)?)?;
-        if let Some(shortcut) = self.shortcut(sentence, pass)? {
-            add("shortcut", &shortcut.index_select(&index, 0)?)?;
-        }
-        losses.ratio("intent_accuracy", Ratio { part: correct as f64, whole: rows.len() as f64 });
+        let embedded = self.similarity.embed(&messages)?;
+        let found = self.similarity.loss(&embedded, &labels, candidates, pass.next_seed().unwrap_or(0))?;
+        losses.add("intent", (found.loss * share)?)?;
+        losses.ratio("intent_accuracy", Ratio { part: found.correct as f64, whole: rows.len() as f64 });
         Ok(())
     }
 
-    fn shortcut(&self, sentence: &SparseRows, pass: &Pass) -> Result<Option<Tensor>> {
-        self.shortcut.as_ref().map(|shortcut| shortcut.forward(sentence, pass)).transpose() // [message, embedding]
-    }
-
     #[cfg(test)]
-    pub(super) fn scores(&self, messages: &Tensor, sentence: &SparseRows) -> Result<Vec<Vec<f32>>> {
+    pub(super) fn scores(&self, messages: &Tensor) -> Result<Vec<Vec<f32>>> {
         let pass = Pass::inference();
         let labels = self.labels(&pass)?;
-        let mut scores = self.similarity.scores(&self.similarity.embed(messages)?, &labels)?;
-        if let Some(shortcut) = self.shortcut(sentence, &pass)? {
-            scores = ((scores + self.similarity.scores(&shortcut, &labels)?)? / 2.0)?;
-        }
+        let scores = self.similarity.scores(&self.similarity.embed(messages)?, &labels)?;
         scores.to_dtype(candle_core::DType::F32)?.to_vec2()
     }
 }

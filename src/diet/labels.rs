@@ -78,6 +78,7 @@ impl Labels {
             entities: tags(&self.entities, |entity| Some(&entity.entity)),
             roles: tags(&self.roles, |entity| entity.role.as_deref()),
             groups: tags(&self.groups, |entity| entity.group.as_deref()),
+            linear: Vec::new(),
         }
     }
 }
@@ -95,6 +96,8 @@ pub struct Example {
     pub roles: Vec<u32>,
     /// Group tag of each token.
     pub groups: Vec<u32>,
+    /// What a linear classifier that has not learnt from this example scores each intent; empty where there is none.
+    pub linear: Vec<f32>,
 }
 
 impl Example {

@@ -29,8 +29,10 @@
 
 mod answer;
 mod config;
+mod fusion;
 mod intent_head;
 mod labels;
+mod linear_path;
 mod network;
 mod predict;
 mod tag_head;

@@ -78,7 +78,7 @@ impl Network {
         let model_dim = if layered { transformer.model_dim } else { width };
         let intents = config.intent_classification && !labels.intents.is_empty();
         let intent =
-            |vb| IntentHead::new(config, model_dim, widths.sentence, labels, label_features, &hidden, vb);
+            |vb| IntentHead::new(config, model_dim, labels, label_features, &hidden, vb);
         let masked_token =
             |vb| MaskedToken::new(width, model_dim, config.embedding_dimension, config.similarity(), vb);
         Ok(Self {
@@ -109,7 +109,7 @@ impl Network {
         let mut losses = Losses::default();
         let encoded = self.encode(&batch, pass, &mut losses)?;
         if let Some(intent) = &self.intent {
-            intent.loss(&encoded.messages, &batch.sentence, examples, pass, &mut losses)?;
+            intent.loss(&encoded.messages, examples, pass, &mut losses)?;
         }
         let mut entity_tags: &[u32] = &[];
         let gold: Vec<Vec<u32>> = self
@@ -131,7 +131,7 @@ impl Network {
     pub(super) fn scores(&self, batch: &Batch) -> Result<Scores> {
         let encoded = self.encode(batch, &Pass::inference(), &mut Losses::default())?;
         let intents = match &self.intent {
-            Some(intent) => intent.scores(&encoded.messages, &batch.sentence)?,
+            Some(intent) => intent.scores(&encoded.messages)?,
             None => Vec::new(),
         };
         let mut tags: Vec<(TagKind, Vec<Decoded>)> = Vec::new();
@@ -254,7 +254,6 @@ mod tests {
             hidden_layers_sizes: crate::diet::PerSide { text: vec![5], label: vec![3] },
             embedding_dimension: 3,
             number_of_negative_examples: 2,
-            use_shortcut: true,
             use_key_relative_attention: true,
             ..Default::default()
         }

@@ -21,9 +21,19 @@ pub enum Analyzer {
     Word,
     /// Characters of the whole message, blanks included.
     Char,
-    /// Characters inside each word, with one blank on either side.
+    /// Characters inside each word, with one blank on either side. Where a writing puts no blanks between words, the
+    /// whole run of characters is one word.
     CharWb,
+    /// The beginnings of two words, in either order and not far from each other: the message alone has these, no
+    /// token, and n-gram lengths do not count. Ours, not Rasa's.
+    WordPair,
 }
+
+/// Letters of each word that make a pair.
+const PAIR_PREFIX: usize = 4;
+
+/// Words between which there is a pair, counted from the first.
+const PAIR_REACH: usize = 10;
 
 /// In how many training messages an n-gram must, or may, occur.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -211,11 +221,11 @@ impl Units {
     }
 
     /// Every run of so many units, and the token that it lies in, if it lies in one.
-    fn each_run(&self, lengths: Range<usize>, found: &mut impl FnMut(Option<usize>, &str)) {
+    fn each_run(&self, lengths: Range<usize>, found: &mut impl FnMut(Range<usize>, &str)) {
         for n in lengths.take_while(|n| *n <= self.places.len()) {
             for run in self.places.windows(n) {
                 let ((first, token), (last, other)) = (&run[0], &run[n - 1]);
-                let inside = (token == other && *token != BETWEEN).then_some(*token);
+                let inside = if token == other && *token != BETWEEN { *token..token + 1 } else { 0..0 };
                 found(inside, &self.text[first.start..last.end]);
             }
         }
@@ -276,10 +286,10 @@ impl NGrams {
         // One gram is looked up once, also where it counts for a token and for the message.
         let mut sentence: Vec<u32> = Vec::with_capacity(16 * message.tokens.len());
         let mut tokens: Vec<(usize, u32)> = Vec::with_capacity(16 * message.tokens.len());
-        self.each_gram(message, &HashSet::new(), &mut |token, gram| {
+        self.each_gram(message, &HashSet::new(), &mut |covered, gram| {
             if let Some(column) = self.columns.get(gram) {
                 sentence.push(column);
-                tokens.extend(token.map(|token| (token, column)));
+                tokens.extend(covered.map(|token| (token, column)));
             }
         });
         tokens.sort_unstable();
@@ -312,13 +322,13 @@ impl NGrams {
         row.iter_mut().for_each(|(_, value)| *value /= length.max(f32::MIN_POSITIVE));
     }
 
-    /// Every n-gram of the message, and the token that it lies in, if it lies in one. A gram in a token is one of
-    /// the message as well.
+    /// Every n-gram of the message, and the tokens that it tells something of: the one it lies in or, in a writing
+    /// without blanks, those it lies across. All are grams of the message as well.
     fn each_gram(
         &self,
         message: Message<'_>,
         rare: &HashSet<String>,
-        found: &mut impl FnMut(Option<usize>, &str),
+        found: &mut impl FnMut(Range<usize>, &str),
     ) {
         let lengths = self.config.min_ngram..self.config.max_ngram.saturating_add(1);
         let tokens = (0..message.tokens.len()).map(|at| self.fold(message.token(at)));
@@ -326,22 +336,29 @@ impl NGrams {
             Analyzer::Word => self.words(tokens, rare).each_run(lengths, found),
             Analyzer::Char => characters(tokens).each_run(lengths, found),
             Analyzer::CharWb => {
-                let (mut padded, mut borders) = (String::new(), Vec::new());
+                let mut word = PaddedWord::default();
                 for (at, token) in tokens.enumerate() {
-                    for word in token.split_whitespace() {
-                        padded.clear();
-                        padded.extend([" ", word, " "]);
-                        borders.clear();
-                        borders.extend(padded.char_indices().map(|(at, _)| at).chain([padded.len()]));
-                        for n in lengths.clone() {
-                            if borders.len() - 1 <= n {
-                                found(Some(at), &padded); // a short word counts once, however long the n-grams
-                                break;
-                            }
-                            borders
-                                .windows(n + 1)
-                                .for_each(|ends| found(Some(at), &padded[ends[0]..ends[n]]));
+                    let joined = at > 0 && message.tokens[at - 1].end == message.tokens[at].start;
+                    for (part, piece) in token.split_whitespace().enumerate() {
+                        if !(joined && part == 0) {
+                            word.each_gram(lengths.clone(), found);
+                            word.clear();
                         }
+                        word.push(piece, at);
+                    }
+                }
+                word.each_gram(lengths, found);
+            }
+            Analyzer::WordPair => {
+                let units = self.words(tokens, rare);
+                let words: Vec<&str> =
+                    units.places.iter().map(|(place, _)| beginning(&units.text[place.clone()])).collect();
+                let mut pair = String::new();
+                for (at, first) in words.iter().enumerate() {
+                    for second in words[at + 1..].iter().take(PAIR_REACH) {
+                        pair.clear();
+                        pair.extend([first.min(second), " ", first.max(second)]);
+                        found(0..0, &pair);
                     }
                 }
             }
@@ -386,6 +403,52 @@ impl NGrams {
             None => text,
         }
     }
+}
+
+/// A word between two blanks, which may be several tokens without blanks between them.
+#[derive(Default)]
+struct PaddedWord {
+    text: String,
+    /// Where each character begins, and the token it belongs to; blanks belong to the token beside them.
+    characters: Vec<(usize, usize)>,
+}
+
+impl PaddedWord {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.characters.clear();
+    }
+
+    fn push(&mut self, piece: &str, token: usize) {
+        if self.text.is_empty() {
+            self.text.push(' ');
+            self.characters.push((0, token));
+        }
+        let start = self.text.len();
+        self.text.push_str(piece);
+        self.characters.extend(piece.char_indices().map(|(at, _)| (start + at, token)));
+    }
+
+    /// Its n-grams with the tokens that each covers. A short word counts once, however long the n-grams.
+    fn each_gram(&mut self, lengths: Range<usize>, found: &mut impl FnMut(Range<usize>, &str)) {
+        let Some((_, token)) = self.characters.last().copied() else { return };
+        self.characters.extend([(self.text.len(), token), (self.text.len() + 1, token)]);
+        self.text.push(' ');
+        for n in lengths {
+            if self.characters.len() - 1 <= n {
+                found(self.characters[0].1..token + 1, &self.text);
+                break;
+            }
+            for run in self.characters.windows(n + 1) {
+                found(run[0].1..run[n - 1].1 + 1, &self.text[run[0].0..run[n].0]);
+            }
+        }
+    }
+}
+
+/// The first letters of a word.
+fn beginning(word: &str) -> &str {
+    word.char_indices().nth(PAIR_PREFIX).map_or(word, |(end, _)| &word[..end])
 }
 
 /// The characters of the tokens, and the blanks between those.

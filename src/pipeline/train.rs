@@ -53,7 +53,7 @@ impl Nlu {
         pipeline: &PipelineConfig,
         data: &TrainingData,
         options: &TrainingOptions,
-        observe: impl FnMut(Event),
+        mut observe: impl FnMut(Event),
     ) -> Result<(Self, Training)> {
         let (diet_config, featurizers) = pipeline.diet();
         diet_config.validate()?;
@@ -63,6 +63,18 @@ impl Nlu {
         let held_out: Vec<Utterance> = held_out.into_iter().cloned().collect();
         let labels = Labels::new(&data.utterances, &diet_config);
         check(&labels, &train)?;
+        // The last tenth, at random, is for calibration.
+        let shuffled: Vec<Utterance> = train.iter().map(|one| (*one).clone()).collect();
+        let (mut train, last) =
+            stratified_split(&shuffled, HoldOut::Share(0.1), diet_config.seed().wrapping_add(1));
+        let names: Vec<Utterance> = if diet_config.learn_intent_names {
+            labels.intents.iter().map(|intent| Utterance::new(words(intent), Some(intent))).collect()
+        } else {
+            Vec::new()
+        };
+        train.extend(&names);
+        let count = last.len();
+        train.extend(last);
 
         let tokens = tokenize(&tokenizer, &train);
         let messages: Vec<Message<'_>> =
@@ -73,6 +85,8 @@ impl Nlu {
         };
         let is_readable = |(_, tokens): &(&&Utterance, &Vec<Span>)| !tokens.is_empty();
         let examples: Vec<Example> = train.iter().zip(&tokens).filter(is_readable).map(example).collect();
+        let unseen: usize =
+            std::env::var("TF_UNSEEN").ok().and_then(|x| x.parse().ok()).unwrap_or(count);
         let label_features = LabelFeatures::new(&labels.intents, &tokenizer);
         let (sequence, sentence) = features.widths();
         let extractor = extractor(pipeline, data)?;
@@ -98,10 +112,29 @@ impl Nlu {
             score(&model, &held_out)
         };
         let scorer = (!held_out.is_empty()).then_some(Box::new(score) as HeldOut<'_>);
-        let learner = Learner::new(&diet_config, widths, &labels, &label_features, examples, scorer)?;
+        let mut learner = Learner::new(
+            &diet_config,
+            widths,
+            &labels,
+            &label_features,
+            examples,
+            unseen,
+            scorer,
+            options.threads.max(1),
+        )?;
         let trainer =
             Trainer::new(diet_config.trainer(learner.examples(), options.threads.max(1)), &options.stop);
-        let outcome = trainer.run(&learner, observe)?;
+        let outcome = trainer.run(&learner, &mut observe)?;
+        if unseen > 0 {
+            learner.calibrate()?;
+            let env = |name: &str, or: f64| std::env::var(name).ok().and_then(|x| x.parse().ok()).unwrap_or(or);
+            let mut config = diet_config.trainer(learner.examples(), options.threads.max(1));
+            config.epochs = ((config.epochs as f64 * env("TF_TOP", 0.15)).round() as usize).max(1);
+            config.schedule.peak *= env("TF_TOP_RATE", 0.4);
+            if env("TF_TOP", 0.15) > 0.0 {
+                Trainer::new(config, &options.stop).run(&learner, &mut observe)?;
+            }
+        }
         let training = Training {
             outcome,
             warnings: misaligned(&labels, &train, &tokens),
@@ -111,6 +144,12 @@ impl Nlu {
         };
         Ok((model(learner.weights()?)?, training))
     }
+}
+
+/// The words that the name of an intent is made of.
+fn words(intent: &str) -> String {
+    let words = intent.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn check(labels: &Labels, train: &[&Utterance]) -> Result<(), PipelineError> {

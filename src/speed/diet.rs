@@ -75,7 +75,7 @@ impl DietTraining {
         let labels = self.labels();
         let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
         let widths = Widths { sequence: self.columns, sentence: self.columns };
-        let learner = Learner::new(&config, widths, &labels, &label_features, self.examples(), None)?;
+        let learner = Learner::new(&config, widths, &labels, &label_features, self.examples(), 0, None, 1)?;
         let mut ends = Vec::new();
         let stop = AtomicBool::new(false);
         Trainer::new(config.trainer(self.messages, threads), &stop).run(&learner, |event| {
@@ -118,6 +118,7 @@ impl DietTraining {
             entities: (0..self.tokens).map(tag).collect(),
             roles: Vec::new(),
             groups: Vec::new(),
+            linear: Vec::new(),
         }
     }
 }

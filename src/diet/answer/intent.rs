@@ -15,7 +15,10 @@ use crate::sparse::SparseRows;
 #[derive(Clone, Debug)]
 pub(super) struct IntentHead {
     text: Affine,
-    shortcut: Option<Bag>,
+    /// The linear path, where there is one.
+    linear: Option<Bag>,
+    /// What similarities and linear scores weigh.
+    scales: [f32; 2],
     /// `[embedding, label]`
     labels: Packed,
     cosine: bool,
@@ -33,20 +36,25 @@ impl IntentHead {
     ) -> Result<Self, WeightsError> {
         let embedding = config.embedding_dimension;
         let cosine = config.similarity().is_cosine();
-        let shortcut = || Bag::new(sentence_width, embedding, &source.at("shortcut"));
+        let linear = || Bag::new(sentence_width, labels.intents.len(), &source.at("linear"));
+        let scales = source.values("scales", &[2])?;
         let text = source.at("similarity.text");
         let embedded = embed_labels(config, labels, features, shared, source, cosine)?;
         let embedded = Matrix::new(&embedded, labels.intents.len(), embedding).transposed();
         Ok(Self {
             text: Affine::new(model_dim, embedding, 1.0, &text)?,
-            shortcut: config.use_shortcut.then(shortcut).transpose()?,
+            linear: config.use_linear_path.then(linear).transpose()?,
+            scales: std::env::var("TF_SCALES").map_or([scales[0], scales[1]], |t| {
+                let p: Vec<f32> = t.split(',').map(|x| x.parse().unwrap()).collect();
+                [p[0], p[1]]
+            }),
             labels: Packed::new(embedded, Precision::F32),
             cosine,
         })
     }
 
-    /// Similarity of each message to each label: `[message, model_dim]` and features to `[message, label]`. Embedded
-    /// messages are left in `room`.
+    /// Similarity of each message to each label: `[message, model_dim]` and features to `[message, label]`. `room` is for what
+    /// lies between.
     pub(super) fn scores<'f>(
         &self,
         messages: &[f32],
@@ -57,20 +65,18 @@ impl IntentHead {
         let (width, count) = (self.text.output(), messages.len() / self.text.input());
         self.text.forward(count, messages, room); // [message, embedding]
         self.place(room);
-        if let Some(shortcut) = &self.shortcut {
-            // The mean of two similarities to a label is the similarity of the mean.
-            room.resize((count + 1) * width, 0.0);
-            let (embedded, own) = room.split_at_mut(count * width);
-            for (embedded, sentence) in embedded.chunks_exact_mut(width).zip(sentences) {
-                shortcut.forward(sentence, own);
-                self.place(own);
-                embedded.iter_mut().zip(&*own).for_each(|(a, b)| *a = f32::midpoint(*a, *b));
-            }
-        }
         let labels = self.labels.dims().1;
         out.resize(count * labels, 0.0);
         let embedded = Matrix::new(&room[..count * width], count, width);
         product(MatrixMut::new(out, count, labels), Into::Fresh, embedded, &self.labels);
+        let [transformer, linear] = self.scales;
+        out.iter_mut().for_each(|score| *score *= transformer);
+        let Some(path) = &self.linear else { return };
+        room.resize(labels, 0.0);
+        for (out, sentence) in out.chunks_exact_mut(labels).zip(sentences) {
+            path.forward(sentence, room);
+            out.iter_mut().zip(&*room).for_each(|(score, own)| *score += linear * own);
+        }
     }
 
     /// Number of labels.
