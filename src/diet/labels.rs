@@ -37,23 +37,40 @@ impl Labels {
     /// The labels of these utterances, as far as the config wants them learnt.
     #[must_use]
     pub fn new(utterances: &[Utterance], config: &DietConfig) -> Self {
+        Self { intents: Vec::new(), entities: None, roles: None, groups: None }.and_those_of(utterances, config)
+    }
+
+    /// These labels and those of some utterances, as far as the config wants them learnt.
+    #[must_use]
+    pub fn and_those_of(&self, utterances: &[Utterance], config: &DietConfig) -> Self {
         let intents: BTreeSet<&String> =
-            utterances.iter().filter_map(|utterance| utterance.intent.as_ref()).collect();
+            utterances.iter().filter_map(|utterance| utterance.intent.as_ref()).chain(&self.intents).collect();
         let intents = if intents.len() < 2 || !config.intent_classification {
             Vec::new()
         } else {
             intents.into_iter().cloned().collect()
         };
         let entities = || utterances.iter().flat_map(|utterance| &utterance.entities);
-        let tags = |names: BTreeSet<&String>| {
+        let tags = |names: BTreeSet<&String>, own: &Option<TagSet>| {
+            let names: BTreeSet<&String> = names.into_iter().chain(own.iter().flat_map(TagSet::types)).collect();
             let wanted = config.entity_recognition && !names.is_empty();
             wanted.then(|| TagSet::new(names.into_iter().map(String::as_str), config.bilou_flag))
         };
         Self {
+            entities: tags(entities().map(|entity| &entity.entity).collect(), &self.entities),
+            roles: tags(entities().filter_map(|entity| entity.role.as_ref()).collect(), &self.roles),
+            groups: tags(entities().filter_map(|entity| entity.group.as_ref()).collect(), &self.groups),
             intents,
-            entities: tags(entities().map(|entity| &entity.entity).collect()),
-            roles: tags(entities().filter_map(|entity| entity.role.as_ref()).collect()),
-            groups: tags(entities().filter_map(|entity| entity.group.as_ref()).collect()),
+        }
+    }
+
+    /// The tags of one kind, where there are any.
+    #[must_use]
+    pub fn tags(&self, kind: TagKind) -> Option<&TagSet> {
+        match kind {
+            TagKind::Entity => self.entities.as_ref(),
+            TagKind::Role => self.roles.as_ref(),
+            TagKind::Group => self.groups.as_ref(),
         }
     }
 

@@ -11,8 +11,8 @@
 //! message  sparse → dense ┘                └ message row → similarity to labels → intent
 //! ```
 //!
-//! Read `config`, then `network` with `intent_head` and `tag_head`, then `training`; `answer` is the same network
-//! for answering, and `predict` makes words of what it says.
+//! Read `config`, then `network` with `intent_head` and `tag_head`, then `training`; `transplant` lets a network go on
+//! from what another has learnt, `answer` is the same network for answering, and `predict` makes words of what it says.
 //!
 //! # Where this differs from Rasa
 //!
@@ -35,6 +35,7 @@ mod network;
 mod predict;
 mod tag_head;
 mod training;
+mod transplant;
 
 pub use answer::WeightsError;
 pub use config::{BatchSize, Confidence, ConfigError, DietConfig, PerSide, SplitByComma};
@@ -42,3 +43,4 @@ pub use labels::{Example, Labels, TagKind};
 pub use network::{Network, Widths};
 pub use predict::{Diet, TokenEntity};
 pub use training::{HeldOut, Learner};
+pub use transplant::Ancestor;

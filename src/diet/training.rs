@@ -2,7 +2,8 @@
 
 use candle_core::{DType, Device, Result};
 
-use super::{DietConfig, Example, Labels, Network, Widths};
+use super::transplant::{Ancestor, Inherited};
+use super::{DietConfig, Example, Labels, Network, WeightsError, Widths};
 use crate::bundle::{Weight, Weights};
 use crate::features::LabelFeatures;
 use crate::nn::{Parameters, Pass};
@@ -20,6 +21,7 @@ pub struct Learner<'a> {
     parameters: Parameters,
     examples: Vec<Example>,
     held_out: Option<HeldOut<'a>>,
+    inherited: Inherited,
 }
 
 impl<'a> Learner<'a> {
@@ -39,11 +41,26 @@ impl<'a> Learner<'a> {
         let parameters = Parameters::new(config.seed());
         let vb = parameters.builder(DType::F32, &Device::Cpu);
         let network = Network::new(config, widths, labels, label_features, vb)?;
-        Ok(Self { network, parameters, examples, held_out })
+        Ok(Self { network, parameters, examples, held_out, inherited: Inherited::new() })
+    }
+
+    /// Lets the network begin with what another has learnt; its labels are these.
+    ///
+    /// # Errors
+    ///
+    /// If the other network has another shape.
+    pub fn inherit(
+        &mut self,
+        ancestor: &Ancestor<'_>,
+        labels: &Labels,
+        label_features: &LabelFeatures,
+    ) -> std::result::Result<(), WeightsError> {
+        self.inherited = ancestor.transplant(&self.parameters, labels, label_features)?;
+        Ok(())
     }
 
     /// What was learnt, in the form in which it is kept: large tables in five bits and without the rows that no
-    /// example has touched, matrices in `bf16`, the rest as it is. Held-out examples are scored with this form,
+    /// example has touched, neither here nor in an ancestor, matrices in `bf16`, the rest as it is. Held-out examples are scored with this form,
     /// so the score is that of the model that is saved.
     ///
     /// # Errors
@@ -66,7 +83,7 @@ impl<'a> Learner<'a> {
             };
             let weight = match (columns, &shape[..]) {
                 (Some(columns), [rows, dim]) => {
-                    let touched = self.touched(*rows, columns);
+                    let touched = self.touched(&name, *rows, columns);
                     Weight::table(Table::new(&values, *dim, |row| touched[row]))
                 }
                 (_, [] | [_]) => Weight::f32(shape, values),
@@ -77,9 +94,9 @@ impl<'a> Learner<'a> {
         Ok(weights)
     }
 
-    /// Which columns occur in the examples.
-    fn touched(&self, columns: usize, rows: fn(&Example) -> &SparseRows) -> Vec<bool> {
-        let mut touched = vec![false; columns];
+    /// Which columns occur in the examples, or did in those of the ancestor.
+    fn touched(&self, table: &str, columns: usize, rows: fn(&Example) -> &SparseRows) -> Vec<bool> {
+        let mut touched = self.inherited.get(table).cloned().unwrap_or_else(|| vec![false; columns]);
         for column in self.examples.iter().flat_map(|example| rows(example).columns()) {
             touched[*column as usize] = true;
         }

@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::memory::Memory;
 use super::{Component, PipelineConfig, post};
 use crate::bundle::Weights;
 use crate::diet::{Diet, TokenEntity};
@@ -42,6 +43,8 @@ pub struct Nlu {
     pub(super) synonyms: BTreeMap<String, String>,
     /// The learnt numbers, for saving; the large tables are shared with the network.
     pub(super) weights: Arc<Weights>,
+    /// The examples that it was trained on, unless it was told to forget them.
+    pub(super) memory: Option<Arc<Memory>>,
     pub(super) threads: usize,
 }
 

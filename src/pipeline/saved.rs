@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::memory::Memory;
 use super::{Nlu, PipelineConfig, PipelineError};
 use crate::bundle::{Bundle, BundleWriter};
 use crate::diet::{Diet, Labels, Widths};
@@ -29,6 +30,7 @@ impl Nlu {
             .json("synonyms.json", &self.synonyms)?
             .text("README.md", card)?
             .weights(&self.weights)?;
+        let writer = self.memory.iter().try_fold(writer, |writer, memory| memory.save(writer))?;
         Ok(writer.save(place)?)
     }
 
@@ -58,7 +60,8 @@ impl Nlu {
         let diet = Diet::new(diet_config, widths, labels, &label_features, &weights).map_err(|error| {
             PipelineError::Model { problem: format!("its weights do not fit its configuration: {error}") }
         })?;
+        let memory = Memory::open(&bundle)?.map(Arc::new);
         let threads = Self::default_threads();
-        Ok(Self { config, tokenizer, features, diet, extractor, synonyms, weights, threads })
+        Ok(Self { config, tokenizer, features, diet, extractor, synonyms, weights, memory, threads })
     }
 }

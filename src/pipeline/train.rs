@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::{Component, Nlu, PipelineConfig, PipelineError};
+use super::memory::Memory;
+use super::{Component, Nlu, PipelineConfig, PipelineError, finetune};
 use crate::bundle::Weights;
 use crate::data::{HoldOut, TrainingData, Utterance, stratified_split};
 use crate::diet::{Diet, Example, HeldOut, Labels, Learner, Widths};
@@ -19,12 +20,26 @@ pub struct TrainingOptions {
     pub threads: usize,
     /// Training ends after the current step once this is true.
     pub stop: Arc<AtomicBool>,
+    /// Whether the model keeps the examples, in order to learn on from new ones ([`Nlu::finetune`]).
+    pub remember_examples: bool,
+    /// Share of the epochs that finetuning takes; zero learns nothing and only makes room for new words and labels.
+    pub epoch_fraction: f64,
+}
+
+impl TrainingOptions {
+    /// The share of the epochs that finetuning takes unless told otherwise.
+    pub const EPOCH_FRACTION: f64 = 0.25;
 }
 
 impl Default for TrainingOptions {
     /// One thread per core.
     fn default() -> Self {
-        Self { threads: Nlu::default_threads(), stop: Arc::default() }
+        Self {
+            threads: Nlu::default_threads(),
+            stop: Arc::default(),
+            remember_examples: true,
+            epoch_fraction: Self::EPOCH_FRACTION,
+        }
     }
 }
 
@@ -55,19 +70,41 @@ impl Nlu {
         options: &TrainingOptions,
         observe: impl FnMut(Event),
     ) -> Result<(Self, Training)> {
-        let (diet_config, featurizers) = pipeline.diet();
+        Self::learn(pipeline, data, None, options, observe)
+    }
+
+    /// Learns from all of these examples, from scratch or from where an earlier model is.
+    pub(super) fn learn(
+        pipeline: &PipelineConfig,
+        data: &TrainingData,
+        earlier: Option<&Self>,
+        options: &TrainingOptions,
+        observe: impl FnMut(Event),
+    ) -> Result<(Self, Training)> {
+        let (mut diet_config, featurizers) = pipeline.diet();
+        if earlier.is_some() {
+            diet_config.masked_until = 0.0; // hidden tokens are for the beginning of learning
+        }
         diet_config.validate()?;
         let tokenizer = WhitespaceTokenizer::new(pipeline.tokenizer())?;
         let held_out = HoldOut::Count(diet_config.evaluate_on_number_of_examples);
         let (train, held_out) = stratified_split(&data.utterances, held_out, diet_config.seed());
         let held_out: Vec<Utterance> = held_out.into_iter().cloned().collect();
         let labels = Labels::new(&data.utterances, &diet_config);
+        let labels = match earlier {
+            Some(earlier) => earlier.grow_labels(labels, data, &diet_config),
+            None => labels,
+        };
         check(&labels, &train)?;
 
         let tokens = tokenize(&tokenizer, &train);
         let messages: Vec<Message<'_>> =
             train.iter().zip(&tokens).map(|(one, tokens)| Message { text: &one.text, tokens }).collect();
         let features = FeatureSet::fit(&featurizers, &messages, data)?;
+        let features = match earlier {
+            Some(earlier) => earlier.grow_features(features),
+            None => features,
+        };
         let example = |(one, tokens): (&&Utterance, &Vec<Span>)| {
             labels.example(one, tokens, features.transform(Message { text: &one.text, tokens }))
         };
@@ -77,6 +114,7 @@ impl Nlu {
         let (sequence, sentence) = features.widths();
         let extractor = extractor(pipeline, data)?;
         let widths = Widths { sequence, sentence };
+        let memory = options.remember_examples.then(|| Memory::of(&data.utterances)).transpose()?.map(Arc::new);
         let model = |weights: Weights| -> Result<Self> {
             let (config, labels) = (diet_config.clone(), labels.clone());
             let diet = Diet::new(config, widths, labels, &label_features, &weights)
@@ -89,6 +127,7 @@ impl Nlu {
                 extractor: extractor.clone(),
                 synonyms: data.synonyms.clone(),
                 weights: Arc::new(weights),
+                memory: memory.clone(),
                 threads: options.threads.max(1),
             })
         };
@@ -98,9 +137,13 @@ impl Nlu {
             score(&model, &held_out)
         };
         let scorer = (!held_out.is_empty()).then_some(Box::new(score) as HeldOut<'_>);
-        let learner = Learner::new(&diet_config, widths, &labels, &label_features, examples, scorer)?;
-        let trainer =
-            Trainer::new(diet_config.trainer(learner.examples(), options.threads.max(1)), &options.stop);
+        let mut learner = Learner::new(&diet_config, widths, &labels, &label_features, examples, scorer)?;
+        let mut settings = diet_config.trainer(learner.examples(), options.threads.max(1));
+        if let Some(earlier) = earlier {
+            earlier.hand_down(&mut learner, &features, &labels, &label_features)?;
+            finetune::shorten(&mut settings, options.epoch_fraction);
+        }
+        let trainer = Trainer::new(settings, &options.stop);
         let outcome = trainer.run(&learner, observe)?;
         let training = Training {
             outcome,
