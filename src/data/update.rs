@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn a_text_with_two_intents_has_the_given_ones_afterwards() {
-        let mut known = data("- intent: a\n  examples: |\n    - x\n- intent: b\n  examples: |\n    - x\n    - y\n");
+        let mut known =
+            data("- intent: a\n  examples: |\n    - x\n- intent: b\n  examples: |\n    - x\n    - y\n");
         known.update(data("- intent: b\n  examples: |\n    - x\n"));
         assert_eq!(known.intents().into_iter().collect::<Vec<_>>(), [("b", 2)]);
     }

@@ -37,14 +37,18 @@ impl Labels {
     /// The labels of these utterances, as far as the config wants them learnt.
     #[must_use]
     pub fn new(utterances: &[Utterance], config: &DietConfig) -> Self {
-        Self { intents: Vec::new(), entities: None, roles: None, groups: None }.and_those_of(utterances, config)
+        Self { intents: Vec::new(), entities: None, roles: None, groups: None }
+            .and_those_of(utterances, config)
     }
 
     /// These labels and those of some utterances, as far as the config wants them learnt.
     #[must_use]
     pub fn and_those_of(&self, utterances: &[Utterance], config: &DietConfig) -> Self {
-        let intents: BTreeSet<&String> =
-            utterances.iter().filter_map(|utterance| utterance.intent.as_ref()).chain(&self.intents).collect();
+        let intents: BTreeSet<&String> = utterances
+            .iter()
+            .filter_map(|utterance| utterance.intent.as_ref())
+            .chain(&self.intents)
+            .collect();
         let intents = if intents.len() < 2 || !config.intent_classification {
             Vec::new()
         } else {
@@ -52,7 +56,8 @@ impl Labels {
         };
         let entities = || utterances.iter().flat_map(|utterance| &utterance.entities);
         let tags = |names: BTreeSet<&String>, own: &Option<TagSet>| {
-            let names: BTreeSet<&String> = names.into_iter().chain(own.iter().flat_map(TagSet::types)).collect();
+            let names: BTreeSet<&String> =
+                names.into_iter().chain(own.iter().flat_map(TagSet::types)).collect();
             let wanted = config.entity_recognition && !names.is_empty();
             wanted.then(|| TagSet::new(names.into_iter().map(String::as_str), config.bilou_flag))
         };

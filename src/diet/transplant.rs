@@ -125,7 +125,9 @@ fn moved(old: &Weight, axes: &[Origins], dims: &[usize], values: &mut [f32]) -> 
     let found = old.to_f32();
     let absent = |row: usize| matches!(&old.values, Values::Table(table) if table.row(row).is_none());
     let origin = |axis: usize, place: usize| match named(axis) {
-        Some(origins) => origins[place].map(|origin| origin as usize).filter(|origin| *origin < old.shape[axis]),
+        Some(origins) => {
+            origins[place].map(|origin| origin as usize).filter(|origin| *origin < old.shape[axis])
+        }
         None => Some(place),
     };
     match dims {

@@ -295,7 +295,10 @@ impl NGrams {
     pub(super) fn unknown_words(&self, message: Message<'_>) -> Option<Vec<String>> {
         let tokens = (0..message.tokens.len()).map(|at| self.fold(message.token(at)));
         let unknown = |token: Cow<'_, str>| {
-            words_of(&token).filter(|word| self.columns.get(word).is_none()).map(str::to_owned).collect::<Vec<_>>()
+            words_of(&token)
+                .filter(|word| self.columns.get(word).is_none())
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
         };
         (self.config.analyzer == Analyzer::Word).then(|| tokens.flat_map(unknown).collect())
     }

@@ -62,10 +62,11 @@ impl FeatureSet {
     /// The same features and those of an earlier set, for when the texts that it was fitted on are gone.
     #[must_use]
     pub fn with_columns_of(mut self, earlier: &Self) -> Self {
-        let joined = self.featurizers.into_iter().enumerate().map(|(at, now)| match earlier.featurizers.get(at) {
-            Some(earlier) => now.with_columns_of(earlier),
-            None => now,
-        });
+        let joined =
+            self.featurizers.into_iter().enumerate().map(|(at, now)| match earlier.featurizers.get(at) {
+                Some(earlier) => now.with_columns_of(earlier),
+                None => now,
+            });
         self.featurizers = joined.collect();
         self
     }
@@ -137,7 +138,8 @@ mod tests {
         assert_eq!((origins.sequence.len(), origins.sentence.len()), now.widths());
         let (now, earlier) = (now.transform(message), earlier.transform(message));
         let pairs = [(&now.sequence, &earlier.sequence, &origins.sequence)];
-        for (now, earlier, origins) in pairs.into_iter().chain([(&now.sentence, &earlier.sentence, &origins.sentence)])
+        for (now, earlier, origins) in
+            pairs.into_iter().chain([(&now.sentence, &earlier.sentence, &origins.sentence)])
         {
             for row in 0..earlier.len() {
                 let mut through: Vec<u32> =
@@ -169,7 +171,8 @@ mod tests {
         assert_eq!(earlier.patterns().0[0].pattern, "[A-D][0-9]");
         let now = fit(&["about Oslo to Paris"], &["[A-D][0-9]", "[0-9]{5}"], &["Oslo", "Rome"]);
         let joined = now.clone().with_columns_of(&earlier);
-        for (text, before) in [("from Rome to Paris", &earlier), ("room B7", &earlier), ("about Oslo", &now)] {
+        for (text, before) in [("from Rome to Paris", &earlier), ("room B7", &earlier), ("about Oslo", &now)]
+        {
             assert_same_columns(&joined, before, text);
         }
         assert_eq!(joined.origins(&joined).sentence.iter().flatten().count(), joined.widths().1);

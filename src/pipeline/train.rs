@@ -114,7 +114,8 @@ impl Nlu {
         let (sequence, sentence) = features.widths();
         let extractor = extractor(pipeline, data)?;
         let widths = Widths { sequence, sentence };
-        let memory = options.remember_examples.then(|| Memory::of(&data.utterances)).transpose()?.map(Arc::new);
+        let memory =
+            options.remember_examples.then(|| Memory::of(&data.utterances)).transpose()?.map(Arc::new);
         let model = |weights: Weights| -> Result<Self> {
             let (config, labels) = (diet_config.clone(), labels.clone());
             let diet = Diet::new(config, widths, labels, &label_features, &weights)

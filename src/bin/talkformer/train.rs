@@ -176,7 +176,8 @@ fn pipeline(args: &TrainNlu, earlier: Option<&Nlu>) -> anyhow::Result<(PipelineC
     }
     let known = || Recipe::ALL.map(|recipe| recipe.name).join(", ");
     let name = args.recipe.as_deref().unwrap_or(Recipe::ALL[0].name);
-    let recipe = Recipe::find(name).ok_or_else(|| anyhow!("unknown recipe `{name}`; known are {}", known()))?;
+    let recipe =
+        Recipe::find(name).ok_or_else(|| anyhow!("unknown recipe `{name}`; known are {}", known()))?;
     Ok((recipe.config()?, recipe.name.to_owned()))
 }
 
