@@ -148,11 +148,9 @@ fn moved(old: &Weight, axes: &[Origins], dims: &[usize], values: &mut [f32]) -> 
                 }
             }
         }
-        [places] => {
-            for place in 0..*places {
-                if let Some(origin) = origin(0, place) {
-                    values[place] = found[origin];
-                }
+        [_] => {
+            for (place, value) in values.iter_mut().enumerate() {
+                *value = origin(0, place).map_or(*value, |origin| found[origin]);
             }
         }
         _ => values.copy_from_slice(&found),

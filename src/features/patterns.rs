@@ -168,6 +168,7 @@ impl Patterns {
     }
 
     /// The expressions and tables, as training data has them.
+    #[must_use]
     pub fn lists(&self) -> (Vec<Pattern>, Vec<Lookup>) {
         let (mut regexes, mut lookups) = (Vec::new(), Vec::new());
         for saved in &self.saved.patterns {
