@@ -199,7 +199,7 @@ pub(super) fn shorten(trainer: &mut TrainerConfig, fraction: f64) {
 }
 
 /// The highest learning rate, as a share of that of training from scratch.
-const PEAK: f64 = 0.5;
+const PEAK: f64 = 1.0;
 /// The share of training during which the learning rate rises.
 const WARM_UP: f64 = 0.1;
 
