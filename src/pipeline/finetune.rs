@@ -2,8 +2,10 @@
 //!
 //! A model remembers its examples. Learning on from new ones means: fit features and labels on all of them, old and
 //! new; move every weight to where its column or label is now ([`Ancestor`]); and train that for a fraction of
-//! the epochs. Nothing is appended to what was there, so it can be done any number of times, and what comes out is
-//! what training from scratch on all examples would have given, in less time.
+//! the epochs. Nothing is appended to what was there, so it can be done any number of times. It takes less
+//! time than training from scratch on all examples and, where examples are few, gives less: on BANKING77 with ten
+//! examples per intent, a model of a quarter of the intents that took in the others in three turns scored 68.5 %, training
+//! from scratch 73.5 % (one seed).
 
 use std::collections::BTreeSet;
 
@@ -190,8 +192,8 @@ impl Nlu {
     }
 }
 
-/// Settings of the loop for a network that begins with what another has learnt: few epochs, a lower peak of the
-/// learning rate, reached soon.
+/// Settings of the loop for a network that begins with what another has learnt: few epochs, and a learning rate that
+/// rises as high as it did at first, for half of that learnt less.
 pub(super) fn shorten(trainer: &mut TrainerConfig, fraction: f64) {
     trainer.epochs = (trainer.epochs as f64 * fraction.clamp(0.0, 1.0)).ceil() as usize;
     trainer.schedule.peak *= PEAK;
