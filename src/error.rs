@@ -1,7 +1,7 @@
 //! The errors of the whole crate, gathered.
 
 use crate::bundle::BundleError;
-use crate::data::ReadError;
+use crate::data::{ReadError, WriteError};
 use crate::diet::ConfigError;
 use crate::features::FeatureError;
 use crate::pipeline::PipelineError;
@@ -14,6 +14,9 @@ pub enum Error {
     /// Training or test data cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Examples cannot be remembered.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// The pipeline makes no sense.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),

@@ -161,7 +161,7 @@ fn a_place_that_cannot_be_written_is_noticed_before_training() {
 fn a_damaged_model_is_refused() {
     let folder = workplace(true);
     let model = folder.path().join("model");
-    for name in ["config.json", "model.safetensors", "features.json", "labels.json"] {
+    for name in ["config.json", "model.safetensors", "features.json", "labels.json", "examples.jsonl"] {
         let whole = fs::read(model.join(name)).unwrap();
         let mut flipped = whole.clone();
         flipped[whole.len() / 2] ^= 4;

@@ -10,7 +10,9 @@ fn bytes(config: &PipelineConfig, threads: usize) -> Vec<(&'static str, Vec<u8>)
     let place = folder.path().join("model");
     common::train(config, &common::data(), threads).save(&place, String::new()).unwrap();
     let read = |name| (name, std::fs::read(place.join(name)).unwrap());
-    ["model.safetensors", "features.json", "labels.json", "synonyms.json", "extractor.json"].map(read).into()
+    ["model.safetensors", "features.json", "labels.json", "synonyms.json", "extractor.json", "examples.jsonl"]
+        .map(read)
+        .into()
 }
 
 /// Everything that draws: dropout of all kinds, hidden tokens, negatives, held-out examples.

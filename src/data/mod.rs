@@ -13,6 +13,7 @@ mod round_trip;
 mod split;
 mod tags;
 mod training_data;
+mod update;
 mod utterance;
 mod warning;
 mod write;
@@ -21,6 +22,7 @@ pub use read::{AnnotationError, Format, Limits, ReadError, read, read_str, read_
 pub use split::{HoldOut, stratified_split};
 pub use tags::{Encoding, OUTSIDE, TagSet, UnsortedTypes};
 pub use training_data::{Lookup, Pattern, TrainingData};
+pub use update::Updated;
 pub use utterance::{Entity, Source, Utterance, keep_sane};
 pub use warning::Warning;
 pub use write::{WriteError, to_jsonl, to_yaml, write_jsonl, write_yaml};

@@ -1,5 +1,6 @@
 //! Two parts of a collection, each with the intents in the same proportions.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use rand::SeedableRng;
@@ -47,11 +48,12 @@ impl HoldOut {
 /// assert_ne!(test[0].intent, test[1].intent);
 /// ```
 #[must_use]
-pub fn stratified_split(
-    utterances: &[Utterance],
+pub fn stratified_split<U: Borrow<Utterance>>(
+    utterances: &[U],
     second: HoldOut,
     seed: u64,
 ) -> (Vec<&Utterance>, Vec<&Utterance>) {
+    let utterances: Vec<&Utterance> = utterances.iter().map(Borrow::borrow).collect();
     let mut classes: BTreeMap<Option<&str>, Vec<usize>> = BTreeMap::new();
     for (index, utterance) in utterances.iter().enumerate() {
         classes.entry(utterance.intent.as_deref()).or_default().push(index);
@@ -66,7 +68,7 @@ pub fn stratified_split(
         }
     }
     let part = |wanted: bool| {
-        utterances.iter().zip(&held_out).filter(|&(_, &out)| out == wanted).map(|(one, _)| one).collect()
+        utterances.iter().zip(&held_out).filter(|&(_, &out)| out == wanted).map(|(one, _)| *one).collect()
     };
     (part(false), part(true))
 }

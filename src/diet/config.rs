@@ -165,14 +165,15 @@ pub struct DietConfig {
     /// Ours: tokens are hidden only in the first part of training, up to this share; afterwards the network sees
     /// messages as users type them.
     pub masked_until: f64,
-    /// Ours: whether the intent is also read off the message's features directly, past the transformer, by a linear
-    /// classifier ([`LinearClassifier`](crate::linear::LinearClassifier)). Its scores and the similarities are added, with weights
-    /// fitted on messages that neither has seen.
+    /// Ours: whether the intent is also read off the message's features directly, past the transformer, by linear
+    /// classifiers ([`LinearClassifier`](crate::linear::LinearClassifier)).
     pub use_linear_path: bool,
-    /// Ours: what an error costs in the linear classifier.
-    pub linear_cost: f64,
     /// Ours: whether the name of an intent, cut into words, is one more example of it.
     pub learn_intent_names: bool,
+    /// Ours: share of the examples that the network at first does not learn from, in order to fit on them what its
+    /// opinion and that of the linear path weigh, so that a confidence is how often the answer is right. Afterwards it
+    /// learns from them as well. Zero: nothing is fitted.
+    pub calibration_share: f64,
     /// Ours: evaluations without progress after which training stops; zero: never.
     pub early_stopping_patience: usize,
     /// Accepted, without effect.
@@ -250,8 +251,8 @@ impl Default for DietConfig {
             label_smoothing: 0.0,
             masked_until: 1.0,
             use_linear_path: false,
-            linear_cost: 0.5,
             learn_intent_names: false,
+            calibration_share: 0.0,
             early_stopping_patience: 0,
             tensorboard_log_directory: None,
             tensorboard_log_level: None,
@@ -299,8 +300,11 @@ impl DietConfig {
         check(share(self.drop_rate_attention), "drop_rate_attention", "must be at least 0 and below 1")?;
         check(share(self.warm_up), "warm_up", "must be at least 0 and below 1")?;
         check((0.0..=1.0).contains(&self.masked_until), "masked_until", "must be at least 0 and at most 1")?;
-        let cost = self.linear_cost;
-        check(cost.is_finite() && cost > 0.0, "linear_cost", "must be above 0")?;
+        check(
+            (0.0..=0.5).contains(&self.calibration_share),
+            "calibration_share",
+            "must be at least 0 and at most 0.5",
+        )?;
         check(share(self.label_smoothing), "label_smoothing", "must be at least 0 and below 1")?;
         let density = self.connection_density;
         check(density > 0.0 && density <= 1.0, "connection_density", "must be above 0 and at most 1")?;

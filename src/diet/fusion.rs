@@ -1,103 +1,137 @@
-//! How much the transformer and the linear path weigh in the decision on an intent.
+//! What the opinions on an intent weigh: the transformer's, and those of the linear path.
 
-/// Scores of messages whose intent is known, by a model that has not learnt from them.
+/// Kinds of scores: similarities after the transformer, then the two of the linear path.
+pub(super) const KINDS: usize = 3;
+
+/// Scores of messages whose intent is known, by models that have not learnt from them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unseen {
-    /// By the transformer: `[message, label]`.
-    pub(super) similarities: Vec<f32>,
-    /// By the linear path: `[message, label]`; empty where there is none.
-    pub(super) linear: Vec<f32>,
+    /// Scores of each kind, `[message, label]`; empty where there are none of a kind.
+    pub(super) scores: [Vec<f32>; KINDS],
     /// The right label of each message.
     pub(super) gold: Vec<u32>,
     /// Number of labels.
     pub(super) labels: usize,
 }
 
-/// Weights of the two kinds of scores.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Scales {
-    pub(super) transformer: f32,
-    pub(super) linear: f32,
-}
-
 impl Unseen {
-    /// The weights under which the right labels are likeliest: the minimum of the mean negative log-likelihood of
-    /// `softmax(transformer · similarities + linear · scores)`, neither weight below zero.
+    /// The weights under which the right labels are likeliest, from these weights on: they minimise
+    /// `Σ −ln softmax(Σ weight · score)[right] + Σ prior · (weight − start)²`, none below zero. A kind with an infinite
+    /// prior keeps its weight.
     ///
     /// With one kind of scores this is temperature scaling ([Guo et al., 2017](https://arxiv.org/abs/1706.04599)), the
-    /// weight being one over the temperature; with two it is stacking as well. The function is convex, and Newton's
-    /// method finds its minimum in a few steps.
-    pub(super) fn fit(&self, start: Scales) -> Scales {
-        let mut at = start;
-        let mut value = self.loss(at).0;
-        for _ in 0..50 {
-            let (_, [g0, g1], [h00, h01, h11]) = self.loss(at);
-            let ridge = 1e-6;
-            let (h00, h11) = (h00 + ridge, h11 + ridge);
-            let determinant = h00 * h11 - h01 * h01;
-            let step = if determinant > 1e-12 {
-                [(h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant]
-            } else {
-                [g0, g1]
-            };
-            let mut share = 1.0;
-            let mut moved = false;
-            while share > 1e-4 {
-                let next = Scales {
-                    transformer: (at.transformer - (share * step[0]) as f32).max(0.0),
-                    linear: (at.linear - (share * step[1]) as f32).max(0.0),
-                };
-                let found = self.loss(next).0;
-                if found < value - 1e-9 {
-                    (at, value, moved) = (next, found, true);
-                    break;
-                }
-                share /= 2.0;
+    /// weight being one over the temperature; with several it is stacking as well. The function is convex: Newton's
+    /// method on one weight after the other finds its minimum.
+    pub(super) fn fit(&self, start: [f32; KINDS], prior: [f64; KINDS]) -> [f32; KINDS] {
+        const ROUNDS: usize = 100;
+        let mut weights = start;
+        for _ in 0..ROUNDS {
+            let mut moved = 0.0_f32;
+            for kind in (0..KINDS).filter(|kind| !self.scores[*kind].is_empty() && prior[*kind].is_finite()) {
+                let (slope, curvature) = self.slope(weights, kind);
+                let off = f64::from(weights[kind] - start[kind]);
+                let step = (slope + 2.0 * prior[kind] * off) / (curvature + 2.0 * prior[kind]).max(1e-6);
+                // Newton's step may overshoot where the curve is flat: no weight more than doubles at once.
+                let limit = f64::from(weights[kind]).max(0.25);
+                let next = (f64::from(weights[kind]) - step.clamp(-limit, limit)).max(0.0) as f32;
+                moved = moved.max((next - weights[kind]).abs() / weights[kind].max(0.1));
+                weights[kind] = next;
             }
-            if !moved {
+            if moved < 1e-4 {
                 break;
             }
         }
-        at
+        weights
     }
 
-    /// Mean negative log-likelihood, its gradient and its second derivatives.
-    pub(super) fn loss(&self, scales: Scales) -> (f64, [f64; 2], [f64; 3]) {
-        let (mut loss, mut gradient, mut curvature) = (0.0, [0.0; 2], [0.0; 3]);
-        let mut weights = vec![0.0_f64; self.labels];
+    /// First and second derivative of the loss in one weight: a mean and a variance of scores under the softmax.
+    fn slope(&self, weights: [f32; KINDS], kind: usize) -> (f64, f64) {
+        let (mut slope, mut curvature) = (0.0, 0.0);
         for (message, gold) in self.gold.iter().enumerate() {
-            let row = message * self.labels..(message + 1) * self.labels;
-            let kinds = |label: usize| {
-                let linear = self.linear.get(row.start + label).copied().unwrap_or(0.0);
-                [f64::from(self.similarities.get(row.start + label).copied().unwrap_or(0.0)), f64::from(linear)]
-            };
-            let score = |label: usize| {
-                let [similarity, linear] = kinds(label);
-                f64::from(scales.transformer) * similarity + f64::from(scales.linear) * linear
-            };
-            let top = (0..self.labels).map(score).fold(f64::NEG_INFINITY, f64::max);
-            let mut sum = 0.0;
-            for (label, weight) in weights.iter_mut().enumerate() {
-                *weight = (score(label) - top).exp();
-                sum += *weight;
-            }
-            let gold = *gold as usize;
-            loss += top + sum.ln() - score(gold);
-            let (mut mean, mut square) = ([0.0; 2], [0.0; 3]);
-            for (label, weight) in weights.iter().enumerate() {
-                let (share, [a, b]) = (weight / sum, kinds(label));
-                mean = [mean[0] + share * a, mean[1] + share * b];
-                square = [square[0] + share * a * a, square[1] + share * a * b, square[2] + share * b * b];
-            }
-            let own = kinds(gold);
-            gradient = [gradient[0] + mean[0] - own[0], gradient[1] + mean[1] - own[1]];
-            curvature = [
-                curvature[0] + square[0] - mean[0] * mean[0],
-                curvature[1] + square[1] - mean[0] * mean[1],
-                curvature[2] + square[2] - mean[1] * mean[1],
-            ];
+            let shares = self.shares(weights, message);
+            let scores = &self.scores[kind][message * self.labels..(message + 1) * self.labels];
+            let mean: f64 = shares.iter().zip(scores).map(|(share, score)| share * f64::from(*score)).sum();
+            let off = |score: &f32| (f64::from(*score) - mean).powi(2);
+            curvature += shares.iter().zip(scores).map(|(share, score)| share * off(score)).sum::<f64>();
+            slope += mean - f64::from(scores[*gold as usize]);
         }
-        let count = self.gold.len().max(1) as f64;
-        (loss / count, gradient.map(|x| x / count), curvature.map(|x| x / count))
+        (slope, curvature)
+    }
+
+    /// `softmax(Σ weight · score)` of one message.
+    pub(super) fn shares(&self, weights: [f32; KINDS], message: usize) -> Vec<f64> {
+        let mut shares = vec![0.0_f64; self.labels];
+        for (scores, weight) in self.scores.iter().zip(weights).filter(|(scores, _)| !scores.is_empty()) {
+            let own = &scores[message * self.labels..(message + 1) * self.labels];
+            shares.iter_mut().zip(own).for_each(|(share, score)| *share += f64::from(weight * score));
+        }
+        let top = shares.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        shares.iter_mut().for_each(|share| *share = (*share - top).exp());
+        let sum: f64 = shares.iter().sum();
+        shares.iter_mut().for_each(|share| *share /= sum);
+        shares
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::dropout::bits;
+
+    /// Messages whose label is drawn from `softmax(2 · first + 0.5 · third)`; the second kind says nothing.
+    fn unseen(messages: usize) -> Unseen {
+        let uniform = |a: usize, b: usize| (bits(a as u64, b as u64) >> 40) as f32 / (1 << 24) as f32;
+        let labels = 5;
+        let kind = |kind: usize| (0..messages * labels).map(|at| 4.0 * uniform(kind, at)).collect::<Vec<_>>();
+        let mut unseen = Unseen { scores: [kind(1), kind(2), kind(3)], gold: vec![], labels };
+        for message in 0..messages {
+            let (mut left, mut label) = (f64::from(uniform(9, message)), 0);
+            for share in unseen.shares([2.0, 0.0, 0.5], message) {
+                if left < share {
+                    break;
+                }
+                (left, label) = (left - share, label + 1);
+            }
+            unseen.gold.push(label.min(labels as u32 - 1));
+        }
+        unseen
+    }
+
+    #[test]
+    fn finds_the_weights_that_the_labels_were_drawn_with() {
+        let found = unseen(20_000).fit([1.0; KINDS], [0.0; KINDS]);
+        for (found, wanted) in found.into_iter().zip([2.0, 0.0, 0.5]) {
+            assert!((found - wanted).abs() < 0.06, "{found} instead of {wanted}");
+        }
+    }
+
+    #[test]
+    fn slopes_are_differences_of_the_loss() {
+        let unseen = unseen(50);
+        let loss = |weights| -> f64 {
+            let right = |(message, gold): (usize, &u32)| -unseen.shares(weights, message)[*gold as usize].ln();
+            unseen.gold.iter().enumerate().map(right).sum()
+        };
+        let at = [0.7, 0.3, 1.1];
+        for kind in 0..KINDS {
+            let by = |step: f32| {
+                let mut weights = at;
+                weights[kind] += step;
+                weights
+            };
+            let (slope, curvature) = unseen.slope(at, kind);
+            let step = f64::from(by(0.01)[kind] - by(-0.01)[kind]);
+            assert!((slope - (loss(by(0.01)) - loss(by(-0.01))) / step).abs() < 1e-2);
+            let around = loss(by(0.01)) - 2.0 * loss(at) + loss(by(-0.01));
+            assert!((curvature - around / (step / 2.0).powi(2)).abs() < 0.05 * curvature);
+        }
+    }
+
+    #[test]
+    fn a_prior_holds_a_weight() {
+        let few = unseen(10);
+        assert_eq!(few.fit([1.0, 0.5, 0.2], [f64::INFINITY; KINDS]), [1.0, 0.5, 0.2]);
+        let held = few.fit([1.0, 0.5, 0.2], [1e4; KINDS]);
+        assert!((held[0] - 1.0).abs() < 0.01);
     }
 }

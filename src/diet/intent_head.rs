@@ -69,10 +69,7 @@ impl IntentHead {
         }
         let index = Tensor::new(&rows[..], messages.device())?;
         let messages = messages.index_select(&index, 0)?;
-        let offsets: Vec<f32> =
-            rows.iter().flat_map(|row| &examples[*row as usize].linear).copied().collect();
-        let offsets = if std::env::var("TF_OFFSET").is_ok() { offsets } else { Vec::new() };
-        let candidates = Candidates { gold: &gold, identity: &self.identity, offsets: &offsets };
+        let candidates = Candidates { gold: &gold, identity: &self.identity };
         let labels = self.labels(pass)?;
         let share = rows.len() as f64 / examples.len() as f64;
         let embedded = self.similarity.embed(&messages)?;

@@ -37,23 +37,45 @@ impl Labels {
     /// The labels of these utterances, as far as the config wants them learnt.
     #[must_use]
     pub fn new(utterances: &[Utterance], config: &DietConfig) -> Self {
-        let intents: BTreeSet<&String> =
-            utterances.iter().filter_map(|utterance| utterance.intent.as_ref()).collect();
+        Self { intents: Vec::new(), entities: None, roles: None, groups: None }
+            .and_those_of(utterances, config)
+    }
+
+    /// These labels and those of some utterances, as far as the config wants them learnt.
+    #[must_use]
+    pub fn and_those_of(&self, utterances: &[Utterance], config: &DietConfig) -> Self {
+        let intents: BTreeSet<&String> = utterances
+            .iter()
+            .filter_map(|utterance| utterance.intent.as_ref())
+            .chain(&self.intents)
+            .collect();
         let intents = if intents.len() < 2 || !config.intent_classification {
             Vec::new()
         } else {
             intents.into_iter().cloned().collect()
         };
         let entities = || utterances.iter().flat_map(|utterance| &utterance.entities);
-        let tags = |names: BTreeSet<&String>| {
+        let tags = |names: BTreeSet<&String>, own: &Option<TagSet>| {
+            let names: BTreeSet<&String> =
+                names.into_iter().chain(own.iter().flat_map(TagSet::types)).collect();
             let wanted = config.entity_recognition && !names.is_empty();
             wanted.then(|| TagSet::new(names.into_iter().map(String::as_str), config.bilou_flag))
         };
         Self {
+            entities: tags(entities().map(|entity| &entity.entity).collect(), &self.entities),
+            roles: tags(entities().filter_map(|entity| entity.role.as_ref()).collect(), &self.roles),
+            groups: tags(entities().filter_map(|entity| entity.group.as_ref()).collect(), &self.groups),
             intents,
-            entities: tags(entities().map(|entity| &entity.entity).collect()),
-            roles: tags(entities().filter_map(|entity| entity.role.as_ref()).collect()),
-            groups: tags(entities().filter_map(|entity| entity.group.as_ref()).collect()),
+        }
+    }
+
+    /// The tags of one kind, where there are any.
+    #[must_use]
+    pub fn tags(&self, kind: TagKind) -> Option<&TagSet> {
+        match kind {
+            TagKind::Entity => self.entities.as_ref(),
+            TagKind::Role => self.roles.as_ref(),
+            TagKind::Group => self.groups.as_ref(),
         }
     }
 
@@ -78,9 +100,17 @@ impl Labels {
             entities: tags(&self.entities, |entity| Some(&entity.entity)),
             roles: tags(&self.roles, |entity| entity.role.as_deref()),
             groups: tags(&self.groups, |entity| entity.group.as_deref()),
-            linear: Vec::new(),
         }
     }
+}
+
+/// Intents that mean "about nothing that the model knows", in whatever case.
+pub const OUT_OF_SCOPE_NAMES: [&str; 3] = ["out_of_scope", "oos", "nlu_fallback"];
+
+/// Whether this intent is one of [`OUT_OF_SCOPE_NAMES`].
+#[must_use]
+pub fn is_out_of_scope(intent: &str) -> bool {
+    OUT_OF_SCOPE_NAMES.iter().any(|name| intent.eq_ignore_ascii_case(name))
 }
 
 /// One message in numbers.
@@ -96,8 +126,6 @@ pub struct Example {
     pub roles: Vec<u32>,
     /// Group tag of each token.
     pub groups: Vec<u32>,
-    /// What a linear classifier that has not learnt from this example scores each intent; empty where there is none.
-    pub linear: Vec<f32>,
 }
 
 impl Example {

@@ -11,8 +11,8 @@
 //! message  sparse → dense ┘                └ message row → similarity to labels → intent
 //! ```
 //!
-//! Read `config`, then `network` with `intent_head` and `tag_head`, then `training`; `answer` is the same network
-//! for answering, and `predict` makes words of what it says.
+//! Read `config`, then `network` with `intent_head` and `tag_head`, then `training`; `transplant` lets a network go on
+//! from what another has learnt, `answer` is the same network for answering, and `predict` makes words of what it says.
 //!
 //! # Where this differs from Rasa
 //!
@@ -28,6 +28,7 @@
 //! | a retrained model differs: the seed is the time of day | the seed is 1 unless given |
 
 mod answer;
+mod confidence;
 mod config;
 mod fusion;
 mod intent_head;
@@ -37,10 +38,13 @@ mod network;
 mod predict;
 mod tag_head;
 mod training;
+mod transplant;
 
 pub use answer::WeightsError;
+pub use confidence::FittedConfidence;
 pub use config::{BatchSize, Confidence, ConfigError, DietConfig, PerSide, SplitByComma};
-pub use labels::{Example, Labels, TagKind};
+pub use labels::{Example, Labels, OUT_OF_SCOPE_NAMES, TagKind, is_out_of_scope};
 pub use network::{Network, Widths};
-pub use predict::{Diet, TokenEntity};
-pub use training::{HeldOut, Learner};
+pub use predict::{Answer, Diet, TokenEntity};
+pub use training::{HeldOut, Learner, Lessons};
+pub use transplant::Ancestor;

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::answer::{Engine, Found};
+use super::labels::is_out_of_scope;
 use super::{DietConfig, Labels, TagKind, WeightsError, Widths};
 use crate::bundle::Weights;
 use crate::data::TagSet;
@@ -19,6 +20,17 @@ pub struct Diet {
     config: DietConfig,
     labels: Labels,
     engine: Arc<Engine>,
+}
+
+/// What the network says of a message.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// The likeliest intents, best first.
+    pub ranking: Vec<Scored>,
+    /// One less the confidence in the best intent that is in scope.
+    pub out_of_scope: Option<f32>,
+    /// In order of the text.
+    pub entities: Vec<TokenEntity>,
 }
 
 /// An entity as a range of tokens.
@@ -74,26 +86,28 @@ impl Diet {
     ///
     /// If a message has no row of its own, or features with columns that the network has not.
     #[must_use]
-    pub fn predict(&self, messages: &[(&str, &[Span], &Features)]) -> Vec<(Vec<Scored>, Vec<TokenEntity>)> {
+    pub fn predict(&self, messages: &[(&str, &[Span], &Features)]) -> Vec<Answer> {
         let features: Vec<&Features> = messages.iter().map(|(_, _, features)| *features).collect();
         let mut answers = Vec::with_capacity(messages.len());
         self.engine.answer(&features, |at, mut found| {
             let (text, tokens, features) = messages[at];
             let blank = features.sentence.entries() == 0 && features.sequence.entries() == 0;
-            let ranking = if blank { Vec::new() } else { self.rank(found.similarities) };
-            answers.push((ranking, self.entities(text, tokens, &mut found)));
+            let (ranking, out_of_scope) =
+                if blank { (Vec::new(), None) } else { self.rank(found.similarities) };
+            answers.push(Answer { ranking, out_of_scope, entities: self.entities(text, tokens, &mut found) });
         });
         answers
     }
 
-    /// The likeliest intents, best first, as many as asked for.
-    fn rank(&self, similarities: &[f32]) -> Vec<Scored> {
+    /// The likeliest intents, best first, as many as asked for, and how likely it is that none of those in scope is right.
+    fn rank(&self, similarities: &[f32]) -> (Vec<Scored>, Option<f32>) {
         let confidences = match self.config.loss_type {
             LossType::CrossEntropy => softmax(similarities),
             LossType::Margin => similarities.iter().map(|similarity| similarity.clamp(0.0, 1.0)).collect(),
         };
         let mut order: Vec<usize> = (0..confidences.len()).collect();
         order.sort_by(|a, b| confidences[*b].total_cmp(&confidences[*a]));
+        let sure = order.iter().find(|at| !is_out_of_scope(&self.labels.intents[**at])).map(|at| confidences[*at]);
         if self.config.ranking_length > 0 {
             order.truncate(self.config.ranking_length);
         }
@@ -101,7 +115,7 @@ impl Diet {
         let share = if self.config.renormalize_confidences { kept.max(f32::MIN_POSITIVE) } else { 1.0 };
         let scored =
             |at: usize| Scored { name: self.labels.intents[at].clone(), confidence: confidences[at] / share };
-        order.into_iter().map(scored).collect()
+        (order.into_iter().map(scored).collect(), sure.map(|sure| 1.0 - sure))
     }
 
     fn entities(&self, text: &str, tokens: &[Span], found: &mut Found<'_>) -> Vec<TokenEntity> {

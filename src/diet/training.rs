@@ -3,9 +3,10 @@
 use candle_core::{DType, Device, Result};
 
 use super::answer::Engine;
-use super::fusion::{Scales, Unseen};
+use super::confidence::{FittedConfidence, Kept, UNFITTED};
 use super::linear_path::LinearPath;
-use super::{DietConfig, Example, Labels, Network, Widths};
+use super::transplant::{Ancestor, Inherited};
+use super::{DietConfig, Example, Labels, Network, WeightsError, Widths};
 use crate::bundle::{Weight, Weights};
 use crate::features::LabelFeatures;
 use crate::nn::{Parameters, Pass};
@@ -16,21 +17,39 @@ use crate::train::{BatchLoss, Score, Trainable};
 /// Scores weights on messages that they are not learnt from.
 pub type HeldOut<'a> = Box<dyn Fn(&Weights) -> Result<Score> + Sync + 'a>;
 
-/// A network that learns.
+/// Examples in the order of their use.
+#[derive(Clone, Debug, Default)]
+pub struct Lessons {
+    /// All of them.
+    pub examples: Vec<Example>,
+    /// How many at the beginning are no messages but names of intents.
+    pub names: usize,
+    /// How many at the end are not learnt from before [`Learner::calibrate`].
+    pub unseen: usize,
+}
+
+impl Lessons {
+    /// Examples that are all learnt from.
+    #[must_use]
+    pub fn all(examples: Vec<Example>) -> Self {
+        Self { examples, names: 0, unseen: 0 }
+    }
+}
+
+/// A network that learns, and the linear path beside it.
 pub struct Learner<'a> {
     /// The layers.
     pub network: Network,
     parameters: Parameters,
-    examples: Vec<Example>,
-    /// How many of them are learnt from for now; the rest is for calibration.
-    learning: usize,
-    held_out: Option<HeldOut<'a>>,
-    linear: Option<LinearPath>,
-    scales: Scales,
+    lessons: Lessons,
     config: DietConfig,
     widths: Widths,
     labels: Labels,
     label_features: LabelFeatures,
+    linear: Option<LinearPath>,
+    confidence: Option<FittedConfidence>,
+    held_out: Option<HeldOut<'a>>,
+    inherited: Inherited,
 }
 
 impl<'a> Learner<'a> {
@@ -44,92 +63,81 @@ impl<'a> Learner<'a> {
         widths: Widths,
         labels: &Labels,
         label_features: &LabelFeatures,
-        mut examples: Vec<Example>,
-        unseen: usize,
+        lessons: Lessons,
         held_out: Option<HeldOut<'a>>,
-        threads: usize,
     ) -> Result<Self> {
         let parameters = Parameters::new(config.seed());
         let vb = parameters.builder(DType::F32, &Device::Cpu);
         let network = Network::new(config, widths, labels, label_features, vb)?;
-        let mut scales = Scales { transformer: 1.0, linear: 0.0 };
-        let linear = (config.use_linear_path && !labels.intents.is_empty()).then(|| {
-            let path = LinearPath::fit(config, widths, labels.intents.len(), &mut examples, threads);
-            scales.linear = path.scale;
-            path
-        });
-        eprintln!("linear scale {}", scales.linear);
-        let ok = examples.iter().filter(|e| {
-            let best = (0..e.linear.len()).max_by(|a, b| e.linear[*a].total_cmp(&e.linear[*b]));
-            best.map(|b| b as u32) == e.intent
-        });
-        eprintln!("linear out of fold {:.4}", ok.count() as f64 / examples.len() as f64);
-        if std::env::var("TF_OFFSET").is_err() {
-            // kept for calibration only
-        }
-        let learning = examples.len() - unseen;
-        let (config, labels, label_features) = (config.clone(), labels.clone(), label_features.clone());
         Ok(Self {
             network,
             parameters,
-            examples,
-            learning,
-            held_out,
-            linear,
-            scales,
-            config,
+            lessons,
+            config: config.clone(),
             widths,
-            labels,
-            label_features,
+            labels: labels.clone(),
+            label_features: label_features.clone(),
+            linear: None,
+            confidence: None,
+            held_out,
+            inherited: Inherited::new(),
         })
     }
 
-    /// Fits the scales on the examples that were not learnt from, then lets them be learnt from as well.
-    pub fn calibrate(&mut self) -> Result<()> {
-        let weights = {
-            let kept = self.scales;
-            self.scales = Scales { transformer: 1.0, linear: 0.0 };
-            let weights = self.weights();
-            self.scales = kept;
-            weights?
-        };
-        let engine = Engine::new(
-            &self.config,
-            self.widths,
-            &self.labels,
-            &self.label_features,
-            &weights,
-            crate::kernels::Precision::Bf16,
-        )
-        .map_err(candle_core::Error::wrap)?;
-        let mut unseen = Unseen { labels: self.labels.intents.len(), ..Default::default() };
-        let own: Vec<&Example> =
-            self.examples[self.learning..].iter().filter(|example| example.intent.is_some()).collect();
-        for example in &own {
-            engine.answer(&[&example.features], |_, found| {
-                unseen.similarities.extend_from_slice(found.similarities);
-            });
-            let scale = self.linear.as_ref().map_or(1.0, |linear| linear.scale);
-            unseen.linear.extend(example.linear.iter().map(|x| x / scale));
-            unseen.gold.extend(example.intent);
-        }
-        let before = unseen.loss(self.scales).0;
-        let ones = Scales { transformer: 1.0, linear: 0.0 };
-        let deep = unseen.loss(ones).0;
-        self.scales = unseen.fit(self.scales);
-        eprintln!(
-            "calibration on {}: before {before:.4} deep {deep:.4} after {:.4} {:?} linear alone {:?}",
-            own.len(),
-            unseen.loss(self.scales).0,
-            self.scales,
-            self.linear.as_ref().map(|x| x.scale)
-        );
-        self.learning = self.examples.len();
+    /// Lets the network begin with what another has learnt; its labels are these.
+    ///
+    /// # Errors
+    ///
+    /// If the other network has another shape.
+    pub fn inherit(
+        &mut self,
+        ancestor: &Ancestor<'_>,
+    ) -> std::result::Result<(), WeightsError> {
+        self.confidence = ancestor.confidence.cloned();
+        self.inherited = ancestor.transplant(&self.parameters, &self.labels, &self.label_features)?;
         Ok(())
     }
 
+    /// Fits what opinions weigh on the examples that were not learnt from, and then the linear path on all; from now
+    /// on the network learns from all as well. What was found, where there was something to fit.
+    ///
+    /// # Errors
+    ///
+    /// If a number is not finite: the training diverged.
+    pub fn calibrate(&mut self, threads: usize) -> Result<Option<FittedConfidence>> {
+        let of_intents = |examples: &[Example]| examples.iter().filter(|one| one.intent.is_some()).count();
+        let count = self.lessons.examples.len();
+        let unseen = of_intents(&self.lessons.examples[count - self.lessons.unseen..]);
+        let intents = !self.labels.intents.is_empty();
+        if intents && (unseen > 0 || self.config.use_linear_path) {
+            let kept = Kept {
+                config: &self.config,
+                intents: &self.labels.intents,
+                columns: self.widths.sentence,
+                examples: self.lessons.examples.iter().filter(|example| example.intent.is_some()).collect(),
+                names: self.lessons.names,
+                unseen,
+                threads,
+            };
+            let confidence = if unseen > 0 { Some(kept.fit(&self.engine()?)?) } else { None };
+            let linear = self.config.use_linear_path.then(|| kept.linear_path());
+            self.linear = linear;
+            self.confidence = confidence.or(self.confidence.take());
+        }
+        self.lessons.unseen = 0;
+        Ok(self.confidence.clone())
+    }
+
+    /// The network as it is, for answering, without the linear path.
+    fn engine(&self) -> Result<Engine> {
+        let config = DietConfig { use_linear_path: false, ..self.config.clone() };
+        let precision = crate::kernels::Precision::Bf16;
+        Engine::new(&config, self.widths, &self.labels, &self.label_features, &self.weights()?, precision)
+            .map_err(candle_core::Error::wrap)
+    }
+
     /// What was learnt, in the form in which it is kept: large tables in five bits and without the rows that no
-    /// example has touched, matrices in `bf16`, the rest as it is. Held-out examples are scored with this form,
+    /// example has touched, neither here nor in an ancestor, matrices in `bf16`, the rest as it is. Held-out examples are scored with this form,
     /// so the score is that of the model that is saved.
     ///
     /// # Errors
@@ -152,7 +160,7 @@ impl<'a> Learner<'a> {
             };
             let weight = match (columns, &shape[..]) {
                 (Some(columns), [rows, dim]) => {
-                    let touched = self.touched(*rows, columns);
+                    let touched = self.touched(&name, *rows, columns);
                     Weight::table(Table::new(&values, *dim, |row| touched[row]))
                 }
                 (_, [] | [_]) => Weight::f32(shape, values),
@@ -160,18 +168,28 @@ impl<'a> Learner<'a> {
             };
             weights.insert(name, weight);
         }
-        if let Some(linear) = &self.linear {
-            linear.save(&mut weights);
+        if !self.labels.intents.is_empty() {
+            let opinions = match (&self.confidence, &self.linear) {
+                (Some(confidence), _) => confidence.weights(),
+                (None, Some(_)) => UNFITTED,
+                (None, None) => [1.0, 0.0, 0.0],
+            };
+            weights.insert("intent.scale".to_owned(), Weight::f32(vec![1], vec![opinions[0]]));
+            if self.config.use_linear_path && self.linear.is_none() {
+                LinearPath::nothing(self.widths.sentence, self.labels.intents.len(), &mut weights);
+            }
+            if let Some(linear) = &self.linear {
+                let touched = self.touched("", self.widths.sentence, |example| &example.features.sentence);
+                linear.save(opinions, &touched, &mut weights);
+            }
         }
-        let scales = vec![self.scales.transformer, self.scales.linear];
-        weights.insert("intent.scales".to_owned(), Weight::f32(vec![2], scales));
         Ok(weights)
     }
 
-    /// Which columns occur in the examples.
-    fn touched(&self, columns: usize, rows: fn(&Example) -> &SparseRows) -> Vec<bool> {
-        let mut touched = vec![false; columns];
-        for column in self.examples.iter().flat_map(|example| rows(example).columns()) {
+    /// Which columns occur in the examples, or did in those of the ancestor.
+    fn touched(&self, table: &str, columns: usize, rows: fn(&Example) -> &SparseRows) -> Vec<bool> {
+        let mut touched = self.inherited.get(table).cloned().unwrap_or_else(|| vec![false; columns]);
+        for column in self.lessons.examples.iter().flat_map(|example| rows(example).columns()) {
             touched[*column as usize] = true;
         }
         touched
@@ -180,15 +198,15 @@ impl<'a> Learner<'a> {
 
 impl Trainable for Learner<'_> {
     fn examples(&self) -> usize {
-        self.learning
+        self.lessons.examples.len() - self.lessons.unseen
     }
 
     fn rows(&self, example: usize) -> usize {
-        self.examples[example].features.sequence.len() + 1
+        self.lessons.examples[example].features.sequence.len() + 1
     }
 
     fn class(&self, example: usize) -> Option<u32> {
-        self.examples[example].intent
+        self.lessons.examples[example].intent
     }
 
     fn parameters(&self) -> &Parameters {
@@ -196,7 +214,7 @@ impl Trainable for Learner<'_> {
     }
 
     fn loss(&self, examples: &[usize], pass: &Pass) -> Result<BatchLoss> {
-        let examples: Vec<&Example> = examples.iter().map(|at| &self.examples[*at]).collect();
+        let examples: Vec<&Example> = examples.iter().map(|at| &self.lessons.examples[*at]).collect();
         self.network.loss(&examples, pass)
     }
 

@@ -87,7 +87,7 @@ impl Featurizer {
     }
 
     /// Number of columns per token and per message.
-    fn widths(&self) -> (usize, usize) {
+    pub(super) fn widths(&self) -> (usize, usize) {
         match self {
             Self::NGrams(featurizer) => (featurizer.width(), featurizer.width()),
             Self::Lexical(featurizer) => (featurizer.width(), 0),
@@ -136,7 +136,7 @@ pub struct Features {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FeatureSet {
-    featurizers: Vec<Featurizer>,
+    pub(super) featurizers: Vec<Featurizer>,
 }
 
 impl FeatureSet {

@@ -16,6 +16,8 @@ pub struct LabelFeatures {
     pub rows: SparseRows,
     /// Number of different words.
     pub width: usize,
+    /// The words in the order of their columns.
+    pub words: Vec<String>,
 }
 
 impl LabelFeatures {
@@ -42,7 +44,7 @@ impl LabelFeatures {
             columns.sort_unstable();
             rows.push(columns.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as f32)));
         }
-        Self { rows, width: distinct.len() }
+        Self { rows, width: distinct.len(), words: distinct.into_iter().cloned().collect() }
     }
 }
 

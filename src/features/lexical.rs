@@ -1,6 +1,6 @@
 //! The shape of a token and of its neighbours.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -195,6 +195,23 @@ impl Lexical {
 
     pub(super) fn width(&self) -> usize {
         self.columns.len()
+    }
+
+    /// For each column, the one of the same value in an earlier featurizer.
+    pub(super) fn origins(&self, earlier: &Self) -> Vec<Option<u32>> {
+        let known: BTreeMap<&Key, u32> = earlier.columns.iter().zip(0..).collect();
+        self.columns.iter().map(|key| known.get(key).copied()).collect()
+    }
+
+    /// The values of either, as far as the settings still ask for them.
+    pub(super) fn with_columns_of(self, earlier: &Self) -> Self {
+        let asked = |(offset, property, _): &&Key| {
+            let mut neighbours = self.config.offsets().zip(&self.config.features);
+            neighbours.any(|(own, properties)| own == *offset && properties.contains(property))
+        };
+        let columns: BTreeSet<&Key> = earlier.columns.iter().filter(asked).chain(&self.columns).collect();
+        let columns = columns.into_iter().cloned().collect();
+        Saved { config: self.config, columns }.into()
     }
 
     pub(super) fn transform(&self, message: Message<'_>, rows: &mut Rows) {

@@ -12,6 +12,7 @@
 //! | `lexical` | this token, or its neighbour, is lower case, a number, the first … |
 //! | `patterns` | a regular expression or a lookup table matches here |
 //! | `label` | this word occurs in the name of an intent |
+//! | `origins` | which column of an earlier feature set meant the same |
 //!
 //! A new featurizer costs one file, one variant of [`Featurizer`] and one of [`FeaturizerConfig`].
 
@@ -20,6 +21,7 @@ mod featurizer;
 mod label;
 mod lexical;
 mod ngram;
+mod origins;
 mod patterns;
 mod vocabulary;
 
@@ -28,4 +30,5 @@ pub use featurizer::{FeatureSet, Features, Featurizer, FeaturizerConfig, Message
 pub use label::LabelFeatures;
 pub use lexical::{Lexical, LexicalConfig};
 pub use ngram::{Analyzer, DocumentLimit, NGramConfig, NGrams, StripAccents, Weighting};
+pub use origins::ColumnOrigins;
 pub use patterns::{Patterns, PatternsConfig};

@@ -282,6 +282,37 @@ impl NGrams {
         self.columns.len()
     }
 
+    /// For each column, the one of the same n-gram in an earlier featurizer.
+    pub(super) fn origins(&self, earlier: &Self) -> Vec<Option<u32>> {
+        self.columns.iter().map(|gram| earlier.columns.get(gram)).collect()
+    }
+
+    /// The n-grams of either, as if both had been fitted together: in so many messages more.
+    pub(super) fn with_columns_of(self, earlier: &Self) -> Self {
+        let mut documents: BTreeMap<&str, usize> = BTreeMap::new();
+        for ngrams in [earlier, &self] {
+            for (column, gram) in ngrams.columns.iter().enumerate() {
+                *documents.entry(gram).or_default() += ngrams.documents.get(column).unwrap_or(&0);
+            }
+        }
+        let columns = Vocabulary::new(documents.keys());
+        let counted = self.config.weighting == Weighting::TfIdf;
+        let documents = if counted { documents.into_values().collect() } else { Vec::new() };
+        Self::new(self.config, columns, documents, earlier.messages + self.messages)
+    }
+
+    /// The words without a column of their own; `None` where n-grams are not made of words.
+    pub(super) fn unknown_words(&self, message: Message<'_>) -> Option<Vec<String>> {
+        let tokens = (0..message.tokens.len()).map(|at| self.fold(message.token(at)));
+        let unknown = |token: Cow<'_, str>| {
+            words_of(&token)
+                .filter(|word| self.columns.get(word).is_none())
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        (self.config.analyzer == Analyzer::Word).then(|| tokens.flat_map(unknown).collect())
+    }
+
     pub(super) fn transform(&self, message: Message<'_>, rows: &mut Rows) {
         // One gram is looked up once, also where it counts for a token and for the message.
         let mut sentence: Vec<u32> = Vec::with_capacity(16 * message.tokens.len());

@@ -1,5 +1,7 @@
 //! Regular expressions and lookup tables.
 
+use std::collections::BTreeMap;
+
 use aho_corasick::{AhoCorasick, MatchKind};
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
@@ -74,7 +76,7 @@ impl TryFrom<Saved> for Patterns {
     type Error = FeatureError;
 
     fn try_from(saved: Saved) -> Result<Self, FeatureError> {
-        let here = Source::new("the saved model", 0);
+        let here = here();
         let compile = |pattern: &SavedPattern| match pattern {
             SavedPattern::Regex { name, pattern } => compile_regex(&saved.config, name, pattern, &here),
             SavedPattern::Lookup { name, elements } => compile_lookup(&saved.config, name, elements, &here),
@@ -82,6 +84,28 @@ impl TryFrom<Saved> for Patterns {
         let matchers = saved.patterns.iter().map(compile).collect::<Result<_, _>>()?;
         Ok(Self { saved, matchers })
     }
+}
+
+/// Where patterns stand that come from a model.
+fn here() -> Source {
+    Source::new("the saved model", 0)
+}
+
+/// What a pattern is known by: name and expression, or the name of the table and how many before it have that name.
+type Key<'p> = (&'p str, Option<&'p str>, usize);
+
+fn keys(patterns: &[SavedPattern]) -> Vec<Key<'_>> {
+    let mut seen: BTreeMap<(&str, Option<&str>), usize> = BTreeMap::new();
+    let names = patterns.iter().map(|pattern| match pattern {
+        SavedPattern::Regex { name, pattern } => (name.as_str(), Some(pattern.as_str())),
+        SavedPattern::Lookup { name, .. } => (name.as_str(), None),
+    });
+    let key = |(name, expression)| {
+        let count = seen.entry((name, expression)).or_default();
+        *count += 1;
+        (name, expression, *count)
+    };
+    names.map(key).collect()
 }
 
 impl From<Patterns> for Saved {
@@ -134,6 +158,27 @@ impl Patterns {
 
     pub(super) fn width(&self) -> usize {
         self.matchers.len()
+    }
+
+    /// For each column, the one of the same expression, or of the table of the same name, in an earlier featurizer.
+    /// Of several tables of one name the first is that of the first, and so on.
+    pub(super) fn origins(&self, earlier: &Self) -> Vec<Option<u32>> {
+        let known: BTreeMap<Key<'_>, u32> = keys(&earlier.saved.patterns).into_iter().zip(0..).collect();
+        keys(&self.saved.patterns).iter().map(|key| known.get(key).copied()).collect()
+    }
+
+    /// The expressions and tables, as training data has them.
+    #[must_use]
+    pub fn lists(&self) -> (Vec<Pattern>, Vec<Lookup>) {
+        let (mut regexes, mut lookups) = (Vec::new(), Vec::new());
+        for saved in &self.saved.patterns {
+            let source = here();
+            match saved.clone() {
+                SavedPattern::Regex { name, pattern } => regexes.push(Pattern { name, pattern, source }),
+                SavedPattern::Lookup { name, elements } => lookups.push(Lookup { name, elements, source }),
+            }
+        }
+        (regexes, lookups)
     }
 
     pub(super) fn transform(&self, message: Message<'_>, rows: &mut Rows) {

@@ -105,7 +105,7 @@ impl MaskedToken {
         let guesses = output.index_select(&index, 0)?; // [chosen, model_dim]
         let gold: Vec<u32> = (0..masking.chosen.len() as u32).collect();
         let identity: Vec<u64> = masking.chosen.iter().map(|row| identity[*row as usize]).collect();
-        let candidates = Candidates { gold: &gold, identity: &identity, offsets: &[] };
+        let candidates = Candidates { gold: &gold, identity: &identity };
         Ok(self.similarity.loss(&self.similarity.embed(&guesses)?, &masking.original, candidates, seed)?.loss)
     }
 }

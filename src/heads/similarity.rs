@@ -110,9 +110,6 @@ pub struct Candidates<'a> {
     pub gold: &'a [u32],
     /// What each answer is, so that equal ones are not taken for wrong ones: `[label]`.
     pub identity: &'a [u64],
-    /// What others think of each answer already, added to the similarities where all labels are compared:
-    /// `[message, label]`, or empty.
-    pub offsets: &'a [f32],
 }
 
 /// What the loss of a batch comes with.
@@ -201,12 +198,7 @@ impl Similarity {
 
     /// Cross-entropy over all labels.
     fn all_labels(&self, all: &Tensor, candidates: Candidates<'_>) -> Result<Tensor> {
-        let mut all = (all + accidents(all, candidates)?)?;
-        if !candidates.offsets.is_empty() {
-            let offsets = Tensor::from_slice(candidates.offsets, all.shape(), all.device())?;
-            let offsets = offsets.to_dtype(all.dtype())?;
-            all = (all + offsets)?;
-        }
+        let all = (all + accidents(all, candidates)?)?;
         let logs = log_softmax(&all, D::Minus1)?; // [message, label]
         let gold = Tensor::new(candidates.gold, all.device())?.unsqueeze(1)?;
         let right = logs.gather(&gold, 1)?.squeeze(1)?; // [message]
@@ -352,7 +344,7 @@ mod tests {
     use crate::nn::testing::{assert_gradients, input, seeded};
 
     const GOLD: [u32; 5] = [0, 2, 1, 2, 2];
-    const CANDIDATES: Candidates<'static> = Candidates { gold: &GOLD, identity: &[10, 11, 12], offsets: &[] };
+    const CANDIDATES: Candidates<'static> = Candidates { gold: &GOLD, identity: &[10, 11, 12] };
 
     fn configs() -> Vec<SimilarityConfig> {
         let default = SimilarityConfig { negatives: 4, ..Default::default() };
@@ -401,7 +393,7 @@ mod tests {
     fn a_label_that_stands_twice_is_not_held_against_itself() -> Result<()> {
         let (_, vb) = seeded();
         let head = Similarity::new(7, 3, 4, SimilarityConfig { negatives: 0, ..Default::default() }, vb)?;
-        let candidates = Candidates { gold: &[0, 1, 0, 1, 0], identity: &[9, 9], offsets: &[] };
+        let candidates = Candidates { gold: &[0, 1, 0, 1, 0], identity: &[9, 9] };
         let found = head.loss(&head.embed(&input((5, 7))?)?, &input((2, 3))?, candidates, 1)?;
         assert!(found.loss.to_scalar::<f64>()?.abs() < 1e-12);
         Ok(())
@@ -412,7 +404,7 @@ mod tests {
         // One label only: every draw is an accident, and the right answer has all of the softmax.
         let (_, vb) = seeded();
         let head = Similarity::new(7, 3, 4, SimilarityConfig { constrain: false, ..Default::default() }, vb)?;
-        let candidates = Candidates { gold: &[0; 5], identity: &[9], offsets: &[] };
+        let candidates = Candidates { gold: &[0; 5], identity: &[9] };
         let found = head.loss(&head.embed(&input((5, 7))?)?, &input((1, 3))?, candidates, 1)?;
         assert!(found.loss.to_scalar::<f64>()?.abs() < 1e-12);
         assert_eq!(found.correct, 5);

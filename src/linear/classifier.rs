@@ -1,30 +1,74 @@
-//! One hyperplane per class.
+//! Scores for all classes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::solver::{Hyperplane, Problem, solve};
+use super::{hinge, softmax};
+use crate::kernels::bag::bag;
 use crate::sparse::SparseRows;
 
-/// Settings of [`LinearClassifier`].
+/// What an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Cross-entropy of the softmax over all classes.
+    Softmax,
+    /// Squared hinge of each class against all others: a support vector machine.
+    SquaredHinge,
+}
+
+/// How a [`LinearClassifier`] is found.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LinearConfig {
+pub struct Solver {
+    /// What an error is.
+    pub loss: Loss,
     /// What an error costs against the length of the weights: the smaller, the smoother the classifier.
     pub cost: f32,
-    /// How far from the optimum, as a difference of gradients, is close enough.
-    pub tolerance: f32,
     /// Decides the order in which rows are visited.
     pub seed: u64,
-    /// Threads; the result does not depend on how many.
+    /// Threads; the result does not depend on how many. The softmax loss uses one.
     pub threads: usize,
 }
 
-impl Default for LinearConfig {
-    fn default() -> Self {
-        Self { cost: 0.5, tolerance: 0.01, seed: 1, threads: 1 }
+/// Rows with their classes.
+#[derive(Clone, Copy, Debug)]
+pub struct Labelled<'a> {
+    /// One row each.
+    pub rows: &'a [&'a SparseRows],
+    /// Number of columns.
+    pub columns: usize,
+    /// The classes of each row, one at least.
+    pub members: &'a [Vec<u32>],
+    /// Number of classes.
+    pub classes: usize,
+}
+
+impl Labelled<'_> {
+    /// `‖x‖² + 1` of each row; the one is that of the bias.
+    pub(super) fn squares(&self) -> Vec<f32> {
+        let square = |row: &&SparseRows| row.values().iter().map(|value| value * value).sum::<f32>() + 1.0;
+        self.rows.iter().map(square).collect()
     }
 }
 
-/// Scores rows for each class by its distance from a hyperplane.
+/// Scores rows for each class: `x·W + b`.
+///
+/// # Example
+///
+/// ```
+/// use talkformer::linear::{Labelled, LinearClassifier, Loss, Solver};
+/// use talkformer::sparse::SparseRows;
+///
+/// let row = |column| {
+///     let mut row = SparseRows::default();
+///     row.push([(column, 1.0)]);
+///     row
+/// };
+/// let (a, b) = (row(0), row(2));
+/// let data = Labelled { rows: &[&a, &b], columns: 3, members: &[vec![0], vec![1]], classes: 2 };
+/// let solver = Solver { loss: Loss::Softmax, cost: 10.0, seed: 1, threads: 1 };
+/// let classifier = LinearClassifier::fit(data, &[0, 1], solver);
+/// let scores = classifier.scores(&row(2));
+/// assert!(scores[1] > scores[0]);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearClassifier {
     /// `[column, class]`
@@ -33,42 +77,20 @@ pub struct LinearClassifier {
     pub bias: Vec<f32>,
 }
 
-/// Rows with their classes, and how much each of them counts.
-#[derive(Clone, Copy, Debug)]
-pub struct Labelled<'a> {
-    /// `[row, column]`
-    pub rows: &'a SparseRows,
-    /// Number of columns.
-    pub columns: usize,
-    /// The classes of each row.
-    pub members: &'a [Vec<u32>],
-    /// Number of classes.
-    pub classes: usize,
-    /// How much each row counts; one is usual.
-    pub weights: &'a [f32],
-}
-
-impl Labelled<'_> {
-    fn squares(&self) -> Vec<f32> {
-        let square = |row| self.rows.row(row).map(|(_, value)| value * value).sum::<f32>() + 1.0;
-        (0..self.rows.len()).map(square).collect()
-    }
-
-    fn is_member(&self, row: usize, class: u32) -> bool {
-        self.members[row].contains(&class)
-    }
-}
-
 impl LinearClassifier {
-    /// Learns from all rows.
+    /// Learns from the rows whose numbers are in `learning`.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many sets of classes as rows, or a column, class or row does not exist.
     #[must_use]
-    pub fn fit(data: Labelled<'_>, config: LinearConfig) -> Self {
-        let costs: Vec<f32> = data.weights.iter().map(|weight| weight * config.cost).collect();
-        let squares = data.squares();
-        let problem = Problem { rows: data.rows, squares: &squares, costs: &costs, columns: data.columns };
-        let planes: Vec<Hyperplane> = in_parallel(data.classes, config.threads, |class| {
-            let is_member = |row| data.is_member(row, class as u32);
-            solve(problem, is_member, config.tolerance, config.seed ^ class as u64)
+    pub fn fit(data: Labelled<'_>, learning: &[u32], solver: Solver) -> Self {
+        assert_eq!(data.rows.len(), data.members.len(), "each row has its classes");
+        if solver.loss == Loss::Softmax {
+            return softmax::solve(data, learning, solver.cost, solver.seed);
+        }
+        let planes = in_parallel(data.classes, solver.threads, |class| {
+            hinge::solve(data, learning, class as u32, solver.cost, solver.seed ^ class as u64)
         });
         let mut weights = vec![0.0; data.columns * data.classes];
         for (class, plane) in planes.iter().enumerate() {
@@ -78,85 +100,17 @@ impl LinearClassifier {
         Self { weights, bias: planes.iter().map(|plane| plane.bias).collect() }
     }
 
-    /// Scores of each row by classifiers that have not learnt from the rows of its fold: `[row, class]`.
+    /// Scores of one row: `[class]`.
+    ///
+    /// # Panics
+    ///
+    /// If there is not exactly one row.
     #[must_use]
-    pub fn out_of_fold(data: Labelled<'_>, folds: &[usize], config: LinearConfig) -> Vec<f32> {
-        let squares = data.squares();
-        let count = folds.iter().max().map_or(0, |last| last + 1);
-        let found: Vec<Vec<(usize, f32)>> = in_parallel(count * data.classes, config.threads, |task| {
-            let (fold, class) = (task / data.classes, task % data.classes);
-            let cost = |row: usize| if folds[row] == fold { 0.0 } else { data.weights[row] * config.cost };
-            let costs: Vec<f32> = (0..data.rows.len()).map(cost).collect();
-            let problem = Problem { rows: data.rows, squares: &squares, costs: &costs, columns: data.columns };
-            let is_member = |row| data.is_member(row, class as u32);
-            let plane = solve(problem, is_member, config.tolerance, config.seed ^ task as u64);
-            let own = (0..data.rows.len()).filter(|row| folds[*row] == fold);
-            own.map(|row| (row * data.classes + class, plane.score(data.rows, row))).collect()
-        });
-        let mut scores = vec![0.0; data.rows.len() * data.classes];
-        found.into_iter().flatten().for_each(|(cell, score)| scores[cell] = score);
+    pub fn scores(&self, row: &SparseRows) -> Vec<f32> {
+        assert_eq!(row.len(), 1, "one row");
+        let mut scores = vec![0.0; self.bias.len()];
+        bag(row, &self.weights, &self.bias, &mut scores);
         scores
-    }
-
-    /// Learns from all rows, which are of one class each.
-    #[must_use]
-    pub fn fit_softmax(data: Labelled<'_>, config: LinearConfig) -> Self {
-        let (rows, gold) = singles(data);
-        let learning: Vec<u32> = (0..rows.len() as u32).collect();
-        let sizes = (data.columns, data.classes);
-        let (weights, bias) =
-            super::softmax::solve(&rows, &gold, &learning, sizes, config.cost, rounds(), config.seed);
-        Self { weights, bias }
-    }
-
-    /// The same fold by fold.
-    #[must_use]
-    pub fn out_of_fold_softmax(data: Labelled<'_>, folds: &[usize], config: LinearConfig) -> Vec<f32> {
-        let (rows, gold) = singles(data);
-        let count = folds.iter().max().map_or(0, |last| last + 1);
-        let found: Vec<Vec<(usize, f32)>> = in_parallel(count, config.threads, |fold| {
-            let learning: Vec<u32> =
-                (0..rows.len()).filter(|row| folds[*row] != fold).map(|row| row as u32).collect();
-            let sizes = (data.columns, data.classes);
-            let (weights, bias) = super::softmax::solve(
-                &rows,
-                &gold,
-                &learning,
-                sizes,
-                config.cost,
-                rounds(),
-                config.seed ^ fold as u64,
-            );
-            let own = Self { weights, bias };
-            let held: Vec<usize> = (0..rows.len()).filter(|row| folds[*row] == fold).collect();
-            let scores = held.iter().map(|row| own.scores(&rows[*row]));
-            held.iter()
-                .zip(scores)
-                .flat_map(|(row, scores)| {
-                    let row = *row;
-                    scores.into_iter().enumerate().map(move |(class, score)| (row * data.classes + class, score))
-                })
-                .collect()
-        });
-        let mut scores = vec![0.0; data.rows.len() * data.classes];
-        found.into_iter().flatten().for_each(|(cell, score)| scores[cell] = score);
-        scores
-    }
-
-    /// Scores of each row: `[row, class]`.
-    #[must_use]
-    pub fn scores(&self, rows: &SparseRows) -> Vec<f32> {
-        let classes = self.bias.len();
-        let mut out = Vec::with_capacity(rows.len() * classes);
-        for row in 0..rows.len() {
-            let start = out.len();
-            out.extend_from_slice(&self.bias);
-            for (column, value) in rows.row(row) {
-                let weights = &self.weights[column as usize * classes..(column as usize + 1) * classes];
-                out[start..].iter_mut().zip(weights).for_each(|(score, weight)| *score += value * weight);
-            }
-        }
-        out
     }
 }
 
@@ -174,7 +128,7 @@ fn in_parallel<R: Send>(tasks: usize, threads: usize, work: impl Fn(usize) -> R 
         }
     };
     let mut results = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.clamp(1, tasks.max(1))).map(|_| scope.spawn(run)).collect();
+        let others: Vec<_> = (1..threads.min(tasks)).map(|_| scope.spawn(run)).collect();
         let mut results = run();
         for other in others {
             match other.join() {
@@ -188,15 +142,79 @@ fn in_parallel<R: Send>(tasks: usize, threads: usize, work: impl Fn(usize) -> R 
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-fn singles(data: Labelled<'_>) -> (Vec<SparseRows>, Vec<u32>) {
-    let row = |at: usize| {
-        let mut row = SparseRows::default();
-        row.extend(data.rows, at..at + 1);
-        row
-    };
-    ((0..data.rows.len()).map(row).collect(), data.members.iter().map(|own| own[0]).collect())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::dropout::bits;
 
-fn rounds() -> usize {
-    std::env::var("TF_ROUNDS").ok().and_then(|x| x.parse().ok()).unwrap_or(30)
+    /// Rows of three classes that overlap somewhat.
+    fn rows() -> (Vec<SparseRows>, Vec<Vec<u32>>) {
+        let row = |at: usize| {
+            let mut row = SparseRows::default();
+            let draw = |i: usize| (bits(at as u64, i as u64) >> 40) as f32 / (1 << 24) as f32;
+            row.push((0..4).map(|i| ((bits(7 + at as u64, i) % 3 + 3 * (at as u64 % 3)) as u32 % 7, draw(i as usize))));
+            row
+        };
+        ((0..40).map(row).collect(), (0..40).map(|at| vec![at as u32 % 3]).collect())
+    }
+
+    /// Objective of a classifier, in `f64`.
+    fn objective(found: &LinearClassifier, data: Labelled<'_>, solver: Solver) -> f64 {
+        let length: f64 = found.weights.iter().chain(&found.bias).map(|x| f64::from(*x).powi(2)).sum();
+        let loss = |(row, members): (&&SparseRows, &Vec<u32>)| {
+            let scores: Vec<f64> = found.scores(row).into_iter().map(f64::from).collect();
+            match solver.loss {
+                Loss::Softmax => {
+                    let sum: f64 = scores.iter().map(|score| score.exp()).sum();
+                    sum.ln() - scores[members[0] as usize]
+                }
+                Loss::SquaredHinge => {
+                    let side = |class: usize| if members.contains(&(class as u32)) { 1.0 } else { -1.0 };
+                    let miss = |(class, score): (usize, &f64)| (1.0 - side(class) * score).max(0.0).powi(2);
+                    scores.iter().enumerate().map(miss).sum()
+                }
+            }
+        };
+        0.5 * length + f64::from(solver.cost) * data.rows.iter().zip(data.members).map(loss).sum::<f64>()
+    }
+
+    #[test]
+    fn no_small_step_from_the_solution_is_better() {
+        let (rows, members) = rows();
+        let rows: Vec<&SparseRows> = rows.iter().collect();
+        let data = Labelled { rows: &rows, columns: 7, members: &members, classes: 3 };
+        let learning: Vec<u32> = (0..40).collect();
+        for loss in [Loss::Softmax, Loss::SquaredHinge] {
+            let solver = Solver { loss, cost: 0.7, seed: 3, threads: 2 };
+            let found = LinearClassifier::fit(data, &learning, solver);
+            let best = objective(&found, data, solver);
+            let zero = LinearClassifier { weights: vec![0.0; 21], bias: vec![0.0; 3] };
+            assert!(best < 0.95 * objective(&zero, data, solver), "{loss:?} has learnt nothing");
+            for at in 0..24 {
+                for step in [-0.1, 0.1] {
+                    let mut other = found.clone();
+                    *other.weights.iter_mut().chain(&mut other.bias).nth(at).unwrap() += step;
+                    let value = objective(&other, data, solver);
+                    assert!(value > best, "{loss:?}, weight {at}: {value} after a step, {best} before");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_are_not_learnt_from_do_not_matter_and_threads_neither() {
+        let (rows, mut members) = rows();
+        let rows: Vec<&SparseRows> = rows.iter().collect();
+        let learning: Vec<u32> = (0..30).collect();
+        for loss in [Loss::Softmax, Loss::SquaredHinge] {
+            let solver = Solver { loss, cost: 1.0, seed: 3, threads: 1 };
+            let fit = |members: &[Vec<u32>], threads| {
+                let data = Labelled { rows: &rows, columns: 7, members, classes: 3 };
+                LinearClassifier::fit(data, &learning, Solver { threads, ..solver })
+            };
+            let first = fit(&members, 1);
+            members[35] = vec![1];
+            assert_eq!(fit(&members, 3), first);
+        }
+    }
 }

@@ -1,14 +1,15 @@
-//! A linear classifier of sparse rows: for each class, a hyperplane between its rows and all others.
+//! Linear classifiers of sparse rows.
 //!
-//! What a bag of words and word pieces tells about a whole message is best read off directly. A linear model
-//! does that with few examples and without a knob to turn, and finds its one optimum in seconds. Sparse rows
-//! and the classes of each go in, a score per class comes out; a row may be of several classes.
+//! What a bag of words and word pieces tells about a whole message is best read off directly: with few examples
+//! nothing does better, and the one optimum is found in seconds. Sparse rows and the classes of each go in, a score
+//! per class comes out.
 //!
-//! `softmax` …; `solver` finds one hyperplane, `classifier` all of them, on rows that it learns from or, fold by fold, on rows
-//! that it does not.
+//! Two losses, since neither is better everywhere: `softmax` sees all classes at once and wins where each
+//! has few examples; `hinge` draws one border per class, between its rows and all others, and wins where there are many.
+//! `classifier` offers both, for all rows or for rows that were not learnt from.
 
 mod classifier;
+mod hinge;
 mod softmax;
-mod solver;
 
-pub use classifier::{Labelled, LinearClassifier, LinearConfig};
+pub use classifier::{Labelled, LinearClassifier, Loss, Solver};

@@ -40,6 +40,15 @@ pub enum PipelineError {
         /// What is missing or too much, and what to do.
         problem: String,
     },
+    /// A pipeline for finetuning that makes another network than that of the model.
+    #[error(
+        "the pipeline makes another network than that of the model: {}; train from scratch, or leave the pipeline away to keep that of the model",
+        differences.join("; ")
+    )]
+    OtherNetwork {
+        /// The options that differ, with what they are and what they would have to be.
+        differences: Vec<String>,
+    },
     /// The data holds nothing to learn.
     #[error("nothing to learn from: {problem}")]
     NothingToLearn {

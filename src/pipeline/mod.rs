@@ -2,12 +2,14 @@
 //!
 //! A pipeline is the list of components of a Rasa `config.yml`: a tokenizer, featurizers, DIET, and what
 //! comes after it. [`PipelineConfig`] reads that list, [`Nlu::train`] makes a model of it,
-//! [`Nlu::save`] and [`Nlu::open`] keep it in a bundle, [`Nlu::parse`] answers.
+//! [`Nlu::save`] and [`Nlu::open`] keep it in a bundle, [`Nlu::parse`] answers, [`Nlu::finetune`] learns on.
 
 mod card;
 mod config;
 mod error;
 mod evaluate;
+mod finetune;
+mod memory;
 mod nlu;
 mod post;
 mod saved;
@@ -17,5 +19,6 @@ pub use card::Card;
 pub use config::{Component, FallbackConfig, PipelineConfig, Recipe};
 pub use error::PipelineError;
 pub use evaluate::{EntityScoresByRule, Evaluation, IntentScores};
+pub use finetune::News;
 pub use nlu::Nlu;
 pub use train::{Training, TrainingOptions};

@@ -5,12 +5,13 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::memory::Memory;
 use super::{Component, PipelineConfig, post};
 use crate::bundle::Weights;
-use crate::diet::{Diet, TokenEntity};
+use crate::diet::{Answer, Diet, FittedConfidence, TokenEntity};
 use crate::error::Result;
 use crate::features::{FeatureSet, Features, Message, Patterns};
-use crate::prediction::{PredictedEntity, Prediction, Scored};
+use crate::prediction::{PredictedEntity, Prediction};
 use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
 
 /// A model that understands messages.
@@ -42,6 +43,10 @@ pub struct Nlu {
     pub(super) synonyms: BTreeMap<String, String>,
     /// The learnt numbers, for saving; the large tables are shared with the network.
     pub(super) weights: Arc<Weights>,
+    /// The examples that it was trained on, unless it was told to forget them.
+    /// What its opinions on an intent weigh, where that was fitted.
+    pub(super) confidence: Option<FittedConfidence>,
+    pub(super) memory: Option<Arc<Memory>>,
     pub(super) threads: usize,
 }
 
@@ -77,6 +82,12 @@ impl Nlu {
     #[must_use]
     pub fn config(&self) -> &PipelineConfig {
         &self.config
+    }
+
+    /// What was found on the messages that were kept for calibration, where there were any.
+    #[must_use]
+    pub fn confidence(&self) -> Option<&FittedConfidence> {
+        self.confidence.as_ref()
     }
 
     /// What it can predict.
@@ -140,8 +151,8 @@ impl Nlu {
         let mut found = if input.is_empty() { Vec::new() } else { self.diet.predict(&input) }.into_iter();
         let answer = |message: Encoded<'_>| {
             let blank = message.tokens.is_empty();
-            let (ranking, entities) = if blank { None } else { found.next() }.unwrap_or_default();
-            self.finish(message, ranking, entities)
+            let answer = if blank { None } else { found.next() }.unwrap_or_default();
+            self.finish(message, answer)
         };
         messages.into_iter().map(answer).collect()
     }
@@ -153,8 +164,9 @@ impl Nlu {
         Encoded { text, tokens, features }
     }
 
-    fn finish(&self, message: Encoded<'_>, ranking: Vec<Scored>, entities: Vec<TokenEntity>) -> Prediction {
+    fn finish(&self, message: Encoded<'_>, answer: Answer) -> Prediction {
         let Encoded { text, tokens, .. } = message;
+        let Answer { ranking, out_of_scope, entities } = answer;
         let entities = entities.into_iter().map(|entity| predicted(entity, text, &tokens)).collect();
         let blank = tokens.is_empty();
         let mut prediction = Prediction {
@@ -163,7 +175,7 @@ impl Nlu {
             intent_ranking: ranking,
             entities,
             tokens,
-            out_of_scope: None,
+            out_of_scope,
         };
         for component in &self.config.components {
             match component {

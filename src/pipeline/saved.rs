@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::memory::Memory;
 use super::{Nlu, PipelineConfig, PipelineError};
 use crate::bundle::{Bundle, BundleWriter};
 use crate::diet::{Diet, Labels, Widths};
@@ -12,6 +13,9 @@ use crate::text::WhitespaceTokenizer;
 
 /// What kind of model the bundle holds.
 const KIND: &str = "nlu";
+
+/// The part that says what opinions weigh, where that was fitted.
+const CONFIDENCE: &str = "confidence.json";
 
 impl Nlu {
     /// Saves the model as a bundle at `place`, with a card for people.
@@ -29,6 +33,11 @@ impl Nlu {
             .json("synonyms.json", &self.synonyms)?
             .text("README.md", card)?
             .weights(&self.weights)?;
+        let writer = match &self.confidence {
+            Some(confidence) => writer.json(CONFIDENCE, confidence)?,
+            None => writer,
+        };
+        let writer = self.memory.iter().try_fold(writer, |writer, memory| memory.save(writer))?;
         Ok(writer.save(place)?)
     }
 
@@ -58,7 +67,12 @@ impl Nlu {
         let diet = Diet::new(diet_config, widths, labels, &label_features, &weights).map_err(|error| {
             PipelineError::Model { problem: format!("its weights do not fit its configuration: {error}") }
         })?;
+        let memory = Memory::open(&bundle)?.map(Arc::new);
+        let confidence = match bundle.parts().any(|part| part == CONFIDENCE) {
+            true => Some(bundle.json(CONFIDENCE)?),
+            false => None,
+        };
         let threads = Self::default_threads();
-        Ok(Self { config, tokenizer, features, diet, extractor, synonyms, weights, threads })
+        Ok(Self { config, tokenizer, features, diet, extractor, synonyms, weights, confidence, memory, threads })
     }
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::{Component, Nlu, PipelineConfig, PipelineError};
+use super::memory::Memory;
+use super::{Component, Nlu, PipelineConfig, PipelineError, finetune};
 use crate::bundle::Weights;
 use crate::data::{HoldOut, TrainingData, Utterance, stratified_split};
-use crate::diet::{Diet, Example, HeldOut, Labels, Learner, Widths};
+use crate::diet::{Diet, DietConfig, Example, FittedConfidence, HeldOut, Labels, Learner, Lessons, Widths};
 use crate::error::Result;
 use crate::features::{FeatureSet, LabelFeatures, Message, Patterns};
 use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
-use crate::train::{Event, Outcome, Score, Trainable, Trainer};
+use crate::train::{Event, Outcome, Score, Stopped, Trainable, Trainer, TrainerConfig};
 
 /// How to train, beside what the pipeline says.
 #[derive(Debug)]
@@ -19,12 +20,26 @@ pub struct TrainingOptions {
     pub threads: usize,
     /// Training ends after the current step once this is true.
     pub stop: Arc<AtomicBool>,
+    /// Whether the model keeps the examples, in order to learn on from new ones ([`Nlu::finetune`]).
+    pub remember_examples: bool,
+    /// Share of the epochs that finetuning takes; zero learns nothing and only makes room for new words and labels.
+    pub epoch_fraction: f64,
+}
+
+impl TrainingOptions {
+    /// The share of the epochs that finetuning takes unless told otherwise.
+    pub const EPOCH_FRACTION: f64 = 0.25;
 }
 
 impl Default for TrainingOptions {
     /// One thread per core.
     fn default() -> Self {
-        Self { threads: Nlu::default_threads(), stop: Arc::default() }
+        Self {
+            threads: Nlu::default_threads(),
+            stop: Arc::default(),
+            remember_examples: true,
+            epoch_fraction: Self::EPOCH_FRACTION,
+        }
     }
 }
 
@@ -53,8 +68,23 @@ impl Nlu {
         pipeline: &PipelineConfig,
         data: &TrainingData,
         options: &TrainingOptions,
+        observe: impl FnMut(Event),
+    ) -> Result<(Self, Training)> {
+        Self::learn(pipeline, data, None, options, observe)
+    }
+
+    /// Learns from all of these examples, from scratch or from where an earlier model is.
+    pub(super) fn learn(
+        pipeline: &PipelineConfig,
+        data: &TrainingData,
+        earlier: Option<&Self>,
+        options: &TrainingOptions,
         mut observe: impl FnMut(Event),
     ) -> Result<(Self, Training)> {
+        let mut pipeline = pipeline.clone();
+        if let Some(earlier) = earlier {
+            pipeline.change_diet(|diet| earlier.prepare(diet));
+        }
         let (diet_config, featurizers) = pipeline.diet();
         diet_config.validate()?;
         let tokenizer = WhitespaceTokenizer::new(pipeline.tokenizer())?;
@@ -62,36 +92,45 @@ impl Nlu {
         let (train, held_out) = stratified_split(&data.utterances, held_out, diet_config.seed());
         let held_out: Vec<Utterance> = held_out.into_iter().cloned().collect();
         let labels = Labels::new(&data.utterances, &diet_config);
-        check(&labels, &train)?;
-        // The last tenth, at random, is for calibration.
-        let shuffled: Vec<Utterance> = train.iter().map(|one| (*one).clone()).collect();
-        let (mut train, last) =
-            stratified_split(&shuffled, HoldOut::Share(0.1), diet_config.seed().wrapping_add(1));
-        let names: Vec<Utterance> = if diet_config.learn_intent_names {
-            labels.intents.iter().map(|intent| Utterance::new(words(intent), Some(intent))).collect()
-        } else {
-            Vec::new()
+        let labels = match earlier {
+            Some(earlier) => earlier.grow_labels(labels, data, &diet_config),
+            None => labels,
         };
-        train.extend(&names);
-        let count = last.len();
-        train.extend(last);
+        check(&labels, &train)?;
+        let names = if diet_config.learn_intent_names { names_as_messages(&labels) } else { Vec::new() };
+        let (train, unseen) = keep_for_later(&train, &names, &diet_config);
 
         let tokens = tokenize(&tokenizer, &train);
         let messages: Vec<Message<'_>> =
             train.iter().zip(&tokens).map(|(one, tokens)| Message { text: &one.text, tokens }).collect();
         let features = FeatureSet::fit(&featurizers, &messages, data)?;
+        let features = match earlier {
+            Some(earlier) => earlier.grow_features(features),
+            None => features,
+        };
         let example = |(one, tokens): (&&Utterance, &Vec<Span>)| {
             labels.example(one, tokens, features.transform(Message { text: &one.text, tokens }))
         };
         let is_readable = |(_, tokens): &(&&Utterance, &Vec<Span>)| !tokens.is_empty();
-        let examples: Vec<Example> = train.iter().zip(&tokens).filter(is_readable).map(example).collect();
-        let unseen: usize =
-            std::env::var("TF_UNSEEN").ok().and_then(|x| x.parse().ok()).unwrap_or(count);
+        let readable = |from: usize, to: usize| {
+            let part = train[from..to].iter().zip(&tokens[from..to]);
+            part.filter(is_readable).map(example).collect::<Vec<Example>>()
+        };
+        let parts = [0, names.len(), train.len() - unseen, train.len()];
+        let [names, learnt, unseen] = [0, 1, 2].map(|part| readable(parts[part], parts[part + 1]));
+        let (names_count, unseen_count) = (names.len(), unseen.len());
+        let lessons = Lessons {
+            examples: [names, learnt, unseen].concat(),
+            names: names_count,
+            unseen: unseen_count,
+        };
         let label_features = LabelFeatures::new(&labels.intents, &tokenizer);
         let (sequence, sentence) = features.widths();
-        let extractor = extractor(pipeline, data)?;
+        let extractor = extractor(&pipeline, data)?;
         let widths = Widths { sequence, sentence };
-        let model = |weights: Weights| -> Result<Self> {
+        let memory =
+            options.remember_examples.then(|| Memory::of(&data.utterances)).transpose()?.map(Arc::new);
+        let model = |weights: Weights, confidence: Option<FittedConfidence>| -> Result<Self> {
             let (config, labels) = (diet_config.clone(), labels.clone());
             let diet = Diet::new(config, widths, labels, &label_features, &weights)
                 .map_err(|error| PipelineError::Model { problem: error.to_string() })?;
@@ -103,37 +142,40 @@ impl Nlu {
                 extractor: extractor.clone(),
                 synonyms: data.synonyms.clone(),
                 weights: Arc::new(weights),
+                memory: memory.clone(),
+                confidence,
                 threads: options.threads.max(1),
             })
         };
 
         let score = |weights: &Weights| {
-            let model = model(weights.clone()).map_err(candle_core::Error::wrap)?;
+            let model = model(weights.clone(), None).map_err(candle_core::Error::wrap)?;
             score(&model, &held_out)
         };
         let scorer = (!held_out.is_empty()).then_some(Box::new(score) as HeldOut<'_>);
-        let mut learner = Learner::new(
-            &diet_config,
-            widths,
-            &labels,
-            &label_features,
-            examples,
-            unseen,
-            scorer,
-            options.threads.max(1),
-        )?;
-        let trainer =
-            Trainer::new(diet_config.trainer(learner.examples(), options.threads.max(1)), &options.stop);
-        let outcome = trainer.run(&learner, &mut observe)?;
-        if unseen > 0 {
-            learner.calibrate()?;
-            let env = |name: &str, or: f64| std::env::var(name).ok().and_then(|x| x.parse().ok()).unwrap_or(or);
-            let mut config = diet_config.trainer(learner.examples(), options.threads.max(1));
-            config.epochs = ((config.epochs as f64 * env("TF_TOP", 0.15)).round() as usize).max(1);
-            config.schedule.peak *= env("TF_TOP_RATE", 0.4);
-            if env("TF_TOP", 0.15) > 0.0 {
-                Trainer::new(config, &options.stop).run(&learner, &mut observe)?;
-            }
+        let mut learner = Learner::new(&diet_config, widths, &labels, &label_features, lessons, scorer)?;
+        let mut settings = diet_config.trainer(learner.examples(), options.threads.max(1));
+        if let Some(earlier) = earlier {
+            earlier.hand_down(&mut learner, &features)?;
+            finetune::shorten(&mut settings, options.epoch_fraction);
+        }
+        let mut outcome = Trainer::new(settings.clone(), &options.stop).run(&learner, |event| {
+            observe(event.within(0.0, if unseen_count > 0 { 1.0 / (1.0 + SETTLING) } else { 1.0 }));
+        })?;
+        let confidence = learner.calibrate(options.threads.max(1))?;
+        if unseen_count > 0 && outcome.stopped != Stopped::Interrupted {
+            let settling = settle(settings);
+            let after = Trainer::new(settling, &options.stop).run(&learner, |event| {
+                if !matches!(event, Event::Started { .. }) {
+                    observe(event.within(1.0 / (1.0 + SETTLING), 1.0));
+                }
+            })?;
+            outcome = Outcome {
+                steps: outcome.steps + after.steps,
+                epochs: outcome.epochs + after.epochs,
+                best: after.best.or(outcome.best),
+                ..after
+            };
         }
         let training = Training {
             outcome,
@@ -142,14 +184,43 @@ impl Nlu {
             held_out: held_out.len(),
             parameters: learner.parameters().count(),
         };
-        Ok((model(learner.weights()?)?, training))
+        Ok((model(learner.weights()?, confidence)?, training))
     }
 }
 
-/// The words that the name of an intent is made of.
-fn words(intent: &str) -> String {
-    let words = intent.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join(" ")
+/// How long the network goes on learning once it also learns from what was kept for calibration, as a share of the
+/// training before.
+const SETTLING: f64 = 0.15;
+
+/// The highest learning rate of that time, as a share of that before.
+const SETTLING_RATE: f64 = 0.4;
+
+/// Settings of the loop once all examples are learnt from.
+fn settle(mut trainer: TrainerConfig) -> TrainerConfig {
+    trainer.epochs = (trainer.epochs as f64 * SETTLING).ceil() as usize;
+    trainer.schedule.peak *= SETTLING_RATE;
+    trainer
+}
+
+/// The names of the intents as messages: `card_arrival` says in two words what its messages are about.
+fn names_as_messages(labels: &Labels) -> Vec<Utterance> {
+    let words = |intent: &String| {
+        let words = intent.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join(" ")
+    };
+    labels.intents.iter().map(|intent| Utterance::new(words(intent), Some(intent))).collect()
+}
+
+/// Names of intents, then examples, and how many of these at the end are for calibration.
+fn keep_for_later<'a>(
+    train: &'a [&'a Utterance],
+    names: &'a [Utterance],
+    config: &DietConfig,
+) -> (Vec<&'a Utterance>, usize) {
+    let share = HoldOut::Share(config.calibration_share);
+    let (learnt, unseen) = stratified_split(train, share, config.seed().wrapping_add(1));
+    let count = unseen.len();
+    (names.iter().chain(learnt).chain(unseen).collect(), count)
 }
 
 fn check(labels: &Labels, train: &[&Utterance]) -> Result<(), PipelineError> {

@@ -7,7 +7,7 @@ use candle_core::Result;
 
 use super::Times;
 use crate::data::TagSet;
-use crate::diet::{BatchSize, DietConfig, Example, Labels, Learner, Widths};
+use crate::diet::{BatchSize, DietConfig, Example, Labels, Learner, Lessons, Widths};
 use crate::features::{Features, LabelFeatures};
 use crate::kernels::Precision;
 use crate::text::WhitespaceTokenizer;
@@ -75,7 +75,7 @@ impl DietTraining {
         let labels = self.labels();
         let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
         let widths = Widths { sequence: self.columns, sentence: self.columns };
-        let learner = Learner::new(&config, widths, &labels, &label_features, self.examples(), 0, None, 1)?;
+        let learner = Learner::new(&config, widths, &labels, &label_features, Lessons::all(self.examples()), None)?;
         let mut ends = Vec::new();
         let stop = AtomicBool::new(false);
         Trainer::new(config.trainer(self.messages, threads), &stop).run(&learner, |event| {
@@ -118,7 +118,6 @@ impl DietTraining {
             entities: (0..self.tokens).map(tag).collect(),
             roles: Vec::new(),
             groups: Vec::new(),
-            linear: Vec::new(),
         }
     }
 }

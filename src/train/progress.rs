@@ -79,3 +79,14 @@ pub enum Event {
         best: bool,
     },
 }
+
+impl Event {
+    /// The same event of a training that is a part of a longer one, which it takes from one share to another.
+    #[must_use]
+    pub fn within(self, from: f64, to: f64) -> Self {
+        match self {
+            Self::Step { report, done } => Self::Step { report, done: from + done * (to - from) },
+            other => other,
+        }
+    }
+}

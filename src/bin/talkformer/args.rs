@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use talkformer::pipeline::TrainingOptions;
 
 const AFTER: &str = "\
 Examples:
@@ -85,11 +86,17 @@ pub(crate) enum Precision {
     Bf16,
 }
 
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "it must be above 0 and at most 1".to_owned())
+}
+
 const TRAIN_AFTER: &str = "\
 Examples:
   talkformer train nlu --data data/nlu.yml
   talkformer train nlu --data data/ --config config.yml --out models
   talkformer train nlu --data train.jsonl --recipe small --out my-model --json
+  talkformer train nlu --finetune models --data new.yml --out models
 
 With the same data, seed and number of threads the model is the same, byte for byte.";
 
@@ -102,12 +109,22 @@ pub(crate) struct TrainNlu {
     /// Where the model goes: a new folder, a model to replace, or a folder of models.
     #[arg(long, short, value_name = "DIR", default_value = "models")]
     pub out: PathBuf,
+    /// Learn on: a model that takes in new examples, with new words, intents and entity types, beside those it
+    /// remembers. A text given again counts as given now. Its pipeline stays unless another is named.
+    #[arg(long, value_name = "MODEL")]
+    pub finetune: Option<PathBuf>,
+    /// Share of the epochs that learning on takes.
+    #[arg(long, value_name = "SHARE", requires = "finetune", value_parser = share, default_value_t = TrainingOptions::EPOCH_FRACTION)]
+    pub epoch_fraction: f64,
+    /// Leave the examples out of the model. It cannot learn on from new ones alone then.
+    #[arg(long)]
+    pub forget_examples: bool,
     /// A Rasa config.yml; without it the recipe decides.
     #[arg(long, short, value_name = "FILE", conflicts_with = "recipe")]
     pub config: Option<PathBuf>,
-    /// A built-in pipeline: accurate, small or rasa.
-    #[arg(long, value_name = "NAME", default_value = "accurate")]
-    pub recipe: String,
+    /// A built-in pipeline: accurate (the default), small or rasa.
+    #[arg(long, value_name = "NAME")]
+    pub recipe: Option<String>,
     /// Rounds through the data, instead of what the pipeline says.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: Option<u32>,

@@ -21,7 +21,8 @@ use super::progress::{Progress, stop_on_interrupt};
 const SAMPLE: usize = 1000;
 
 pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
-    let (mut config, recipe) = pipeline(args)?;
+    let earlier = args.finetune.as_deref().map(Nlu::open).transpose()?;
+    let (mut config, recipe) = pipeline(args, earlier.as_ref())?;
     config.change_diet(|diet| {
         if let Some(epochs) = args.epochs {
             (diet.epochs, diet.minimum_steps) = (epochs as usize, 0);
@@ -38,8 +39,23 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     say(&format!("recipe {recipe}, data {}", args.data.display()));
 
     let begun = Instant::now();
+    let data = match (&earlier, &args.finetune) {
+        (Some(earlier), Some(model)) => learn_on(earlier, model, data, args.json)?,
+        _ => data,
+    };
     let mut progress = Progress::new(args.json);
-    let (nlu, training) = train(&config, &data, args.threads, &mut progress, stop_on_interrupt()?)?;
+    let options = TrainingOptions {
+        remember_examples: !args.forget_examples,
+        epoch_fraction: args.epoch_fraction,
+        ..options(args.threads, stop_on_interrupt()?)
+    };
+    let result = match &earlier {
+        Some(earlier) => earlier.finetune(&config, &data, &options, |event| progress.show(&event)),
+        None => Nlu::train(&config, &data, &options, |event| progress.show(&event)),
+    };
+    progress.clear();
+    let (nlu, training) = result?;
+    warn(&training.warnings);
     let interrupted = training.outcome.stopped == Stopped::Interrupted;
     if interrupted && !args.keep_interrupted {
         say("nothing was saved; with --keep-interrupted what was learnt so far is");
@@ -96,8 +112,7 @@ pub(crate) fn train(
     progress: &mut Progress,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<(Nlu, Training)> {
-    let default = TrainingOptions::default();
-    let options = TrainingOptions { threads: threads.map_or(default.threads, usize::from), stop };
+    let options = options(threads, stop);
     let result = Nlu::train(config, data, &options, |event| progress.show(&event));
     progress.clear();
     let (nlu, training) = result?;
@@ -105,16 +120,64 @@ pub(crate) fn train(
     Ok((nlu, training))
 }
 
-fn pipeline(args: &TrainNlu) -> anyhow::Result<(PipelineConfig, String)> {
+fn options(threads: Option<u16>, stop: Arc<AtomicBool>) -> TrainingOptions {
+    let default = TrainingOptions::default();
+    TrainingOptions { threads: threads.map_or(default.threads, usize::from), stop, ..default }
+}
+
+/// Says what these examples bring that the model does not know; gives all examples that it learns from.
+fn learn_on(earlier: &Nlu, model: &Path, data: TrainingData, json: bool) -> anyhow::Result<TrainingData> {
+    let news = earlier.news(&data)?;
+    if json {
+        json_line(&json!({"event": "finetuning", "model": model, "news": news}))?;
+    }
+    let names = |names: &[String]| match names {
+        [] => String::new(),
+        names if names.len() > 20 => format!(" ({}, …)", names[..20].join(", ")),
+        names => format!(" ({})", names.join(", ")),
+    };
+    say(&format!(
+        "finetuning {}: new are {} examples, {} words, {} intents{}, {} entity types{}; {} examples have new labels, {} are known",
+        model.display(),
+        news.added,
+        news.words,
+        news.intents.len(),
+        names(&news.intents),
+        news.entities.len(),
+        names(&news.entities),
+        news.replaced,
+        news.repeated,
+    ));
+    match news.remembered {
+        Some(remembered) => say(&format!("the model remembers {remembered} examples")),
+        None => warn([
+            "the model does not remember its examples: what it knows may fade where the data does not repeat it",
+        ]),
+    }
+    if !news.fading.is_empty() {
+        warn([format!(
+            "{} intents of the model have no example now{}",
+            news.fading.len(),
+            names(&news.fading)
+        )]);
+    }
+    Ok(earlier.with_remembered(&data)?.0)
+}
+
+fn pipeline(args: &TrainNlu, earlier: Option<&Nlu>) -> anyhow::Result<(PipelineConfig, String)> {
     if let Some(file) = &args.config {
         let yaml =
             std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
         let name = file.display().to_string();
         return Ok((PipelineConfig::from_yaml(&yaml, &name)?, name));
     }
+    if let (Some(earlier), None) = (earlier, &args.recipe) {
+        return Ok((earlier.config().clone(), "of the model".to_owned()));
+    }
     let known = || Recipe::ALL.map(|recipe| recipe.name).join(", ");
-    let recipe = Recipe::find(&args.recipe)
-        .ok_or_else(|| anyhow!("unknown recipe `{}`; known are {}", args.recipe, known()))?;
+    let name = args.recipe.as_deref().unwrap_or(Recipe::ALL[0].name);
+    let recipe =
+        Recipe::find(name).ok_or_else(|| anyhow!("unknown recipe `{name}`; known are {}", known()))?;
     Ok((recipe.config()?, recipe.name.to_owned()))
 }
 

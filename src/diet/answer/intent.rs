@@ -17,8 +17,8 @@ pub(super) struct IntentHead {
     text: Affine,
     /// The linear path, where there is one.
     linear: Option<Bag>,
-    /// What similarities and linear scores weigh.
-    scales: [f32; 2],
+    /// What a similarity weighs; the linear path is weighed already.
+    scale: f32,
     /// `[embedding, label]`
     labels: Packed,
     cosine: bool,
@@ -37,17 +37,14 @@ impl IntentHead {
         let embedding = config.embedding_dimension;
         let cosine = config.similarity().is_cosine();
         let linear = || Bag::new(sentence_width, labels.intents.len(), &source.at("linear"));
-        let scales = source.values("scales", &[2])?;
+        let scale = source.values("scale", &[1])?;
         let text = source.at("similarity.text");
         let embedded = embed_labels(config, labels, features, shared, source, cosine)?;
         let embedded = Matrix::new(&embedded, labels.intents.len(), embedding).transposed();
         Ok(Self {
             text: Affine::new(model_dim, embedding, 1.0, &text)?,
             linear: config.use_linear_path.then(linear).transpose()?,
-            scales: std::env::var("TF_SCALES").map_or([scales[0], scales[1]], |t| {
-                let p: Vec<f32> = t.split(',').map(|x| x.parse().unwrap()).collect();
-                [p[0], p[1]]
-            }),
+            scale: scale[0],
             labels: Packed::new(embedded, Precision::F32),
             cosine,
         })
@@ -69,13 +66,12 @@ impl IntentHead {
         out.resize(count * labels, 0.0);
         let embedded = Matrix::new(&room[..count * width], count, width);
         product(MatrixMut::new(out, count, labels), Into::Fresh, embedded, &self.labels);
-        let [transformer, linear] = self.scales;
-        out.iter_mut().for_each(|score| *score *= transformer);
+        out.iter_mut().for_each(|score| *score *= self.scale);
         let Some(path) = &self.linear else { return };
         room.resize(labels, 0.0);
         for (out, sentence) in out.chunks_exact_mut(labels).zip(sentences) {
             path.forward(sentence, room);
-            out.iter_mut().zip(&*room).for_each(|(score, own)| *score += linear * own);
+            out.iter_mut().zip(&*room).for_each(|(score, own)| *score += own);
         }
     }
 

@@ -1,0 +1,183 @@
+//! Confidences that can be trusted: what opinions weigh, fitted on messages that nobody has learnt from.
+
+use candle_core::Result;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::answer::Engine;
+use super::fusion::{KINDS, Unseen};
+use super::linear_path::LinearPath;
+use super::labels::is_out_of_scope;
+use super::{DietConfig, Example};
+use crate::metrics::Calibration;
+
+/// What was found on the messages that were kept for calibration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FittedConfidence {
+    /// How many there were.
+    pub messages: usize,
+    /// What a similarity after the transformer weighs: one over its temperature.
+    pub transformer: f32,
+    /// What the linear classifier of all intents at once weighs.
+    pub softmax: f32,
+    /// What the linear classifiers of one intent against all others weigh.
+    pub hinge: f32,
+    /// Expected calibration error on these messages with the transformer alone, at temperature one.
+    pub error_before: f64,
+    /// And with the weights above.
+    pub error_after: f64,
+    /// A message whose best intent is less sure than this is taken for out of scope: [`FittedConfidence::KEPT`] of the
+    /// messages that were answered rightly are surer.
+    pub threshold: f32,
+}
+
+impl FittedConfidence {
+    /// Share of the rightly answered messages that a threshold must leave alone.
+    pub const KEPT: f64 = 0.95;
+
+    pub(super) fn weights(&self) -> [f32; KINDS] {
+        [self.transformer, self.softmax, self.hinge]
+    }
+}
+
+/// What opinions weigh where there is nothing to fit them on.
+pub(super) const UNFITTED: [f32; KINDS] = [0.5, 1.5, 0.0];
+
+/// Up to this many examples, the linear path is also fitted fold by fold: a tenth of them tells too little.
+const FEW: usize = 2000;
+
+/// Folds of few examples.
+const FOLDS: usize = 10;
+
+/// How firmly few messages hold on to what is known beforehand, in messages.
+const PRIOR: [f64; KINDS] = [2.0, 10.0, 0.2];
+
+/// Examples of which some were kept from the network.
+pub(super) struct Kept<'a> {
+    pub(super) config: &'a DietConfig,
+    /// Names of the intents.
+    pub(super) intents: &'a [String],
+    /// Columns of a message.
+    pub(super) columns: usize,
+    /// All examples that have an intent.
+    pub(super) examples: Vec<&'a Example>,
+    /// Of these, how many at the beginning are no messages but names of intents.
+    pub(super) names: usize,
+    /// And how many at the end the network has not learnt from.
+    pub(super) unseen: usize,
+    pub(super) threads: usize,
+}
+
+impl Kept<'_> {
+    /// Fits the weights of all opinions on the examples that the network, whose `engine` this is, has not seen.
+    pub(super) fn fit(&self, engine: &Engine) -> Result<FittedConfidence> {
+        let first = self.examples.len() - self.unseen;
+        let fresh: Vec<usize> = (first..self.examples.len()).collect();
+        let mut unseen = self.scores_of_the_linear_path(&fresh);
+        let mut start = UNFITTED;
+        let linear = self.config.use_linear_path;
+        if linear && self.examples.len() <= FEW {
+            let mut all = unseen.clone();
+            for fold in self.folds(first) {
+                all.append(self.scores_of_the_linear_path(&fold));
+            }
+            start = all.fit(start, [f64::INFINITY, PRIOR[1] / 10.0, PRIOR[2] / 10.0]);
+        }
+        for at in &fresh {
+            engine.answer(&[&self.examples[*at].features], |_, found| {
+                unseen.scores[0].extend_from_slice(found.similarities);
+            });
+        }
+        let prior = if linear { PRIOR } else { [0.0; KINDS] };
+        let weights = unseen.fit(start, prior);
+        let before = unseen.calibration([1.0, 0.0, 0.0]).expected_calibration_error;
+        let after = unseen.calibration(weights).expected_calibration_error;
+        Ok(FittedConfidence {
+            messages: fresh.len(),
+            transformer: weights[0],
+            softmax: weights[1],
+            hinge: weights[2],
+            error_before: before,
+            error_after: after,
+            threshold: self.threshold(&unseen, weights),
+        })
+    }
+
+    /// The linear path of all examples.
+    pub(super) fn linear_path(&self) -> LinearPath {
+        let all: Vec<u32> = (0..self.examples.len() as u32).collect();
+        self.fit_linear_path(&all)
+    }
+
+    fn fit_linear_path(&self, learning: &[u32]) -> LinearPath {
+        LinearPath::fit(
+            self.config,
+            self.columns,
+            self.intents.len(),
+            &self.examples,
+            learning,
+            self.threads,
+        )
+    }
+
+    /// What a linear path that has learnt from all others says of these.
+    fn scores_of_the_linear_path(&self, held_out: &[usize]) -> Unseen {
+        let gold = held_out.iter().filter_map(|at| self.examples[*at].intent).collect();
+        let mut unseen = Unseen { gold, labels: self.intents.len(), ..Default::default() };
+        if self.config.use_linear_path {
+            let learning = (0..self.examples.len()).filter(|at| held_out.binary_search(at).is_err());
+            let path = self.fit_linear_path(&learning.map(|at| at as u32).collect::<Vec<_>>());
+            for at in held_out {
+                let [softmax, hinge] = path.scores(self.examples[*at]);
+                unseen.scores[1].extend(softmax);
+                unseen.scores[2].extend(hinge);
+            }
+        }
+        unseen
+    }
+
+    /// The messages before `first` in folds, at random.
+    fn folds(&self, first: usize) -> Vec<Vec<usize>> {
+        let mut messages: Vec<usize> = (self.names..first).collect();
+        messages.shuffle(&mut ChaCha8Rng::seed_from_u64(self.config.seed()));
+        let mut folds: Vec<Vec<usize>> =
+            messages.chunks(messages.len().div_ceil(FOLDS).max(1)).map(<[usize]>::to_vec).collect();
+        folds.iter_mut().for_each(|fold| fold.sort_unstable());
+        folds
+    }
+
+    /// Where [`FittedConfidence::KEPT`] of the right answers in scope are surer.
+    fn threshold(&self, unseen: &Unseen, weights: [f32; KINDS]) -> f32 {
+        let mut sure = Vec::new();
+        for (message, gold) in unseen.gold.iter().enumerate() {
+            let shares = unseen.shares(weights, message);
+            let in_scope = |label: &usize| !is_out_of_scope(&self.intents[*label]);
+            let best = (0..shares.len()).filter(in_scope).max_by(|a, b| shares[*a].total_cmp(&shares[*b]));
+            if let Some(best) = best.filter(|best| *best == *gold as usize) {
+                sure.push(shares[best] as f32);
+            }
+        }
+        sure.sort_by(f32::total_cmp);
+        let below = (sure.len() as f64 * (1.0 - FittedConfidence::KEPT)) as usize;
+        sure.get(below).copied().unwrap_or(0.0)
+    }
+}
+
+impl Unseen {
+    fn append(&mut self, other: Self) {
+        self.scores.iter_mut().zip(other.scores).for_each(|(own, scores)| own.extend(scores));
+        self.gold.extend(other.gold);
+    }
+
+    /// How the confidence of the best label compares with how often it is right.
+    fn calibration(&self, weights: [f32; KINDS]) -> Calibration {
+        Calibration::new(self.gold.iter().enumerate().map(|(message, gold)| {
+            let shares = self.shares(weights, message);
+            let best = (0..shares.len()).max_by(|a, b| shares[*a].total_cmp(&shares[*b])).unwrap_or(0);
+            (shares.get(best).copied().unwrap_or(0.0), best == *gold as usize)
+        }))
+    }
+}

@@ -1,0 +1,205 @@
+//! A network that begins with what another has learnt, though words, intents and tags are not the same.
+//!
+//! Most weights know neither words nor labels and are copied as they are. A few have an axis on which each place
+//! stands for something that has a name: a column of the features, a word of the names of intents, a tag. Each slice
+//! along such an axis moves to the place that has the same name now. What has a new name keeps the numbers that the
+//! new network has drawn for it, and what has no place any more is left behind. So words and labels may come and go
+//! any number of times.
+
+use std::collections::{BTreeMap, HashMap};
+
+use candle_core::{DType, Tensor};
+
+use super::{FittedConfidence, Labels, TagKind, WeightsError};
+use crate::bundle::{Values, Weight, Weights};
+use crate::data::TagSet;
+use crate::features::{ColumnOrigins, LabelFeatures};
+use crate::nn::Parameters;
+
+/// What a network can go on from: the weights of an earlier one, and what their places stood for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ancestor<'a> {
+    /// What it has learnt.
+    pub weights: &'a Weights,
+    /// Its columns, as seen from the new network.
+    pub columns: &'a ColumnOrigins,
+    /// What it could predict.
+    pub labels: &'a Labels,
+    /// The words of the names of its intents.
+    pub label_features: &'a LabelFeatures,
+    /// What its opinions weighed, where that was fitted.
+    pub confidence: Option<&'a FittedConfidence>,
+}
+
+/// For each place of an axis, the place in the ancestor that has the same name; `None` for an axis without names.
+type Origins = Option<Vec<Option<u32>>>;
+
+/// Rows of large tables that the ancestor has handed down, by the name of the table.
+pub(super) type Inherited = BTreeMap<String, Vec<bool>>;
+
+impl Ancestor<'_> {
+    /// Moves the weights to where they belong in a network with these labels.
+    ///
+    /// # Errors
+    ///
+    /// If an axis without names has another size: the networks are not of the same shape.
+    pub(super) fn transplant(
+        &self,
+        parameters: &Parameters,
+        labels: &Labels,
+        label_features: &LabelFeatures,
+    ) -> Result<Inherited, WeightsError> {
+        let mut inherited = Inherited::new();
+        for (name, var) in parameters.all() {
+            let Some(old) = self.weights.get(&name) else { continue }; // a head that the ancestor did not have
+            let axes = self.axes(&name, labels, label_features);
+            let tensor = |values| Tensor::from_vec(values, var.shape(), var.device())?.to_dtype(var.dtype());
+            let drawn = var.to_dtype(DType::F32).and_then(|drawn| drawn.flatten_all()?.to_vec1::<f32>());
+            let moved = drawn.and_then(|mut values| {
+                let fits = moved(old, &axes, var.dims(), &mut values);
+                Ok((fits, var.set(&tensor(values)?)?))
+            });
+            // Neither reading nor writing a parameter of one's own can fail; its shape may be another.
+            if !moved.is_ok_and(|(fits, ())| fits) {
+                let (tensor, found, expected) = (name, old.shape.clone(), var.dims().to_vec());
+                return Err(WeightsError::Shape { tensor, found, expected });
+            }
+            if let (Values::Table(table), Some(Some(rows))) = (&old.values, axes.first()) {
+                let has = |row: &Option<u32>| row.is_some_and(|row| table.row(row as usize).is_some());
+                inherited.insert(name, rows.iter().map(has).collect());
+            }
+        }
+        Ok(inherited)
+    }
+
+    /// What the places along each axis of a parameter come from.
+    fn axes(&self, name: &str, labels: &Labels, label_features: &LabelFeatures) -> Vec<Origins> {
+        let tags = |kind| Some(tag_origins(labels.tags(kind), self.labels.tags(kind)));
+        let (head, parameter) = name.split_once('.').unwrap_or((name, ""));
+        let kind = match head {
+            "role" => TagKind::Role,
+            "group" => TagKind::Group,
+            _ => TagKind::Entity,
+        };
+        match (head, parameter) {
+            ("sequence", "table") => vec![Some(self.columns.sequence.clone()), None],
+            ("sentence", "table") => {
+                vec![Some(self.columns.sentence.clone()), None]
+            }
+            ("intent", "label.table") => {
+                vec![Some(name_origins(&label_features.words, &self.label_features.words)), None]
+            }
+            ("entity" | "role" | "group", "emission.weight") => vec![None, tags(kind)],
+            ("entity" | "role" | "group", "emission.bias") => vec![tags(kind)],
+            ("entity" | "role" | "group", "transitions") => vec![tags(kind), tags(kind)],
+            ("role" | "group", "seen_tags") => vec![tags(TagKind::Entity), None],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Where each of these names was among the earlier ones.
+fn name_origins(now: &[String], earlier: &[String]) -> Vec<Option<u32>> {
+    let places: HashMap<&str, u32> = earlier.iter().map(String::as_str).zip(0..).collect();
+    now.iter().map(|name| places.get(name.as_str()).copied()).collect()
+}
+
+fn tag_origins(now: Option<&TagSet>, earlier: Option<&TagSet>) -> Vec<Option<u32>> {
+    let names = |set: Option<&TagSet>| -> Vec<String> {
+        set.map_or_else(Vec::new, |set| (0..set.len() as u32).map(|tag| set.name(tag)).collect())
+    };
+    name_origins(&names(now), &names(earlier))
+}
+
+/// Puts the values of a tensor where they belong in another; whether the shapes allow it.
+fn moved(old: &Weight, axes: &[Origins], dims: &[usize], values: &mut [f32]) -> bool {
+    if old.shape.len() != dims.len() {
+        return false;
+    }
+    let named = |axis: usize| axes.get(axis).and_then(Option::as_ref);
+    let fits = |axis: usize| match named(axis) {
+        Some(origins) => origins.len() == dims[axis],
+        None => old.shape[axis] == dims[axis],
+    };
+    if !(0..dims.len()).all(fits) {
+        return false;
+    }
+    let found = old.to_f32();
+    let absent = |row: usize| matches!(&old.values, Values::Table(table) if table.row(row).is_none());
+    let origin = |axis: usize, place: usize| match named(axis) {
+        Some(origins) => {
+            origins[place].map(|origin| origin as usize).filter(|origin| *origin < old.shape[axis])
+        }
+        None => Some(place),
+    };
+    match dims {
+        // Names are only on axes of vectors and matrices.
+        [rows, columns] => {
+            for row in 0..*rows {
+                // A row of a table that no example had touched was not kept.
+                let Some(from) = origin(0, row).filter(|from| !absent(*from)) else { continue };
+                let (from, to) = (from * old.shape[1], row * columns);
+                if named(1).is_none() {
+                    values[to..to + columns].copy_from_slice(&found[from..from + columns]);
+                    continue;
+                }
+                for column in 0..*columns {
+                    if let Some(origin) = origin(1, column) {
+                        values[to + column] = found[from + origin];
+                    }
+                }
+            }
+        }
+        [_] => {
+            for (place, value) in values.iter_mut().enumerate() {
+                *value = origin(0, place).map_or(*value, |origin| found[origin]);
+            }
+        }
+        _ => values.copy_from_slice(&found),
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Table;
+
+    #[test]
+    fn a_matrix_moves_along_both_axes_and_new_places_stay_as_drawn() {
+        let old = Weight::f32(vec![2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let mut values = vec![0.5; 6];
+        let axes = [Some(vec![Some(1), None, Some(0)]), Some(vec![Some(2), Some(0)])];
+        assert!(moved(&old, &axes, &[3, 2], &mut values));
+        assert_eq!(values, [6.0, 4.0, 0.5, 0.5, 3.0, 1.0]);
+    }
+
+    #[test]
+    fn an_axis_without_names_must_have_the_same_size() {
+        let old = Weight::f32(vec![2, 3], vec![0.0; 6]);
+        assert!(!moved(&old, &[Some(vec![None]), None], &[1, 4], &mut [0.0; 4]));
+        assert!(!moved(&old, &[], &[6], &mut [0.0; 6]));
+        let vector = Weight::f32(vec![2], vec![7.0, 8.0]);
+        let mut values = [0.0; 3];
+        assert!(moved(&vector, &[Some(vec![None, Some(0), Some(1)])], &[3], &mut values));
+        assert_eq!(values, [0.0, 7.0, 8.0]);
+    }
+
+    #[test]
+    fn rows_that_a_table_does_not_keep_are_new() {
+        let old = Weight::table(Table::new(&[1.0, 1.0, 2.0, 2.0], 2, |row| row == 1));
+        let mut values = [0.5; 4];
+        assert!(moved(&old, &[Some(vec![Some(0), Some(1)]), None], &[2, 2], &mut values));
+        assert_eq!(values[..2], [0.5; 2]);
+        assert!((values[2] - 2.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn tags_are_known_by_their_names() {
+        let (now, earlier) = (TagSet::new(["a", "b", "c"], true), TagSet::new(["b"], true));
+        let origins = tag_origins(Some(&now), Some(&earlier));
+        let expected = [Some(0), None, None, None, None, Some(1), Some(2), Some(3), Some(4)];
+        assert_eq!(origins[..9], expected);
+        assert_eq!(tag_origins(Some(&now), None), [None; 13]);
+    }
+}
