@@ -301,11 +301,13 @@ mod tests {
     use super::*;
 
     fn texts(drawing: &Drawing) -> Vec<&str> {
-        let text = |shape| match shape {
-            &Shape::Text { ref text, .. } => Some(text.as_str()),
-            _ => None,
-        };
-        drawing.shapes.iter().filter_map(text).collect()
+        let mut texts = Vec::new();
+        for shape in &drawing.shapes {
+            if let Shape::Text { text, .. } = shape {
+                texts.push(text.as_str());
+            }
+        }
+        texts
     }
 
     fn many(labels: usize) -> Confusion {

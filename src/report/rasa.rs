@@ -120,9 +120,9 @@ pub(super) fn entities(
 ) -> String {
     let mut records = Vec::new();
     for ((gold, found), answer) in utterances.iter().zip(predictions).zip(answers) {
-        let counts = answer.tokens.iter().any(|token| match right {
-            true => token.gold == token.predicted && token.gold != NO_ENTITY,
-            false => token.gold != token.predicted,
+        let counts = answer.tokens.iter().any(|token| {
+            let agrees = token.gold == token.predicted;
+            agrees == right && !(right && token.gold == NO_ENTITY)
         });
         if counts {
             records.push(json!({

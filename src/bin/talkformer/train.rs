@@ -106,15 +106,25 @@ pub(crate) fn train(
 }
 
 fn pipeline(args: &TrainNlu) -> anyhow::Result<(PipelineConfig, String)> {
-    if let Some(file) = &args.config {
-        let yaml =
-            std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
-        let name = file.display().to_string();
-        return Ok((PipelineConfig::from_yaml(&yaml, &name)?, name));
+    match &args.config {
+        Some(file) => pipeline_of_file(file),
+        None => pipeline_of_recipe(&args.recipe),
     }
+}
+
+/// The pipeline of a `config.yml`, and what it is called.
+pub(crate) fn pipeline_of_file(file: &Path) -> anyhow::Result<(PipelineConfig, String)> {
+    let yaml =
+        std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+    let name = file.display().to_string();
+    Ok((PipelineConfig::from_yaml(&yaml, &name)?, name))
+}
+
+/// The pipeline of a built-in recipe, and what it is called.
+pub(crate) fn pipeline_of_recipe(name: &str) -> anyhow::Result<(PipelineConfig, String)> {
     let known = || Recipe::ALL.map(|recipe| recipe.name).join(", ");
-    let recipe = Recipe::find(&args.recipe)
-        .ok_or_else(|| anyhow!("unknown recipe `{}`; known are {}", args.recipe, known()))?;
+    let recipe =
+        Recipe::find(name).ok_or_else(|| anyhow!("unknown recipe `{name}`; known are {}", known()))?;
     Ok((recipe.config()?, recipe.name.to_owned()))
 }
 
