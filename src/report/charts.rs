@@ -117,9 +117,9 @@ pub fn histogram(right: &[f32], wrong: &[f32], title: &str) -> Option<Drawing> {
         }
         bins
     };
-    let (half, height, top, middle) = (230.0, 350.0, 84.0, 320.0);
+    let (half, height, top, middle) = (200.0, 350.0, 84.0, 280.0);
     let bar = height / HISTOGRAM_BINS as f32;
-    let mut drawing = Drawing::new(title, 640.0, top + height + 46.0);
+    let mut drawing = Drawing::new(title, 2.0 * middle, top + height + 46.0);
     drawing.text((16.0, 24.0), title, TITLE, Anchor::Start, Paint::Ink);
     drawing.text(
         (16.0, 42.0),
@@ -165,8 +165,8 @@ pub fn reliability(calibration: &Calibration, title: &str) -> Option<Drawing> {
     if calibration.messages == 0 {
         return None;
     }
-    let (side, left, top, low) = (340.0, 64.0, 64.0, 70.0);
-    let mut drawing = Drawing::new(title, left + side + 200.0, top + side + low + 66.0);
+    let (side, left, top, low) = (300.0, 64.0, 64.0, 60.0);
+    let mut drawing = Drawing::new(title, left + side + 36.0, top + side + low + 126.0);
     drawing.text((16.0, 24.0), title, TITLE, Anchor::Start, Paint::Ink);
     let error = 100.0 * calibration.expected_calibration_error;
     let note = format!("expected calibration error {error:.1} %, over {} answers", calibration.messages);
@@ -190,7 +190,6 @@ pub fn reliability(calibration: &Calibration, title: &str) -> Option<Drawing> {
     drawing.shapes.push(Shape::Line { through, paint: Paint::Ink, width: 1.0, dashed: true });
     let middle = left + side / 2.0;
     drawing.text((middle, floor + 32.0), "confidence, and answers at it", SMALL, Anchor::Middle, Paint::Soft);
-    let side_text = left + side + 18.0;
     for (at, (paint, opacity, text)) in [
         (Paint::Accent, 0.8, "share of right answers"),
         (Paint::Wrong, 0.35, "apart from the confidence"),
@@ -199,9 +198,9 @@ pub fn reliability(calibration: &Calibration, title: &str) -> Option<Drawing> {
     .into_iter()
     .enumerate()
     {
-        let y = top + 14.0 + at as f32 * 22.0;
-        drawing.rectangle((side_text, y - 9.0), (11.0, 11.0), paint, opacity);
-        drawing.text((side_text + 17.0, y), text, SMALL, Anchor::Start, Paint::Ink);
+        let y = floor + 58.0 + at as f32 * 18.0;
+        drawing.rectangle((left, y - 9.0), (11.0, 11.0), paint, opacity);
+        drawing.text((left + 17.0, y), text, SMALL, Anchor::Start, Paint::Ink);
     }
     Some(drawing)
 }
@@ -354,7 +353,7 @@ mod tests {
             })
             .collect();
         assert_eq!(bars.len(), 3);
-        assert!(bars[0].0 < 320.0 && bars[1].0 > 320.0);
+        assert!(bars[0].0 < 280.0 && bars[1].0 > 280.0);
         assert!((bars[2].1 - 3.0 * bars[1].1).abs() < 0.01);
         assert_eq!(histogram(&[], &[], ""), None);
     }

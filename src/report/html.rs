@@ -20,19 +20,28 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// A table; the first column is words, the others numbers. Cells are HTML already.
+/// A table; the first column is words, the others numbers or, where the first row has a remark, words as well. Cells
+/// are HTML already.
 pub(super) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let rows: Vec<Vec<String>> = rows.into_iter().collect();
+    let is_remark = |at: usize| {
+        rows.first().and_then(|row| row.get(at)).is_some_and(|cell| cell.starts_with("<span class=\"soft\">"))
+    };
     let cells = |tag: &str, cells: &[String]| -> String {
         let cell = |(at, text): (usize, &String)| {
-            let class = if at == 0 { " class=\"name\"" } else { "" };
+            let class = match at {
+                0 => " class=\"name\"",
+                _ if is_remark(at) => " class=\"left\"",
+                _ => "",
+            };
             format!("<{tag}{class}>{text}</{tag}>")
         };
         format!("<tr>{}</tr>\n", cells.iter().enumerate().map(cell).collect::<String>())
     };
     let head: Vec<String> = head.iter().map(|text| escape(text)).collect();
-    let rows: String = rows.into_iter().map(|row| cells("td", &row)).collect();
+    let body: String = rows.iter().map(|row| cells("td", row)).collect();
     format!(
-        "<div class=\"scroll\"><table><thead>{}</thead><tbody>\n{rows}</tbody></table></div>\n",
+        "<div class=\"scroll\"><table><thead>{}</thead><tbody>\n{body}</tbody></table></div>\n",
         cells("th", &head)
     )
 }
