@@ -11,7 +11,7 @@ const HISTOGRAM_BINS: usize = 25;
 const TITLE: f32 = 15.0;
 const SMALL: f32 = 11.0;
 
-/// Which label was taken for which: the right one down, the answer across, darker where it is more often.
+/// Which label was taken for which: the right one down, the answer across, stronger in colour where it is more often.
 ///
 /// Beyond 40 labels those are shown that are mistaken most, and the drawing says so. `labels` is what they are
 /// called. `None` without messages.
@@ -74,7 +74,7 @@ pub fn confusion_matrix(confusion: &Confusion, title: &str, labels: &str) -> Opt
     }
     drawing.text(
         (left, top + height + 20.0),
-        "darker: more messages (logarithmic)",
+        "the stronger the colour, the more messages (logarithmic)",
         SMALL,
         Anchor::Start,
         Paint::Soft,

@@ -28,7 +28,7 @@ use crate::prediction::Prediction;
 
 /// A file to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct File {
+pub struct ReportFile {
     /// Its name, without a folder.
     pub name: String,
     /// What it holds.
@@ -135,9 +135,9 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// All files, `report.html` last: where it is, the others are.
     #[must_use]
-    pub fn files(&self, options: FileOptions) -> Vec<File> {
+    pub fn files(&self, options: FileOptions) -> Vec<ReportFile> {
         let mut files = Vec::new();
-        let mut add = |name: String, text: String| files.push(File { name, bytes: text.into_bytes() });
+        let mut add = |name: String, text: String| files.push(ReportFile { name, bytes: text.into_bytes() });
         if let Some(Tested { utterances, predictions, evaluation }) = self.tested {
             let (answers, extractor) = (evaluation.answers(), rasa::EXTRACTOR);
             let wanted = [(options.errors, "errors", false), (options.successes, "successes", true)];
@@ -164,12 +164,12 @@ impl Report<'_> {
         let drawings = self.drawings();
         if options.pictures {
             for (name, drawing) in &drawings {
-                files.push(File { name: format!("{name}.svg"), bytes: drawing.to_svg().into_bytes() });
+                files.push(ReportFile { name: format!("{name}.svg"), bytes: drawing.to_svg().into_bytes() });
                 #[cfg(feature = "png")]
-                files.extend(drawing.to_png().map(|bytes| File { name: format!("{name}.png"), bytes }));
+                files.extend(drawing.to_png().map(|bytes| ReportFile { name: format!("{name}.png"), bytes }));
             }
         }
-        files.push(File { name: "report.html".to_owned(), bytes: self.page(&drawings).into_bytes() });
+        files.push(ReportFile { name: "report.html".to_owned(), bytes: self.page(&drawings).into_bytes() });
         files
     }
 

@@ -443,10 +443,20 @@ fn entity_errors(tested: Tested<'_>, answers: &[Answer]) -> String {
     wrong.sort_by(|one, other| other.0.total_cmp(&one.0));
     let rows = wrong.iter().take(MOST_ERRORS).map(|(_, at)| {
         let (gold, found) = (&tested.utterances[*at], &tested.predictions[*at]);
-        let wanted: Vec<(Span, &str)> =
-            gold.entities.iter().map(|entity| (entity.span, entity.entity.as_str())).collect();
-        let ours = found.entities.iter().filter(|entity| entity.extractor == super::rasa::EXTRACTOR);
-        let ours: Vec<(Span, &str)> = ours.map(|entity| (entity.span, entity.entity.as_str())).collect();
+        let name = |parts: [Option<&str>; 3]| parts.into_iter().flatten().collect::<Vec<_>>().join(".");
+        let wanted = gold
+            .entities
+            .iter()
+            .map(|one| (one.span, name([Some(&one.entity), one.group.as_deref(), one.role.as_deref()])));
+        let wanted: Vec<(Span, String)> = wanted.collect();
+        let ours =
+            found.entities.iter().filter(|entity| entity.extractor == super::rasa::EXTRACTOR).map(|one| {
+                let part = |scored: &'_ Option<crate::prediction::Scored>| {
+                    scored.as_ref().map(|scored| scored.name.clone())
+                };
+                (one.span, name([Some(&one.entity), part(&one.group).as_deref(), part(&one.role).as_deref()]))
+            });
+        let ours: Vec<(Span, String)> = ours.collect();
         vec![marked(gold, &wanted), marked(gold, &ours)]
     });
     format!(
@@ -458,13 +468,13 @@ fn entity_errors(tested: Tested<'_>, answers: &[Answer]) -> String {
 }
 
 /// The text with its entities underlined and their types behind them.
-fn marked(gold: &Utterance, entities: &[(Span, &str)]) -> String {
+fn marked(gold: &Utterance, entities: &[(Span, String)]) -> String {
     let (mut out, mut at) = (String::new(), 0);
     let mut entities = entities.to_vec();
     entities.sort_unstable_by_key(|(span, _)| span.start);
     for (span, label) in entities {
         if span.start < at || span.end > gold.text.len() {
-            let _ = write!(out, " <span class=\"soft\">{}</span>", escape(label));
+            let _ = write!(out, " <span class=\"soft\">{}</span>", escape(&label));
             continue;
         }
         let _ = write!(
@@ -472,7 +482,7 @@ fn marked(gold: &Utterance, entities: &[(Span, &str)]) -> String {
             "{}<mark>{}</mark> <span class=\"soft\">{}</span>",
             escape(&gold.text[at..span.start]),
             escape(span.of(&gold.text)),
-            escape(label)
+            escape(&label)
         );
         at = span.end;
     }

@@ -27,7 +27,7 @@ impl Drawing {
     pub fn to_png(&self) -> Option<Vec<u8>> {
         let (width, height) = self.size;
         let scale = SCALE.min(MOST_PIXELS / width.max(height).max(1.0));
-        let mut canvas = Pixmap::new((width * scale).ceil() as u32, (height * scale).ceil() as u32)?;
+        let mut canvas = Pixmap::new((width * scale).round() as u32, (height * scale).round() as u32)?;
         let [red, green, blue] = Paint::Paper.colours().0;
         canvas.fill(Color::from_rgba8(red, green, blue, 255));
         let whole = Transform::from_scale(scale, scale);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use talkformer::report::{File, FileOptions, Report};
+use talkformer::report::{FileOptions, Report, ReportFile};
 
 use super::args::TestNlu;
 use super::output::say;
@@ -42,7 +42,7 @@ pub(crate) fn write(report: &Report<'_>, folder: &Path, args: &TestNlu) -> anyho
 }
 
 /// Writes beside the place and moves there, so that no file is ever half.
-fn replace(folder: &Path, file: &File) -> std::io::Result<()> {
+fn replace(folder: &Path, file: &ReportFile) -> std::io::Result<()> {
     let place = folder.join(&file.name);
     let beside = folder.join(format!(".{}.{}", file.name, std::process::id()));
     let written = fs::write(&beside, &file.bytes).and_then(|()| fs::rename(&beside, &place));
