@@ -3,22 +3,34 @@
 //! A pipeline is the list of components of a Rasa `config.yml`: a tokenizer, featurizers, DIET, and what
 //! comes after it. [`PipelineConfig`] reads that list, [`Nlu::train`] makes a model of it,
 //! [`Nlu::save`] and [`Nlu::open`] keep it in a bundle, [`Nlu::parse`] answers, [`Nlu::finetune`] learns on.
+//! [`CrossValidation`] answers every message of a data set by a model that has not seen it.
 
 mod card;
 mod config;
+mod cross_validation;
 mod error;
 mod evaluate;
 mod finetune;
+mod learning_curve;
 mod memory;
 mod nlu;
+mod out_of_scope;
 mod post;
 mod saved;
 mod train;
 
 pub use card::Card;
 pub use config::{Component, FallbackConfig, PipelineConfig, Recipe};
+pub use cross_validation::{CrossValidation, Fold, OutOfFold};
 pub use error::PipelineError;
-pub use evaluate::{EntityScoresByRule, Evaluation, IntentScores};
+pub use evaluate::{
+    Answer, CalibrationScores, EntityScoresByRule, Evaluation, EvaluationOptions, IntentScores,
+    ModelCalibration, NO_ENTITY, TokenAnswer,
+};
+pub use learning_curve::{CurvePoint, CurveSeries, LearningCurve};
 pub use finetune::News;
 pub use nlu::Nlu;
+pub use out_of_scope::{OutOfScopeScores, is_out_of_scope};
+
+pub use crate::diet::OUT_OF_SCOPE_NAMES;
 pub use train::{Training, TrainingOptions};

@@ -6,6 +6,8 @@ mod demo;
 mod output;
 mod parse;
 mod progress;
+mod report;
+mod score;
 mod stats;
 mod test;
 mod threads;
@@ -24,7 +26,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let command = Args::parse().command;
-    if matches!(command, Command::Demo(_) | Command::Train(_) | Command::Bench(_)) {
+    let trains = match &command {
+        Command::Demo(_) | Command::Train(_) | Command::Bench(_) => true,
+        Command::Test(TestCommand::Nlu(args)) => args.trains(),
+        _ => false,
+    };
+    if trains {
         threads::one_per_worker();
     }
     let result = match command {

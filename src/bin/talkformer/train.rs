@@ -165,17 +165,24 @@ fn learn_on(earlier: &Nlu, model: &Path, data: TrainingData, json: bool) -> anyh
 }
 
 fn pipeline(args: &TrainNlu, earlier: Option<&Nlu>) -> anyhow::Result<(PipelineConfig, String)> {
-    if let Some(file) = &args.config {
-        let yaml =
-            std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
-        let name = file.display().to_string();
-        return Ok((PipelineConfig::from_yaml(&yaml, &name)?, name));
+    match (&args.config, earlier, &args.recipe) {
+        (Some(file), ..) => pipeline_of_file(file),
+        (None, Some(earlier), None) => Ok((earlier.config().clone(), "of the model".to_owned())),
+        (None, _, recipe) => pipeline_of_recipe(recipe.as_deref().unwrap_or(Recipe::ALL[0].name)),
     }
-    if let (Some(earlier), None) = (earlier, &args.recipe) {
-        return Ok((earlier.config().clone(), "of the model".to_owned()));
-    }
+}
+
+/// The pipeline of a `config.yml`, and what it is called.
+pub(crate) fn pipeline_of_file(file: &Path) -> anyhow::Result<(PipelineConfig, String)> {
+    let yaml =
+        std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+    let name = file.display().to_string();
+    Ok((PipelineConfig::from_yaml(&yaml, &name)?, name))
+}
+
+/// The pipeline of a built-in recipe, and what it is called.
+pub(crate) fn pipeline_of_recipe(name: &str) -> anyhow::Result<(PipelineConfig, String)> {
     let known = || Recipe::ALL.map(|recipe| recipe.name).join(", ");
-    let name = args.recipe.as_deref().unwrap_or(Recipe::ALL[0].name);
     let recipe =
         Recipe::find(name).ok_or_else(|| anyhow!("unknown recipe `{name}`; known are {}", known()))?;
     Ok((recipe.config()?, recipe.name.to_owned()))
