@@ -11,6 +11,7 @@ mod evaluate;
 mod nlu;
 mod post;
 mod saved;
+mod suggest;
 mod train;
 
 pub use card::Card;
@@ -18,4 +19,5 @@ pub use config::{Component, FallbackConfig, PipelineConfig, Recipe};
 pub use error::PipelineError;
 pub use evaluate::{EntityScoresByRule, Evaluation, IntentScores};
 pub use nlu::Nlu;
+pub use suggest::{Suggestion, Unsure, suggest};
 pub use train::{Training, TrainingOptions};

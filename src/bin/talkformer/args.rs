@@ -61,6 +61,8 @@ pub(crate) enum TestCommand {
 pub(crate) enum DataCommand {
     /// Count what is there and point out what looks wrong.
     Stats(Stats),
+    /// Pick what to annotate next: unlabelled messages that the model is unsure of and that differ from each other.
+    Suggest(Suggest),
 }
 
 #[derive(Debug, clap::Args)]
@@ -153,6 +155,34 @@ pub(crate) struct Stats {
     #[arg(long, short = 'u', visible_alias = "nlu", value_name = "PATH", default_value = "data")]
     pub data: PathBuf,
     /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const SUGGEST_AFTER: &str = "\
+Examples:
+  talkformer data suggest --model models --input messages.txt
+  talkformer data suggest --model models --input messages.txt --most 100 --json > to-correct.jsonl
+
+Blank lines are skipped, and messages that occur more than once count once. With --json each line holds the text
+with the model's guesses as intent and entities: correct them, and --data reads the file.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = SUGGEST_AFTER)]
+pub(crate) struct Suggest {
+    /// A model, or a folder of models, of which the newest is taken.
+    #[arg(long, short, value_name = "DIR", default_value = "models")]
+    pub model: PathBuf,
+    /// A file with one message a line; `-`, or nothing, is standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// How many messages to pick at most.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub most: u32,
+    /// Worker threads; by default one per core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Print one JSON object a message.
     #[arg(long)]
     pub json: bool,
 }

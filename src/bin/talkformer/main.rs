@@ -3,10 +3,12 @@
 mod args;
 mod bench;
 mod demo;
+mod lines;
 mod output;
 mod parse;
 mod progress;
 mod stats;
+mod suggest;
 mod test;
 mod threads;
 mod train;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Command::Train(TrainCommand::Nlu(args)) => train::run(&args),
         Command::Test(TestCommand::Nlu(args)) => test::run(&args),
         Command::Data(DataCommand::Stats(args)) => stats::run(&args),
+        Command::Data(DataCommand::Suggest(args)) => suggest::run(&args),
         Command::Parse(args) => parse::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
