@@ -2,11 +2,12 @@
 //!
 //! In come files written by people ([`read`]); out come [`TrainingData`] that knows the line of every
 //! example, so that whoever finds fault with one can say where it is. [`write_yaml`] and [`write_jsonl`]
-//! put data back into files, [`stratified_split`] parts it, and [`TagSet`] turns entities into what a
-//! tagger learns, one tag a token.
+//! put data back into files, [`stratified_split`] parts it, [`stratified_folds`] cuts it for a
+//! cross-validation, and [`TagSet`] turns entities into what a tagger learns, one tag a token.
 //!
 //! Read `utterance.rs` first, then `training_data.rs`; the formats are in `read`.
 
+mod folds;
 mod read;
 #[cfg(test)]
 mod round_trip;
@@ -17,6 +18,7 @@ mod utterance;
 mod warning;
 mod write;
 
+pub use folds::stratified_folds;
 pub use read::{AnnotationError, Format, Limits, ReadError, read, read_str, read_with};
 pub use split::{HoldOut, stratified_split};
 pub use tags::{Encoding, OUTSIDE, TagSet, UnsortedTypes};

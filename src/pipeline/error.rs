@@ -46,6 +46,18 @@ pub enum PipelineError {
         /// What was found, and what is needed.
         problem: String,
     },
+    /// The data cannot be cut into so many parts.
+    #[error("cross-validation: {problem}")]
+    CrossValidation {
+        /// What is too few, and what is needed.
+        problem: String,
+    },
+    /// The stop flag was raised where half a result is of no use.
+    #[error("stopped during {during}")]
+    Stopped {
+        /// What was going on.
+        during: String,
+    },
     /// The bundle holds a model of another kind, or parts that do not fit each other.
     #[error("the model cannot be used: {problem}")]
     Model {

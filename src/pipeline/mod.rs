@@ -2,10 +2,12 @@
 //!
 //! A pipeline is the list of components of a Rasa `config.yml`: a tokenizer, featurizers, DIET, and what
 //! comes after it. [`PipelineConfig`] reads that list, [`Nlu::train`] makes a model of it,
-//! [`Nlu::save`] and [`Nlu::open`] keep it in a bundle, [`Nlu::parse`] answers.
+//! [`Nlu::save`] and [`Nlu::open`] keep it in a bundle, [`Nlu::parse`] answers. [`CrossValidation`] answers
+//! every message of a data set by a model that has not seen it.
 
 mod card;
 mod config;
+mod cross_validation;
 mod error;
 mod evaluate;
 mod nlu;
@@ -16,6 +18,7 @@ mod train;
 
 pub use card::Card;
 pub use config::{Component, FallbackConfig, PipelineConfig, Recipe};
+pub use cross_validation::{CrossValidation, Fold, OutOfFold};
 pub use error::PipelineError;
 pub use evaluate::{EntityScoresByRule, Evaluation, IntentScores};
 pub use nlu::Nlu;
