@@ -196,6 +196,7 @@ fn the_help_of_every_verb_has_examples_or_flags() {
         &["train", "nlu", "--help"],
         &["test", "nlu", "--help"],
         &["parse", "--help"],
+        &["data", "review", "--help"],
         &["data", "suggest", "--help"],
     ] {
         let output = run(folder.path(), arguments);

@@ -1,12 +1,98 @@
-//! What models say about data: what to annotate next.
+//! What models say about data: labels that were swapped on purpose are found, and what to annotate next.
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use common::{run, stderr, stdout, workplace};
 use serde_json::Value;
-use talkformer::data::{Format, read_str};
+use talkformer::data::{Format, TrainingData, read_str};
+use talkformer::pipeline::{CrossValidation, IntentDoubt, TrainingOptions, review};
+
+const CONFERENCE: &str = include_str!("../examples/conference/train.yml");
+const INTENTS: [&str; 6] =
+    ["find_talk", "ask_food", "ask_wifi", "add_to_agenda", "report_lost_item", "book_meeting_room"];
+
+/// Some intents of the conference data, every twentieth example under the name of the next intent.
+fn with_swapped_labels() -> (TrainingData, BTreeSet<String>) {
+    let mut data = read_str(Format::RasaYaml, CONFERENCE, "train.yml").unwrap();
+    data.utterances.retain(|one| INTENTS.contains(&one.intent.as_deref().unwrap_or_default()));
+    let mut swapped = BTreeSet::new();
+    for utterance in data.utterances.iter_mut().step_by(20) {
+        let own = INTENTS.iter().position(|name| Some(*name) == utterance.intent.as_deref()).unwrap();
+        utterance.intent = Some(INTENTS[(own + 1) % INTENTS.len()].to_owned());
+        swapped.insert(utterance.text.clone());
+    }
+    (data, swapped)
+}
+
+#[test]
+fn swapped_labels_come_first() {
+    let (data, swapped) = with_swapped_labels();
+    assert!(swapped.len() > 8, "{} of {}", swapped.len(), data.utterances.len());
+    let mut config = common::config();
+    // Confidences that say something, as in the default recipe.
+    config.change_diet(|diet| {
+        (diet.epochs, diet.ranking_length, diet.number_of_negative_examples) = (20, 0, 0);
+        (diet.label_smoothing, diet.use_shortcut) = (0.1, true);
+    });
+    let options = TrainingOptions { threads: 1, ..Default::default() };
+    let cut = CrossValidation { folds: 3, seed: 1 };
+    let answers = cut.run(&config, &data, &options, |_, _| {}).unwrap();
+    let review = review(&data.utterances, &answers.predictions);
+    let is_swapped = |doubt: &&IntentDoubt<'_>| swapped.contains(&doubt.utterance.text);
+    // By chance one in twenty would be; some are too hard for so small a model, but the surest doubts are right.
+    let surest = review.intents.iter().take(5).filter(is_swapped).count();
+    let (found, others): (Vec<_>, Vec<_>) = review.intents.iter().take(swapped.len()).partition(is_swapped);
+    let told = |doubt: &IntentDoubt<'_>| {
+        format!("{}: {} → {}, {:.2}", doubt.utterance.text, doubt.given, doubt.suggested, doubt.margin())
+    };
+    assert!(
+        surest >= 4 && found.len() * 2 > swapped.len(),
+        "{surest} of the surest five, {} of {} first; beside them {:#?}",
+        found.len(),
+        swapped.len(),
+        others.into_iter().map(told).collect::<Vec<_>>()
+    );
+    // The suggestion is the intent it had before.
+    let undone = found.iter().filter(|doubt| {
+        let own = INTENTS.iter().position(|name| *name == doubt.given).unwrap();
+        doubt.suggested == INTENTS[(own + INTENTS.len() - 1) % INTENTS.len()]
+    });
+    assert!(undone.count() * 10 >= found.len() * 9);
+}
+
+#[test]
+fn a_review_names_places_and_gives_the_same_to_programs() {
+    let folder = workplace(false);
+    // A thank-you among the cancellations, and an annotation that was forgotten.
+    let wrong = common::DATA.replace("    - forget it\n", "    - forget it\n    - thank you a lot\n");
+    let wrong =
+        wrong.replace("    - please cancel", "    - a ride from Vienna to Prague\n    - please cancel");
+    fs::write(folder.path().join("nlu.yml"), wrong).unwrap();
+    let arguments =
+        ["data", "review", "--data", "nlu.yml", "--config", "config.yml", "--folds", "3", "--most", "3"];
+    let output = run(folder.path(), &arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let table = stdout(&output);
+    assert!(
+        table.contains("nlu.yml:18: thank you a lot") || table.contains("nlu.yml:19: thank you a lot"),
+        "{table}"
+    );
+    assert!(table.contains("is `cancel` (") && table.contains("looks like `thank` ("), "{table}");
+    assert!(table.contains("`cancel` are taken for `thank`"), "{table}");
+
+    let output = run(folder.path(), &[&arguments[..], &["--json"]].concat());
+    let review: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(review["examples"], 16);
+    let doubts = review["intents"].as_array().unwrap();
+    assert!(doubts.len() <= 3 && doubts.len() as u64 <= review["mislabelled"].as_u64().unwrap());
+    let doubt = doubts.iter().find(|doubt| doubt["text"] == "thank you a lot").unwrap();
+    assert_eq!((&doubt["suggested"]["name"], &doubt["file"]), (&"thank".into(), &"nlu.yml".into()));
+    assert!(review["confused"][0][0]["examples"].as_array().is_some_and(|examples| !examples.is_empty()));
+    assert!(review["entities"].is_array());
+}
 
 #[test]
 fn suggestions_are_new_lines_that_can_be_learnt_from() {

@@ -7,6 +7,7 @@ mod lines;
 mod output;
 mod parse;
 mod progress;
+mod review;
 mod stats;
 mod suggest;
 mod test;
@@ -26,7 +27,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let command = Args::parse().command;
-    if matches!(command, Command::Demo(_) | Command::Train(_) | Command::Bench(_)) {
+    let trains = matches!(command, Command::Demo(_) | Command::Train(_) | Command::Bench(_))
+        || matches!(command, Command::Data(DataCommand::Review(_)));
+    if trains {
         threads::one_per_worker();
     }
     let result = match command {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Train(TrainCommand::Nlu(args)) => train::run(&args),
         Command::Test(TestCommand::Nlu(args)) => test::run(&args),
         Command::Data(DataCommand::Stats(args)) => stats::run(&args),
+        Command::Data(DataCommand::Review(args)) => review::run(&args),
         Command::Data(DataCommand::Suggest(args)) => suggest::run(&args),
         Command::Parse(args) => parse::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -21,7 +21,7 @@ use super::progress::{Progress, stop_on_interrupt};
 const SAMPLE: usize = 1000;
 
 pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
-    let (mut config, recipe) = pipeline(args)?;
+    let (mut config, recipe) = pipeline(args.config.as_deref(), &args.recipe)?;
     config.change_diet(|diet| {
         if let Some(epochs) = args.epochs {
             (diet.epochs, diet.minimum_steps) = (epochs as usize, 0);
@@ -105,16 +105,17 @@ pub(crate) fn train(
     Ok((nlu, training))
 }
 
-fn pipeline(args: &TrainNlu) -> anyhow::Result<(PipelineConfig, String)> {
-    if let Some(file) = &args.config {
+/// The pipeline of this file or else of this recipe, and what it is called.
+pub(crate) fn pipeline(config: Option<&Path>, recipe: &str) -> anyhow::Result<(PipelineConfig, String)> {
+    if let Some(file) = config {
         let yaml =
             std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
         let name = file.display().to_string();
         return Ok((PipelineConfig::from_yaml(&yaml, &name)?, name));
     }
     let known = || Recipe::ALL.map(|recipe| recipe.name).join(", ");
-    let recipe = Recipe::find(&args.recipe)
-        .ok_or_else(|| anyhow!("unknown recipe `{}`; known are {}", args.recipe, known()))?;
+    let recipe =
+        Recipe::find(recipe).ok_or_else(|| anyhow!("unknown recipe `{recipe}`; known are {}", known()))?;
     Ok((recipe.config()?, recipe.name.to_owned()))
 }
 
