@@ -66,7 +66,7 @@ fn answer(config: &PipelineConfig, data: &TrainingData, args: &Args) -> anyhow::
 fn print(review: &Review<'_>, examples: usize, most: usize) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let count = review.intents.len();
-    writeln!(out, "{count} of {examples} examples look mislabelled{}", shown(count, most))?;
+    writeln!(out, "{count} of {examples} examples look mislabelled{}", shown(count, most, "likeliest"))?;
     for doubt in review.intents.iter().take(most) {
         let IntentDoubt { utterance, given, suggested, .. } = doubt;
         writeln!(out, "  {}: {}", utterance.source, utterance.text)?;
@@ -77,7 +77,7 @@ fn print(review: &Review<'_>, examples: usize, most: usize) -> anyhow::Result<()
         )?;
     }
     let count = review.confused.len();
-    writeln!(out, "\n{count} pairs of intents are confused{}", shown(count, most))?;
+    writeln!(out, "\n{count} pairs of intents are confused{}", shown(count, most, "most frequent"))?;
     for pair in review.confused.iter().take(most) {
         for mistaken in pair.directions.iter().filter(|mistaken| mistaken.count > 0) {
             let Mistaken { intent, taken_for, count, of, examples } = mistaken;
@@ -88,7 +88,7 @@ fn print(review: &Review<'_>, examples: usize, most: usize) -> anyhow::Result<()
         }
     }
     let count = review.entities.len();
-    writeln!(out, "\n{count} annotations look wrong or are missing{}", shown(count, most))?;
+    writeln!(out, "\n{count} annotations look wrong or are missing{}", shown(count, most, "likeliest"))?;
     for doubt in review.entities.iter().take(most) {
         let EntityDoubt { utterance, span, confidence, .. } = doubt;
         writeln!(out, "  {}: {}", utterance.source, utterance.text)?;
@@ -107,11 +107,11 @@ fn print(review: &Review<'_>, examples: usize, most: usize) -> anyhow::Result<()
 }
 
 /// How the list goes on behind its title.
-fn shown(count: usize, most: usize) -> String {
+fn shown(count: usize, most: usize, which: &str) -> String {
     match count {
         0 => String::new(),
-        count if count > most => format!("; the likeliest {most}:"),
-        _ => ", the likeliest first:".to_owned(),
+        count if count > most => format!("; the {most} {which}:"),
+        _ => format!(", {which} first:"),
     }
 }
 

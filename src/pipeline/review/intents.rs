@@ -22,7 +22,7 @@ pub struct IntentDoubt<'d> {
 }
 
 impl IntentDoubt<'_> {
-    /// How much surer the model is of the suggested intent, in `[-1, 1]`.
+    /// How much surer the model is of the suggested intent, in `(0, 1]`.
     #[must_use]
     pub fn margin(&self) -> f32 {
         self.suggested_confidence - self.given_confidence
@@ -36,7 +36,9 @@ impl IntentDoubt<'_> {
 ///
 /// so an intent that models are never sure of needs less to be believed, and one that they overrate needs more. An
 /// example counts to the likeliest intent `j` with `p(j | x) ≥ t_j`, if any; where that is not the one it has, it
-/// lies off the diagonal of the paper's confident joint and is doubted. The largest margin comes first.
+/// lies off the diagonal of the paper's confident joint and is doubted. The largest margin between that intent and its
+/// own comes first. Where its own is the likelier one, below its threshold, there is nothing to suggest: we leave those
+/// out, other than the paper.
 pub(super) fn doubts<'d>(utterances: &'d [Utterance], predictions: &'d [Prediction]) -> Vec<IntentDoubt<'d>> {
     let examples = with_intent(utterances, predictions);
     let mut sums: BTreeMap<&str, (f32, f32)> = BTreeMap::new();
@@ -52,10 +54,11 @@ pub(super) fn doubts<'d>(utterances: &'d [Utterance], predictions: &'d [Predicti
         let ranking: &Vec<&'d crate::prediction::Scored> = ranking;
         let best = ranking.iter().find(|scored| believed(&scored.name, scored.confidence))?;
         let own = ranking.iter().find(|scored| scored.name == *given);
-        (best.name != *given).then(|| IntentDoubt {
+        let given_confidence = own.map_or(0.0, |own| own.confidence);
+        (best.name != *given && best.confidence > given_confidence).then(|| IntentDoubt {
             utterance,
             given,
-            given_confidence: own.map_or(0.0, |own| own.confidence),
+            given_confidence,
             suggested: &best.name,
             suggested_confidence: best.confidence,
         })
@@ -72,14 +75,15 @@ mod tests {
 
     #[test]
     fn an_example_is_doubted_where_another_intent_passes_its_own_threshold() {
-        // Thresholds by hand: a (0.9 + 0.8 + 0.1) / 3 = 0.6, b (0.5 + 0.4 + 0.3) / 3 = 0.4.
+        // Thresholds by hand: a (0.9 + 0.8 + 0.1 + 0.55) / 4 = 0.59, b (0.5 + 0.42 + 0.29) / 3 = 0.4.
         let (utterances, predictions): (Vec<_>, Vec<_>) = [
             example("1", "a", 1, &[("a", 0.9), ("b", 0.1)]),
             example("2", "a", 2, &[("a", 0.8), ("b", 0.2)]),
             example("3", "a", 3, &[("a", 0.1), ("b", 0.9)]), // doubted: b is far above its threshold
             example("4", "b", 4, &[("a", 0.5), ("b", 0.5)]), // a is as likely, and below its threshold
-            example("5", "b", 5, &[("a", 0.59), ("b", 0.41)]), // a is likelier, and below its threshold
+            example("5", "b", 5, &[("a", 0.58), ("b", 0.42)]), // a is likelier, and below its threshold
             example("6", "b", 6, &[("a", 0.7), ("b", 0.29)]), // doubted
+            example("7", "a", 7, &[("a", 0.55), ("b", 0.45)]), // a is below its threshold, b above, and a likelier
         ]
         .into_iter()
         .unzip();
