@@ -84,7 +84,15 @@ impl ClassificationReport {
     /// The report of what `confusion` has gathered; all zeros where that is nothing.
     #[must_use]
     pub fn new(confusion: &Confusion) -> Self {
-        let counts = confusion.counts();
+        Self::excluding(confusion, None)
+    }
+
+    /// The report without a row for one label, which does not count in the averages either. The accuracy and
+    /// the support are over all messages.
+    #[must_use]
+    pub fn excluding(confusion: &Confusion, excluded: Option<&str>) -> Self {
+        let mut counts = confusion.counts();
+        counts.retain(|label, _| Some(*label) != excluded);
         let row = |(&label, counts): (&&str, &Counts)| {
             (label.to_owned(), LabelScore { scores: counts.prf(), support: confusion.support(label) })
         };
@@ -172,6 +180,21 @@ mod tests {
             report.weighted_average,
             [0.724_561_403_508_771_9, 0.631_578_947_368_421, 0.656_459_330_143_540_6],
         );
+    }
+
+    #[test]
+    fn an_excluded_label_counts_for_the_others_only() {
+        let confusion = {
+            let mut confusion = Confusion::default();
+            [("o", "o"), ("o", "a"), ("a", "o"), ("a", "a")]
+                .into_iter()
+                .for_each(|(gold, found)| confusion.add(gold, Some(found)));
+            confusion
+        };
+        let report = ClassificationReport::excluding(&confusion, Some("o"));
+        assert_eq!((report.accuracy, report.support), (0.5, 4));
+        assert_eq!(report.labels.keys().collect::<Vec<_>>(), ["a"]);
+        assert_close(report.micro_average, [0.5; 3]);
     }
 
     #[test]

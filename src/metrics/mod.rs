@@ -6,7 +6,11 @@
 //! - [`Counts`] and [`Prf`]: right, wrong and missing, and the three shares made of them;
 //! - [`Confusion`]: which label was taken for which, one message at a time, and how that prints;
 //! - [`ClassificationReport`]: accuracy, and precision, recall and F1 per label and averaged;
-//! - [`EntityScores`]: entities by exact place, and by the overlap rule of the DIET paper.
+//! - [`EntityScores`]: entities by exact place, and by the overlap rule of the DIET paper;
+//! - [`LabelSets`]: messages that carry several labels at once;
+//! - [`Calibration`]: whether confidences mean what they say;
+//! - [`ScopeScores`]: whether a score tells what is out of scope;
+//! - [`Bootstrap`] and [`Intervals`]: how far a score could be off; [`Comparison`]: whether two models differ.
 //!
 //! ```
 //! use talkformer::metrics::{ClassificationReport, Confusion};
@@ -22,12 +26,22 @@
 //!
 //! Read `counts` first: it holds every formula.
 
+mod bootstrap;
+mod calibration;
 mod classification;
 mod confusion;
 mod counts;
 mod entities;
+mod label_sets;
+mod out_of_scope;
+mod outcomes;
 
+pub use bootstrap::{Bootstrap, Interval};
+pub use calibration::{Calibration, ReliabilityBin, brier_score, negative_log_likelihood};
 pub use classification::{ClassificationReport, LabelScore, accuracy};
 pub use confusion::Confusion;
 pub use counts::{Counts, Prf};
 pub use entities::{EntityReport, EntityScore, EntityScores, LabelledSpan};
+pub use label_sets::{LabelSetReport, LabelSets, SEPARATOR, label_parts};
+pub use out_of_scope::ScopeScores;
+pub use outcomes::{Comparison, Difference, Intervals, MessageOutcome, mcnemar_exact};

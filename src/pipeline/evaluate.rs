@@ -1,14 +1,35 @@
 //! How well a model does on labelled messages; one computation for screen, files and programs.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
-use super::Nlu;
 use super::post::FALLBACK;
+use super::{Nlu, OutOfScopeScores};
 use crate::data::Utterance;
 use crate::error::Result;
-use crate::metrics::{ClassificationReport, Confusion, EntityReport, EntityScores, LabelledSpan, Prf};
-use crate::prediction::Prediction;
-use crate::text::{Span, Tokenizer};
+use crate::metrics::{
+    Bootstrap, Calibration, ClassificationReport, Comparison, Confusion, EntityReport, EntityScores,
+    Intervals, LabelSetReport, LabelSets, LabelledSpan, MessageOutcome, Prf, brier_score, label_parts,
+    negative_log_likelihood,
+};
+use crate::prediction::{Prediction, Scored};
+use crate::text::Span;
+
+/// The label of a token that belongs to no entity, as in Rasa's reports.
+pub const NO_ENTITY: &str = "no_entity";
+/// Whose entities are scored.
+const EXTRACTOR: &str = "DIETClassifier";
+
+/// How to score.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EvaluationOptions {
+    /// The intent of messages that are out of scope; without it one of
+    /// [`OUT_OF_SCOPE_NAMES`](super::OUT_OF_SCOPE_NAMES), in whatever case.
+    pub out_of_scope: Option<String>,
+    /// How intervals are drawn.
+    pub bootstrap: Bootstrap,
+}
 
 /// Scores of a model, as shares of one.
 #[derive(Clone, Debug, Serialize)]
@@ -19,8 +40,25 @@ pub struct Evaluation {
     pub intent: IntentScores,
     /// How well entities are found.
     pub entity: EntityScoresByRule,
+    /// How far the scores could be off, where that was asked for.
+    pub intervals: Intervals,
+    /// Whether confidences mean what they say, over messages with an intent that is in scope.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationScores>,
+    /// What the model itself knows of its confidences.
+    pub model: ModelCalibration,
+    /// Where the data has messages that are out of scope.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_of_scope: Option<OutOfScopeScores>,
+    /// Where the data has several intents in one message, such as `thank+bye`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intent_sets: Option<LabelSetReport>,
     #[serde(skip)]
     confusion: Confusion,
+    #[serde(skip)]
+    token_confusion: Confusion,
+    #[serde(skip)]
+    answers: Vec<Answer>,
 }
 
 /// How often the intent is right, among messages that have one.
@@ -50,65 +88,263 @@ pub struct EntityScoresByRule {
     pub overlap: Prf,
     /// Both rules by type.
     pub report: EntityReport,
+    /// Rasa's rule: each token has a label, its type with group and role, and is right if that agrees. Averages are
+    /// over tokens of entities, the accuracy is over all tokens.
+    pub by_token: ClassificationReport,
+}
+
+/// Whether confidences mean what they say.
+#[derive(Clone, Debug, Serialize)]
+pub struct CalibrationScores {
+    /// Expected calibration error and its bins.
+    #[serde(flatten)]
+    pub calibration: Calibration,
+    /// Mean squared distance of the confidences from the truth: see [`brier_score`].
+    pub brier_score: f64,
+    /// Mean of [`negative_log_likelihood`].
+    pub negative_log_likelihood: f64,
+}
+
+/// What was fitted on held-out data while the model was trained; `None` where nothing was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct ModelCalibration {
+    /// Similarities are divided by this before they become confidences.
+    pub temperature: Option<f64>,
+    /// Expected calibration error on the held-out messages with a temperature of 1.
+    pub expected_calibration_error_before: Option<f64>,
+    /// Expected calibration error on the held-out messages with the fitted temperature.
+    pub expected_calibration_error_after: Option<f64>,
+    /// From this out-of-scope score on, the answer is the fallback.
+    pub out_of_scope_threshold: Option<f64>,
+}
+
+/// One message: what was answered, and what counts of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// The best intent, a fallback undone.
+    pub intent: Option<Scored>,
+    /// What became of it.
+    pub outcome: MessageOutcome,
+    /// Its tokens.
+    pub tokens: Vec<TokenAnswer>,
+}
+
+/// One token: which entity it belongs to, [`NO_ENTITY`] where to none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenAnswer {
+    /// The right label.
+    pub gold: String,
+    /// The label that was found.
+    pub predicted: String,
+    /// The confidence in the entity that was found; 0 where none was.
+    pub confidence: f32,
 }
 
 impl Evaluation {
+    /// Scores answers to labelled messages, both in the same order: those of a model, or those of a cross-validation.
+    ///
+    /// A fallback is undone first: the best intent counts, however unsure. Only what DIET extracts counts as a found
+    /// entity.
+    #[must_use]
+    pub fn new(utterances: &[Utterance], predictions: &[Prediction], options: &EvaluationOptions) -> Self {
+        let mut labels: HashMap<&str, usize> = HashMap::new();
+        let (mut confusion, mut token_confusion) = <(Confusion, Confusion)>::default();
+        let (mut entities, mut count, mut sets) = (EntityScores::default(), 0, LabelSets::default());
+        let mut answers = Vec::with_capacity(utterances.len());
+        for (gold, found) in utterances.iter().zip(predictions) {
+            let best = found.intent_ranking.iter().find(|scored| scored.name != FALLBACK);
+            let name = best.map(|scored| scored.name.as_str());
+            if let Some(intent) = &gold.intent {
+                confusion.add(intent, name);
+                sets.add(label_parts(intent), name.into_iter().flat_map(label_parts));
+            }
+            let (wanted, spans) = spans(gold, found);
+            count += wanted.len();
+            let mut of_message = EntityScores::default();
+            of_message.add(&wanted, &spans);
+            entities.merge(&of_message);
+            let tokens = tokens(gold, found);
+            tokens.iter().for_each(|token| token_confusion.add(&token.gold, Some(&token.predicted)));
+            let mut number = |name| {
+                let next = labels.len();
+                *labels.entry(name).or_insert(next)
+            };
+            let outcome = MessageOutcome {
+                gold: gold.intent.as_deref().map(&mut number),
+                predicted: name.map(&mut number),
+                confidence: is_in_scope(gold, options)
+                    .then(|| best.map_or(0.0, |scored| f64::from(scored.confidence))),
+                entities: of_message.exact(),
+            };
+            answers.push(Answer { intent: best.cloned(), outcome, tokens });
+        }
+        let outcomes: Vec<MessageOutcome> = answers.iter().map(|answer| answer.outcome).collect();
+        let several = confusion.gold_labels().any(|label| label_parts(label).count() > 1);
+        Self {
+            messages: answers.len(),
+            intent: IntentScores::new(&confusion),
+            entity: EntityScoresByRule::new(count, &entities, &token_confusion),
+            intervals: Intervals::new(&outcomes, options.bootstrap),
+            calibration: CalibrationScores::new(utterances, predictions, &outcomes),
+            model: ModelCalibration::default(),
+            out_of_scope: OutOfScopeScores::new(utterances, predictions, options.out_of_scope.as_deref()),
+            intent_sets: several.then(|| sets.finish()),
+            confusion,
+            token_confusion,
+            answers,
+        }
+    }
+
     /// Which intents are taken for which.
     #[must_use]
     pub fn confusion(&self) -> &Confusion {
         &self.confusion
     }
+
+    /// Which labels of tokens are taken for which.
+    #[must_use]
+    pub fn token_confusion(&self) -> &Confusion {
+        &self.token_confusion
+    }
+
+    /// What was answered, in the order of the messages.
+    #[must_use]
+    pub fn answers(&self) -> &[Answer] {
+        &self.answers
+    }
+
+    /// This model and another on the same messages: how they differ, and whether that could be chance.
+    #[must_use]
+    pub fn compare(&self, other: &Self, bootstrap: Bootstrap) -> Comparison {
+        let outcomes = |one: &Self| -> Vec<MessageOutcome> {
+            // Comparing asks only whether an intent is right, so that two numberings of intents do not matter.
+            one.answers.iter().map(|answer| answer.outcome).collect()
+        };
+        Comparison::new(&outcomes(self), &outcomes(other), bootstrap)
+    }
 }
 
-impl Nlu {
-    /// Scores this model on labelled messages. A fallback is undone first: the best intent counts, however unsure.
-    /// Only what DIET extracts counts as a found entity.
-    ///
-    /// # Errors
-    ///
-    /// If the network cannot be computed.
-    pub fn evaluate(&self, utterances: &[Utterance]) -> Result<Evaluation> {
-        let texts: Vec<&str> = utterances.iter().map(|utterance| utterance.text.as_str()).collect();
-        let predictions = self.parse_batch(&texts)?;
-        let (mut confusion, mut entities, mut count) = (Confusion::default(), EntityScores::default(), 0);
-        for (gold, found) in utterances.iter().zip(&predictions) {
-            if let Some(intent) = &gold.intent {
-                confusion.add(intent, best_intent(found));
-            }
-            let tokens = self.tokenizer.tokenize(&gold.text);
-            let span = |label, span| labelled(&gold.text, &tokens, label, span);
-            let wanted: Vec<_> =
-                gold.entities.iter().map(|entity| span(&entity.entity, entity.span)).collect();
-            let found = found.entities.iter().filter(|entity| entity.extractor == "DIETClassifier");
-            let found: Vec<_> = found.map(|entity| span(&entity.entity, entity.span)).collect();
-            count += wanted.len();
-            entities.add(&wanted, &found);
-        }
-        let report = ClassificationReport::new(&confusion);
-        let intent = IntentScores {
+impl IntentScores {
+    fn new(confusion: &Confusion) -> Self {
+        let report = ClassificationReport::new(confusion);
+        Self {
             messages: confusion.total(),
             accuracy: report.accuracy,
             macro_f1: report.macro_average.f1,
             weighted_f1: report.weighted_average.f1,
             report,
-        };
-        let report = entities.finish();
-        let entity = EntityScoresByRule {
-            entities: count,
-            exact_span: report.exact.scores,
-            overlap: report.overlap.scores,
-            report,
-        };
-        Ok(Evaluation { messages: utterances.len(), intent, entity, confusion })
+        }
     }
 }
 
-fn best_intent(prediction: &Prediction) -> Option<&str> {
-    let best = prediction.intent_ranking.iter().find(|scored| scored.name != FALLBACK);
-    best.map(|scored| scored.name.as_str())
+impl EntityScoresByRule {
+    fn new(entities: usize, scores: &EntityScores, tokens: &Confusion) -> Self {
+        let report = scores.finish();
+        Self {
+            entities,
+            exact_span: report.exact.scores,
+            overlap: report.overlap.scores,
+            report,
+            by_token: ClassificationReport::excluding(tokens, Some(NO_ENTITY)),
+        }
+    }
 }
 
-fn labelled<'a>(text: &'a str, tokens: &[Span], label: &'a str, span: Span) -> LabelledSpan<'a> {
-    let words = tokens.iter().filter(|token| token.overlaps(span)).map(|token| token.of(text)).collect();
-    LabelledSpan { label, start: span.start, end: span.end, tokens: words }
+impl CalibrationScores {
+    fn new(
+        utterances: &[Utterance],
+        predictions: &[Prediction],
+        outcomes: &[MessageOutcome],
+    ) -> Option<Self> {
+        let counted = || outcomes.iter().filter_map(|one| Some((one.confidence?, one.is_right())));
+        let calibration = Calibration::new(counted());
+        let (mut brier, mut likelihood) = (0.0, 0.0);
+        for ((gold, found), outcome) in utterances.iter().zip(predictions).zip(outcomes) {
+            let Some(intent) = gold.intent.as_deref().filter(|_| outcome.confidence.is_some()) else {
+                continue;
+            };
+            let ranking = found.intent_ranking.iter().filter(|scored| scored.name != FALLBACK);
+            let ranking = ranking.map(|scored| (f64::from(scored.confidence), scored.name == intent));
+            brier += brier_score(ranking.clone());
+            likelihood += negative_log_likelihood(ranking.clone().find(|one| one.1).map(|one| one.0));
+        }
+        let messages = calibration.messages as f64;
+        (messages > 0.0).then(|| Self {
+            calibration,
+            brier_score: brier / messages,
+            negative_log_likelihood: likelihood / messages,
+        })
+    }
+}
+
+impl Nlu {
+    /// Scores this model on labelled messages, without intervals; otherwise as [`Nlu::evaluate_with`].
+    ///
+    /// # Errors
+    ///
+    /// If the network cannot be computed.
+    pub fn evaluate(&self, utterances: &[Utterance]) -> Result<Evaluation> {
+        let bootstrap = Bootstrap { draws: 0, ..Bootstrap::default() };
+        self.evaluate_with(utterances, &EvaluationOptions { bootstrap, ..EvaluationOptions::default() })
+    }
+
+    /// Scores this model on labelled messages, see [`Evaluation::new`].
+    ///
+    /// # Errors
+    ///
+    /// If the network cannot be computed.
+    pub fn evaluate_with(&self, utterances: &[Utterance], options: &EvaluationOptions) -> Result<Evaluation> {
+        let texts: Vec<&str> = utterances.iter().map(|utterance| utterance.text.as_str()).collect();
+        Ok(Evaluation::new(utterances, &self.parse_batch(&texts)?, options))
+    }
+}
+
+fn is_in_scope(gold: &Utterance, options: &EvaluationOptions) -> bool {
+    let name = options.out_of_scope.as_deref();
+    gold.intent.as_deref().is_some_and(|intent| !super::is_out_of_scope(intent, name))
+}
+
+/// Entities in the data and those found, with their words.
+fn spans<'a>(gold: &'a Utterance, found: &'a Prediction) -> (Vec<LabelledSpan<'a>>, Vec<LabelledSpan<'a>>) {
+    let labelled = |label: &'a str, span: Span| {
+        let words = found.tokens.iter().filter(|token| token.overlaps(span));
+        let tokens = words.map(|token| token.of(&gold.text)).collect();
+        LabelledSpan { label, start: span.start, end: span.end, tokens }
+    };
+    let wanted = gold.entities.iter().map(|entity| labelled(&entity.entity, entity.span));
+    let ours = found.entities.iter().filter(|entity| entity.extractor == EXTRACTOR);
+    (wanted.collect(), ours.map(|entity| labelled(&entity.entity, entity.span)).collect())
+}
+
+/// The labels of each token: `type`, `type.group`, `type.role` or `type.group.role` of the entity that covers most
+/// of it.
+fn tokens(gold: &Utterance, found: &Prediction) -> Vec<TokenAnswer> {
+    let covers =
+        |token: Span, span: Span| token.end.min(span.end).saturating_sub(token.start.max(span.start));
+    let label = |entity: &str, group: Option<&str>, role: Option<&str>| {
+        [Some(entity), group, role].into_iter().flatten().collect::<Vec<_>>().join(".")
+    };
+    let answer = |&token: &Span| {
+        // Of equals the first counts, which `max_by_key` would not take.
+        let wanted = gold.entities.iter().rev().max_by_key(|entity| covers(token, entity.span));
+        let wanted = wanted.filter(|entity| covers(token, entity.span) > 0);
+        let ours = found.entities.iter().rev().filter(|entity| entity.extractor == EXTRACTOR);
+        let ours = ours.max_by_key(|entity| covers(token, entity.span));
+        let ours = ours.filter(|entity| covers(token, entity.span) > 0);
+        TokenAnswer {
+            gold: wanted.map_or_else(
+                || NO_ENTITY.to_owned(),
+                |one| label(&one.entity, one.group.as_deref(), one.role.as_deref()),
+            ),
+            predicted: ours.map_or_else(
+                || NO_ENTITY.to_owned(),
+                |one| {
+                    let name = |part: &Option<Scored>| part.as_ref().map(|part| part.name.clone());
+                    label(&one.entity, name(&one.group).as_deref(), name(&one.role).as_deref())
+                },
+            ),
+            confidence: ours.and_then(|one| one.confidence).unwrap_or(0.0),
+        }
+    };
+    found.tokens.iter().map(answer).collect()
 }

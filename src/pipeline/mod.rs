@@ -11,6 +11,7 @@ mod cross_validation;
 mod error;
 mod evaluate;
 mod nlu;
+mod out_of_scope;
 mod post;
 mod review;
 mod saved;
@@ -21,8 +22,12 @@ pub use card::Card;
 pub use config::{Component, FallbackConfig, PipelineConfig, Recipe};
 pub use cross_validation::{CrossValidation, Fold, OutOfFold};
 pub use error::PipelineError;
-pub use evaluate::{EntityScoresByRule, Evaluation, IntentScores};
+pub use evaluate::{
+    Answer, CalibrationScores, EntityScoresByRule, Evaluation, EvaluationOptions, IntentScores,
+    ModelCalibration, NO_ENTITY, TokenAnswer,
+};
 pub use nlu::Nlu;
+pub use out_of_scope::{OUT_OF_SCOPE_NAMES, OutOfScopeScores, is_out_of_scope};
 pub use review::{ConfusedIntents, EntityDoubt, EntityProblem, IntentDoubt, Mistaken, Review, review};
 pub use suggest::{Suggestion, Unsure, suggest};
 pub use train::{Training, TrainingOptions};
