@@ -171,6 +171,11 @@ pub struct DietConfig {
     pub use_shortcut: bool,
     /// Ours: share of the features dropped on that way.
     pub shortcut_drop_rate: f64,
+    /// Ours: whether a message may have several intents, each with a confidence of its own: a sigmoid of its score.
+    /// The answer names those above a threshold that is fitted in training.
+    pub multi_label_intents: bool,
+    /// Ours: what separates them in the names of the data, such as `thank+bye`, and in the answer.
+    pub intent_split_symbol: String,
     /// Ours: evaluations without progress after which training stops; zero: never.
     pub early_stopping_patience: usize,
     /// Accepted, without effect.
@@ -249,6 +254,8 @@ impl Default for DietConfig {
             masked_until: 1.0,
             use_shortcut: false,
             shortcut_drop_rate: 0.2,
+            multi_label_intents: false,
+            intent_split_symbol: "+".to_owned(),
             early_stopping_patience: 0,
             tensorboard_log_directory: None,
             tensorboard_log_level: None,
@@ -334,6 +341,16 @@ impl DietConfig {
             inner || self.loss_type == LossType::Margin,
             "similarity_type",
             "must be `inner` with the cross-entropy loss: cosines are too close together for a softmax",
+        )?;
+        check(
+            !self.multi_label_intents || self.loss_type == LossType::CrossEntropy,
+            "multi_label_intents",
+            "needs loss_type: cross_entropy",
+        )?;
+        check(
+            !self.intent_split_symbol.is_empty(),
+            "intent_split_symbol",
+            "must have at least one character",
         )?;
         let layers = self.number_of_transformer_layers;
         check(layers <= 64, "number_of_transformer_layers", "must be at most 64")?;
@@ -449,6 +466,9 @@ mod tests {
         assert_eq!(wrong(|c| c.drop_rate = 1.0), "drop_rate");
         assert_eq!(wrong(|c| c.number_of_attention_heads = 7), "number_of_attention_heads");
         assert_eq!(wrong(|c| c.similarity_type = SimilarityType::Cosine), "similarity_type");
+        assert_eq!(wrong(|c| c.intent_split_symbol.clear()), "intent_split_symbol");
+        let several = |c: &mut DietConfig| (c.multi_label_intents, c.loss_type) = (true, LossType::Margin);
+        assert_eq!(wrong(several), "multi_label_intents");
         assert_eq!(wrong(|c| c.batch_size = BatchSize::Growing([0, 4])), "batch_size");
     }
 

@@ -21,6 +21,8 @@ pub(super) struct IntentHead {
     shortcut: Option<SparseLinear>,
     similarity: Similarity,
     identity: Vec<u64>,
+    /// Whether a message may have several intents.
+    several: bool,
 }
 
 impl IntentHead {
@@ -58,6 +60,7 @@ impl IntentHead {
                 vb.pp("similarity"),
             )?,
             identity: (0..labels.intents.len() as u64).collect(),
+            several: labels.separator.is_some(),
         })
     }
 
@@ -81,10 +84,15 @@ impl IntentHead {
         let index = Tensor::new(&rows[..], messages.device())?;
         let messages = messages.index_select(&index, 0)?;
         let candidates = Candidates { gold: &gold, identity: &self.identity };
+        let sets: Vec<&[u32]> = rows.iter().map(|row| &examples[*row as usize].intents[..]).collect();
         let labels = self.labels(pass)?;
         let share = rows.len() as f64 / examples.len() as f64;
         let mut add = |name, embedded: &Tensor| -> Result<usize> {
-            let found = self.similarity.loss(embedded, &labels, candidates, pass.next_seed().unwrap_or(0))?;
+            let found = if self.several {
+                self.similarity.set_loss(embedded, &labels, &sets)?
+            } else {
+                self.similarity.loss(embedded, &labels, candidates, pass.next_seed().unwrap_or(0))?
+            };
             losses.add(name, (found.loss * share)?)?;
             Ok(found.correct)
         };

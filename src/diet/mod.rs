@@ -33,6 +33,7 @@ mod intent_head;
 mod labels;
 mod network;
 mod predict;
+mod several;
 mod tag_head;
 mod training;
 

@@ -2,7 +2,8 @@
 
 use candle_core::{DType, Device, Result};
 
-use super::{DietConfig, Example, Labels, Network, Widths};
+use super::several::Decision;
+use super::{Diet, DietConfig, Example, Labels, Network, Widths};
 use crate::bundle::{Weight, Weights};
 use crate::features::LabelFeatures;
 use crate::nn::{Parameters, Pass};
@@ -20,6 +21,8 @@ pub struct Learner<'a> {
     parameters: Parameters,
     examples: Vec<Example>,
     held_out: Option<HeldOut<'a>>,
+    /// Where a message may have several intents.
+    decision: Option<Decision>,
 }
 
 impl<'a> Learner<'a> {
@@ -39,7 +42,20 @@ impl<'a> Learner<'a> {
         let parameters = Parameters::new(config.seed());
         let vb = parameters.builder(DType::F32, &Device::Cpu);
         let network = Network::new(config, widths, labels, label_features, vb)?;
-        Ok(Self { network, parameters, examples, held_out })
+        let several = labels.separator.is_some() && !labels.intents.is_empty();
+        let decision = several.then(Decision::default);
+        Ok(Self { network, parameters, examples, held_out, decision })
+    }
+
+    /// Fits how a message gets its intents, where it may have several, to examples that were not learnt from. `diet` answers
+    /// with what was learnt.
+    pub fn decide(&mut self, diet: &Diet, unseen: &[Example]) {
+        let known: Vec<&Example> = unseen.iter().filter(|example| example.intent.is_some()).collect();
+        let sets: Vec<&[u32]> = known.iter().map(|example| &example.intents[..]).collect();
+        let scores = diet.scores(known.iter().map(|example| &example.features));
+        if let Some(decision) = &mut self.decision {
+            *decision = Decision::fit(&scores, &sets);
+        }
     }
 
     /// What was learnt, in the form in which it is kept: large tables in five bits and without the rows that no
@@ -73,6 +89,10 @@ impl<'a> Learner<'a> {
                 _ => Weight::bf16(shape, &values),
             };
             weights.insert(name, weight);
+        }
+        if let Some(Decision { scale, offset, threshold }) = self.decision {
+            let decision = Weight::f32(vec![3], vec![scale, offset, threshold]);
+            weights.insert("intent.decision".to_owned(), decision);
         }
         Ok(weights)
     }

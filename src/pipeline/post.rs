@@ -44,7 +44,9 @@ pub(super) fn map_synonyms(synonyms: &BTreeMap<String, String>, prediction: &mut
 pub(super) fn fall_back(config: FallbackConfig, prediction: &mut Prediction) {
     let confidence = |at: usize| prediction.intent_ranking.get(at).map(|scored| scored.confidence);
     let first = confidence(0).unwrap_or(0.0);
-    let ambiguous = confidence(1).is_some_and(|second| first - second < config.ambiguity_threshold);
+    // Several intents may be equally sure where a message may have several.
+    let ambiguous = prediction.intents.is_empty()
+        && confidence(1).is_some_and(|second| first - second < config.ambiguity_threshold);
     if first < config.threshold || ambiguous {
         let fallback = Scored { name: FALLBACK.to_owned(), confidence: config.threshold };
         prediction.intent_ranking.insert(0, fallback.clone());

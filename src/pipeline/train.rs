@@ -73,6 +73,7 @@ impl Nlu {
         };
         let is_readable = |(_, tokens): &(&&Utterance, &Vec<Span>)| !tokens.is_empty();
         let examples: Vec<Example> = train.iter().zip(&tokens).filter(is_readable).map(example).collect();
+        let (examples, aside) = if labels.separator.is_some() { aside(examples) } else { (examples, vec![]) };
         let label_features = LabelFeatures::new(&labels.intents, &tokenizer);
         let (sequence, sentence) = features.widths();
         let extractor = extractor(pipeline, data)?;
@@ -98,19 +99,35 @@ impl Nlu {
             score(&model, &held_out)
         };
         let scorer = (!held_out.is_empty()).then_some(Box::new(score) as HeldOut<'_>);
-        let learner = Learner::new(&diet_config, widths, &labels, &label_features, examples, scorer)?;
+        let mut learner = Learner::new(&diet_config, widths, &labels, &label_features, examples, scorer)?;
         let trainer =
             Trainer::new(diet_config.trainer(learner.examples(), options.threads.max(1)), &options.stop);
         let outcome = trainer.run(&learner, observe)?;
+        if !aside.is_empty() {
+            learner.decide(&model(learner.weights()?)?.diet, &aside);
+        }
         let training = Training {
             outcome,
             warnings: misaligned(&labels, &train, &tokens),
             examples: learner.examples(),
-            held_out: held_out.len(),
+            held_out: held_out.len() + aside.len(),
             parameters: learner.parameters().count(),
         };
         Ok((model(learner.weights()?)?, training))
     }
+}
+
+/// Examples to learn from, and every tenth to fit the threshold of several intents to, which a model is too sure of once
+/// it has learnt it. Where there are fewer than twenty all are learnt from.
+fn aside(examples: Vec<Example>) -> (Vec<Example>, Vec<Example>) {
+    const EVERY: usize = 10;
+    if examples.len() < 2 * EVERY {
+        return (examples, Vec::new());
+    }
+    let (aside, learnt): (Vec<_>, Vec<_>) =
+        examples.into_iter().enumerate().partition(|(at, _)| at % EVERY == EVERY - 1);
+    let without_number = |part: Vec<(usize, Example)>| part.into_iter().map(|(_, example)| example).collect();
+    (without_number(learnt), without_number(aside))
 }
 
 fn check(labels: &Labels, train: &[&Utterance]) -> Result<(), PipelineError> {

@@ -4,6 +4,7 @@ use super::affine::Affine;
 use super::bag::Bag;
 use super::encoder::Hidden;
 use super::source::{Source, WeightsError};
+use crate::diet::several::Decision;
 use crate::diet::{DietConfig, Labels};
 use crate::features::LabelFeatures;
 use crate::kernels::matmul::Into;
@@ -19,6 +20,8 @@ pub(super) struct IntentHead {
     /// `[embedding, label]`
     labels: Packed,
     cosine: bool,
+    /// Where a message may have several intents.
+    pub(super) decision: Option<Decision>,
 }
 
 impl IntentHead {
@@ -34,6 +37,10 @@ impl IntentHead {
         let embedding = config.embedding_dimension;
         let cosine = config.similarity().is_cosine();
         let shortcut = || Bag::new(sentence_width, embedding, &source.at("shortcut"));
+        let decision = || -> Result<Decision, WeightsError> {
+            let values = source.values("decision", &[3])?;
+            Ok(Decision { scale: values[0], offset: values[1], threshold: values[2] })
+        };
         let text = source.at("similarity.text");
         let embedded = embed_labels(config, labels, features, shared, source, cosine)?;
         let embedded = Matrix::new(&embedded, labels.intents.len(), embedding).transposed();
@@ -41,6 +48,7 @@ impl IntentHead {
             text: Affine::new(model_dim, embedding, 1.0, &text)?,
             shortcut: config.use_shortcut.then(shortcut).transpose()?,
             labels: Packed::new(embedded, Precision::F32),
+            decision: labels.separator.is_some().then(decision).transpose()?,
             cosine,
         })
     }
