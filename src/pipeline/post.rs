@@ -84,6 +84,17 @@ mod tests {
     }
 
     #[test]
+    fn two_sure_intents_are_no_ambiguity_where_a_message_may_have_several() {
+        let mut prediction = ranked(&[0.9, 0.9]);
+        prediction.intents = prediction.intent_ranking.clone();
+        fall_back(FallbackConfig::default(), &mut prediction);
+        assert_eq!(prediction.intent_ranking.len(), 2);
+        prediction.intent_ranking[0].confidence = 0.2;
+        fall_back(FallbackConfig::default(), &mut prediction);
+        assert_eq!(prediction.intent.unwrap().name, FALLBACK);
+    }
+
+    #[test]
     fn synonyms_ignore_case_and_leave_a_trace() {
         let entity = |value: &str| PredictedEntity {
             entity: "city".into(),

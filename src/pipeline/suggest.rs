@@ -16,7 +16,7 @@ const NEAR_DUPLICATE: f32 = 0.8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unsure {
-    /// Two intents are almost equally likely.
+    /// Two intents are almost equally likely, or one is neither likely nor unlikely.
     Intent,
     /// An entity may have other borders, another type, or be none.
     Entity,
@@ -76,6 +76,7 @@ impl Suggestion<'_> {
 ///
 /// - `1 − (p₁ − p₂)`, the margin between the two best intents ([Scheffer et al., 2001]; with many intents the better
 ///   measure than entropy, which listens to the unlikely ones as well, [Joshi et al., 2009]);
+/// - where a message may have several intents instead `1 − |2p − 1|` of the intent whose `p` is nearest to ½;
 /// - `1 − p` of the least sure entity (least confidence, [Settles, 2009], 2.1);
 /// - the out-of-scope score, where there is one: what it rejects either belongs to an intent whose examples
 ///   do not say so yet, or makes an example of what is out of scope;
@@ -190,7 +191,10 @@ fn intents(prediction: &Prediction) -> impl Iterator<Item = &Scored> {
 /// How unsure the model is, and of what.
 fn uncertainty(prediction: &Prediction, knows_intents: bool) -> (f32, Unsure) {
     let mut best = intents(prediction).map(|scored| scored.confidence);
+    let nearest = || best.clone().map(|confidence| 1.0 - (2.0 * confidence - 1.0).abs()).fold(0.0, f32::max);
+    let several = (!prediction.intents.is_empty()).then(nearest);
     let intent = match (best.next(), best.next()) {
+        (Some(_), _) if several.is_some() => (several.unwrap_or(0.0), Unsure::Intent),
         (Some(first), second) => (1.0 - (first - second.unwrap_or(0.0)), Unsure::Intent),
         (None, _) => (f32::from(u8::from(knows_intents)), Unsure::Words),
     };
@@ -284,6 +288,13 @@ mod tests {
             let found = super::uncertainty(&prediction, true);
             assert!(found.1 == unsure && (found.0 - uncertainty).abs() < 1e-6, "{prediction:?}: {found:?}");
         }
+    }
+
+    #[test]
+    fn two_sure_intents_are_not_close_where_a_message_may_have_several() {
+        let mut prediction = said("a", &[0.99, 0.98, 0.1]);
+        prediction.intents = prediction.intent_ranking[..2].to_vec();
+        assert!((super::uncertainty(&prediction, true).0 - 0.2).abs() < 1e-6);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         diet.random_seed = args.seed.or(diet.random_seed);
         // How likely the given intent is counts, even where it comes last.
         diet.ranking_length = 0;
+        // A set of intents is right or wrong as a whole.
+        diet.multi_label_intents = false;
     });
     let data = train::read(&args.data)?;
     say(&format!("recipe {recipe}, data {}, {} folds", args.data.display(), args.folds));
