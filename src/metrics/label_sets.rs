@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(found.exact_match, 0.25);
         // a: tp 3; b: tp 1, fn 2; c: fp 1
         assert_eq!(found.micro_average, Prf { precision: 4.0 / 5.0, recall: 4.0 / 6.0, f1: 8.0 / 11.0 });
-        assert_eq!(found.macro_average.f1, (1.0 + 0.5) / 2.0);
+        assert_eq!(found.macro_average.f1, 0.75);
         assert_eq!(found.labels["c"], Prf::default());
         assert_eq!(LabelSets::default().finish(), LabelSetReport::default());
     }

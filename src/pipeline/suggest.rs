@@ -191,10 +191,10 @@ fn intents(prediction: &Prediction) -> impl Iterator<Item = &Scored> {
 /// How unsure the model is, and of what.
 fn uncertainty(prediction: &Prediction, knows_intents: bool) -> (f32, Unsure) {
     let mut best = intents(prediction).map(|scored| scored.confidence);
-    let nearest = || best.clone().map(|confidence| 1.0 - (2.0 * confidence - 1.0).abs()).fold(0.0, f32::max);
-    let several = (!prediction.intents.is_empty()).then(nearest);
+    let nearest =
+        || intents(prediction).map(|one| 1.0 - (2.0 * one.confidence - 1.0).abs()).fold(0.0, f32::max);
     let intent = match (best.next(), best.next()) {
-        (Some(_), _) if several.is_some() => (several.unwrap_or(0.0), Unsure::Intent),
+        (Some(_), _) if !prediction.intents.is_empty() => (nearest(), Unsure::Intent),
         (Some(first), second) => (1.0 - (first - second.unwrap_or(0.0)), Unsure::Intent),
         (None, _) => (f32::from(u8::from(knows_intents)), Unsure::Words),
     };
