@@ -57,6 +57,7 @@ pub mod metrics;
 pub mod nn;
 pub mod pipeline;
 pub mod prediction;
+pub mod report;
 pub mod sparse;
 pub mod speed;
 pub mod table;

@@ -115,6 +115,12 @@ impl Confusion {
         wrong
     }
 
+    /// All labels, gold and predicted, in alphabetical order.
+    #[must_use]
+    pub fn labels(&self) -> Vec<&str> {
+        self.all_labels().into_iter().collect()
+    }
+
     /// Every filled cell: gold, predicted, count.
     fn cells(&self) -> impl Iterator<Item = (&str, Option<&str>, usize)> {
         self.rows.iter().flat_map(|(gold, row)| {

@@ -52,6 +52,12 @@ pub enum PipelineError {
         /// What is too few, and what is needed.
         problem: String,
     },
+    /// A learning curve cannot be drawn.
+    #[error("learning curve: {problem}")]
+    LearningCurve {
+        /// What is wrong, and what is needed.
+        problem: String,
+    },
     /// The stop flag was raised where half a result is of no use.
     #[error("stopped during {during}")]
     Stopped {

@@ -300,7 +300,25 @@ impl Nlu {
     /// If the network cannot be computed.
     pub fn evaluate_with(&self, utterances: &[Utterance], options: &EvaluationOptions) -> Result<Evaluation> {
         let texts: Vec<&str> = utterances.iter().map(|utterance| utterance.text.as_str()).collect();
-        Ok(Evaluation::new(utterances, &self.parse_batch(&texts)?, options))
+        Ok(self.score(utterances, &self.parse_batch(&texts)?, options))
+    }
+
+    /// Scores answers that this model gave, and adds what it knows of its own confidences.
+    #[must_use]
+    pub fn score(
+        &self,
+        utterances: &[Utterance],
+        predictions: &[Prediction],
+        options: &EvaluationOptions,
+    ) -> Evaluation {
+        Evaluation { model: self.model_calibration(), ..Evaluation::new(utterances, predictions, options) }
+    }
+
+    /// What was fitted while this model was trained. So far nothing is.
+    #[must_use]
+    #[expect(clippy::unused_self, reason = "the model will know")]
+    fn model_calibration(&self) -> ModelCalibration {
+        ModelCalibration::default()
     }
 }
 

@@ -10,6 +10,7 @@ mod config;
 mod cross_validation;
 mod error;
 mod evaluate;
+mod learning_curve;
 mod nlu;
 mod out_of_scope;
 mod post;
@@ -26,6 +27,7 @@ pub use evaluate::{
     Answer, CalibrationScores, EntityScoresByRule, Evaluation, EvaluationOptions, IntentScores,
     ModelCalibration, NO_ENTITY, TokenAnswer,
 };
+pub use learning_curve::{CurvePoint, CurveSeries, LearningCurve};
 pub use nlu::Nlu;
 pub use out_of_scope::{OUT_OF_SCOPE_NAMES, OutOfScopeScores, is_out_of_scope};
 pub use review::{ConfusedIntents, EntityDoubt, EntityProblem, IntentDoubt, Mistaken, Review, review};

@@ -11,7 +11,7 @@ use talkformer::prediction::Prediction;
 use super::args::Demo;
 use super::output::{Interrupted, json_line, say};
 use super::progress::{Progress, stop_on_interrupt};
-use super::{test, train};
+use super::{score, train};
 
 pub(crate) const TRAIN: &str = include_str!("../../../examples/conference/train.yml");
 pub(crate) const TEST: &str = include_str!("../../../examples/conference/test.yml");
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Demo) -> anyhow::Result<()> {
         }
     } else {
         say(&format!("trained in {seconds:.0} s; scores on messages it has never seen:\n"));
-        test::print(&scores)?;
+        score::print(&scores)?;
         answers.iter().try_for_each(print)?;
     }
     if let Some(out) = &args.out {

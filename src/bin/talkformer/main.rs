@@ -7,7 +7,9 @@ mod lines;
 mod output;
 mod parse;
 mod progress;
+mod report;
 mod review;
+mod score;
 mod stats;
 mod suggest;
 mod test;
@@ -27,8 +29,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let command = Args::parse().command;
-    let trains = matches!(command, Command::Demo(_) | Command::Train(_) | Command::Bench(_))
-        || matches!(command, Command::Data(DataCommand::Review(_)));
+    let trains = match &command {
+        Command::Demo(_) | Command::Train(_) | Command::Bench(_) | Command::Data(DataCommand::Review(_)) => {
+            true
+        }
+        Command::Test(TestCommand::Nlu(args)) => args.trains(),
+        _ => false,
+    };
     if trains {
         threads::one_per_worker();
     }

@@ -105,17 +105,27 @@ pub(crate) fn train(
     Ok((nlu, training))
 }
 
-/// The pipeline of this file or else of this recipe, and what it is called.
+/// The pipeline of a `config.yml` or else of a recipe, and what it is called.
 pub(crate) fn pipeline(config: Option<&Path>, recipe: &str) -> anyhow::Result<(PipelineConfig, String)> {
-    if let Some(file) = config {
-        let yaml =
-            std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
-        let name = file.display().to_string();
-        return Ok((PipelineConfig::from_yaml(&yaml, &name)?, name));
+    match config {
+        Some(file) => pipeline_of_file(file),
+        None => pipeline_of_recipe(recipe),
     }
+}
+
+/// The pipeline of a `config.yml`, and what it is called.
+pub(crate) fn pipeline_of_file(file: &Path) -> anyhow::Result<(PipelineConfig, String)> {
+    let yaml =
+        std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+    let name = file.display().to_string();
+    Ok((PipelineConfig::from_yaml(&yaml, &name)?, name))
+}
+
+/// The pipeline of a built-in recipe, and what it is called.
+pub(crate) fn pipeline_of_recipe(name: &str) -> anyhow::Result<(PipelineConfig, String)> {
     let known = || Recipe::ALL.map(|recipe| recipe.name).join(", ");
     let recipe =
-        Recipe::find(recipe).ok_or_else(|| anyhow!("unknown recipe `{recipe}`; known are {}", known()))?;
+        Recipe::find(name).ok_or_else(|| anyhow!("unknown recipe `{name}`; known are {}", known()))?;
     Ok((recipe.config()?, recipe.name.to_owned()))
 }
 
