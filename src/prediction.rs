@@ -43,6 +43,9 @@ pub struct Prediction {
     pub intent: Option<Scored>,
     /// The likeliest intents, best first.
     pub intent_ranking: Vec<Scored>,
+    /// The intents of the message, surest first, by a model that was taught that there may be several; else empty.
+    /// [`Prediction::intent`] is their names joined, with the confidence of the least sure one.
+    pub intents: Vec<Scored>,
     /// In order of the text.
     pub entities: Vec<PredictedEntity>,
     /// Where the tokens are.
@@ -59,6 +62,8 @@ pub struct RasaPrediction<'a> {
     entities: Vec<RasaEntity<'a>>,
     text_tokens: Vec<(usize, usize)>,
     intent_ranking: &'a [Scored],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    intents: &'a [Scored],
     #[serde(skip_serializing_if = "Option::is_none")]
     out_of_scope: Option<f32>,
 }
@@ -136,6 +141,7 @@ impl Prediction {
             entities: self.entities.iter().map(|entity| RasaEntity::new(entity, &offsets)).collect(),
             text_tokens: self.tokens.iter().map(|token| offsets.to_chars(*token)).collect(),
             intent_ranking: &self.intent_ranking,
+            intents: &self.intents,
             out_of_scope: self.out_of_scope,
         }
     }

@@ -191,9 +191,14 @@ fn a_look_at_the_machine_gives_rates_and_their_share_of_the_ceiling() {
 #[test]
 fn the_help_of_every_verb_has_examples_or_flags() {
     let folder = tempfile::tempdir().unwrap();
-    for arguments in
-        [&["--help"][..], &["train", "nlu", "--help"], &["test", "nlu", "--help"], &["parse", "--help"]]
-    {
+    for arguments in [
+        &["--help"][..],
+        &["train", "nlu", "--help"],
+        &["test", "nlu", "--help"],
+        &["parse", "--help"],
+        &["data", "review", "--help"],
+        &["data", "suggest", "--help"],
+    ] {
         let output = run(folder.path(), arguments);
         assert!(output.status.success() && stdout(&output).contains("talkformer"));
     }

@@ -4,6 +4,7 @@ mod common;
 
 use std::sync::OnceLock;
 
+use talkformer::data::{TrainingData, Utterance};
 use talkformer::pipeline::Nlu;
 
 fn model() -> &'static Nlu {
@@ -142,4 +143,79 @@ fn entities_alone_and_intents_alone_are_enough() {
         let answer = common::train(&config, &common::data(), 1).parse("take me to Prague please").unwrap();
         assert_eq!((answer.intent.is_none(), answer.entities.is_empty()), (entities, !entities));
     }
+}
+
+/// The small data and every thanks with every cancellation, labelled in either order.
+fn data_with_several_intents() -> TrainingData {
+    let mut data = common::data();
+    let texts = |intent: &str| -> Vec<String> {
+        let own = data.utterances.iter().filter(|one| one.intent.as_deref() == Some(intent));
+        own.map(|one| one.text.clone()).collect()
+    };
+    let (thanks, cancellations) = (texts("thank"), texts("cancel"));
+    for (at, thank) in thanks.iter().enumerate() {
+        for cancel in &cancellations {
+            let label = ["thank+cancel", "cancel+thank"][at % 2];
+            data.push(Utterance::new(format!("{thank}, {cancel}"), Some(label)));
+        }
+    }
+    data
+}
+
+#[test]
+fn a_message_may_have_several_intents() {
+    let mut config = common::config();
+    config.change_diet(|diet| (diet.multi_label_intents, diet.number_of_negative_examples) = (true, 0));
+    let data = data_with_several_intents();
+    let nlu = common::train(&config, &data, 1);
+    assert_eq!(nlu.labels().intents, ["cancel", "order_ride", "thank"]);
+
+    let answer = nlu.parse("please call it off, many thanks").unwrap();
+    let mut names: Vec<&str> = answer.intents.iter().map(|intent| intent.name.as_str()).collect();
+    assert!(answer.intents.is_sorted_by(|a, b| a.confidence >= b.confidence));
+    let joined = answer.intent.as_ref().unwrap();
+    assert_eq!(joined.name, names.join("+"));
+    assert_eq!(joined.confidence.to_bits(), answer.intents[1].confidence.to_bits());
+    names.sort_unstable();
+    assert_eq!(names, ["cancel", "thank"]);
+    // The ranking begins with the answer, as in Rasa; behind it are all intents, none of them a share of the others.
+    assert_eq!(&answer.intent_ranking[0], joined);
+    assert_eq!(answer.intent_ranking.len(), 4);
+    assert!(answer.intent_ranking.iter().all(|intent| (0.0..=1.0).contains(&intent.confidence)));
+    let json = serde_json::to_value(answer.as_rasa()).unwrap();
+    assert_eq!(json["intents"].as_array().unwrap().len(), 2);
+    assert_eq!(json["intents"][1]["confidence"], json["intent"]["confidence"]);
+
+    let one = nlu.parse("from Rome to Milan").unwrap();
+    assert_eq!((one.intent.as_ref(), one.intents.len()), (one.intents.first(), 1));
+    assert_eq!(one.intents[0].name, "order_ride");
+    // Nothing that it knows: the best guess, however unsure, and never more than the data had.
+    assert_eq!(
+        nlu.parse("qwz xxv 7").unwrap().intents.len().min(1),
+        usize::from(nlu.parse("qwz xxv 7").unwrap().intent.is_some())
+    );
+    assert!(nlu.parse(" ").unwrap().intents.is_empty());
+
+    let scores = nlu.evaluate(&data.utterances).unwrap();
+    let sets = scores.intent_sets.expect("the data has several intents in one message");
+    assert!(sets.micro_average.f1 > 0.98 && sets.exact_match > 0.95, "{sets:?}");
+    // The order of a set makes no difference to accuracy.
+    assert!((scores.intent.accuracy - sets.exact_match).abs() < 1e-12);
+
+    let folder = tempfile::tempdir().unwrap();
+    nlu.save(&folder.path().join("model"), String::new()).unwrap();
+    let again = Nlu::open(&folder.path().join("model")).unwrap();
+    for utterance in &data.utterances {
+        assert_eq!(again.parse(&utterance.text).unwrap(), nlu.parse(&utterance.text).unwrap());
+    }
+}
+
+#[test]
+fn without_the_option_a_set_of_intents_is_one_class() {
+    let nlu = common::train(&common::config(), &data_with_several_intents(), 1);
+    assert_eq!(nlu.labels().intents.len(), 5);
+    let answer = nlu.parse("thank you, cancel my ride").unwrap();
+    assert_eq!(answer.intent.as_ref().unwrap().name, "thank+cancel");
+    assert!(answer.intents.is_empty());
+    assert!(serde_json::to_value(answer.as_rasa()).unwrap().get("intents").is_none());
 }

@@ -120,7 +120,7 @@ mod tests {
         let (first, second) = stratified_split(&all, HoldOut::Count(6), 3);
         assert_eq!((first.len(), second.len()), (3, 3));
         assert!(second.iter().all(|one| one.intent.as_deref() == Some("intent 2")));
-        assert!(stratified_split(&[], HoldOut::Share(0.3), 0).0.is_empty());
+        assert!(stratified_split::<Utterance>(&[], HoldOut::Share(0.3), 0).0.is_empty());
         assert!(stratified_split(&all, HoldOut::Share(f64::NAN), 0).1.is_empty());
     }
 

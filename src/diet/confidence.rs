@@ -78,7 +78,7 @@ impl Kept<'_> {
         let fresh: Vec<usize> = (first..self.examples.len()).collect();
         let mut unseen = self.scores_of_the_linear_path(&fresh);
         let mut start = UNFITTED;
-        let linear = self.config.use_linear_path;
+        let linear = self.config.has_linear_path();
         if linear && self.examples.len() <= FEW {
             let mut all = unseen.clone();
             for fold in self.folds(first) {
@@ -127,7 +127,7 @@ impl Kept<'_> {
     fn scores_of_the_linear_path(&self, held_out: &[usize]) -> Unseen {
         let gold = held_out.iter().filter_map(|at| self.examples[*at].intent).collect();
         let mut unseen = Unseen { gold, labels: self.intents.len(), ..Default::default() };
-        if self.config.use_linear_path {
+        if self.config.has_linear_path() {
             let learning = (0..self.examples.len()).filter(|at| held_out.binary_search(at).is_err());
             let path = self.fit_linear_path(&learning.map(|at| at as u32).collect::<Vec<_>>());
             for at in held_out {

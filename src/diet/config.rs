@@ -174,6 +174,11 @@ pub struct DietConfig {
     /// opinion and that of the linear path weigh, so that a confidence is how often the answer is right. Afterwards it
     /// learns from them as well. Zero: nothing is fitted.
     pub calibration_share: f64,
+    /// Ours: whether a message may have several intents, each with a confidence of its own: a sigmoid of its score.
+    /// The answer names those above a threshold that is fitted in training.
+    pub multi_label_intents: bool,
+    /// Ours: what separates them in the names of the data, such as `thank+bye`, and in the answer.
+    pub intent_split_symbol: String,
     /// Ours: evaluations without progress after which training stops; zero: never.
     pub early_stopping_patience: usize,
     /// Accepted, without effect.
@@ -253,6 +258,8 @@ impl Default for DietConfig {
             use_linear_path: false,
             learn_intent_names: false,
             calibration_share: 0.0,
+            multi_label_intents: false,
+            intent_split_symbol: "+".to_owned(),
             early_stopping_patience: 0,
             tensorboard_log_directory: None,
             tensorboard_log_level: None,
@@ -343,6 +350,16 @@ impl DietConfig {
             "similarity_type",
             "must be `inner` with the cross-entropy loss: cosines are too close together for a softmax",
         )?;
+        check(
+            !self.multi_label_intents || self.loss_type == LossType::CrossEntropy,
+            "multi_label_intents",
+            "needs loss_type: cross_entropy",
+        )?;
+        check(
+            !self.intent_split_symbol.is_empty(),
+            "intent_split_symbol",
+            "must have at least one character",
+        )?;
         let layers = self.number_of_transformer_layers;
         check(layers <= 64, "number_of_transformer_layers", "must be at most 64")?;
         check(self.max_relative_position <= 4096, "max_relative_position", "must be at most 4096")?;
@@ -359,6 +376,11 @@ impl DietConfig {
             "intent_classification",
             "switch on this or entity_recognition: there is nothing to learn",
         )
+    }
+
+    /// Whether there is a linear path: intents of which a message may have several are left to the transformer.
+    pub(super) fn has_linear_path(&self) -> bool {
+        self.use_linear_path && !self.multi_label_intents
     }
 
     /// The seed.
@@ -457,6 +479,9 @@ mod tests {
         assert_eq!(wrong(|c| c.drop_rate = 1.0), "drop_rate");
         assert_eq!(wrong(|c| c.number_of_attention_heads = 7), "number_of_attention_heads");
         assert_eq!(wrong(|c| c.similarity_type = SimilarityType::Cosine), "similarity_type");
+        assert_eq!(wrong(|c| c.intent_split_symbol.clear()), "intent_split_symbol");
+        let several = |c: &mut DietConfig| (c.multi_label_intents, c.loss_type) = (true, LossType::Margin);
+        assert_eq!(wrong(several), "multi_label_intents");
         assert_eq!(wrong(|c| c.batch_size = BatchSize::Growing([0, 4])), "batch_size");
     }
 

@@ -23,8 +23,11 @@ pub enum TagKind {
 /// Everything that the training data names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Labels {
-    /// Intents in alphabetical order; empty where fewer than two occur, for then there is nothing to decide.
+    /// Intents in alphabetical order, each alone where a message may have several; empty where fewer than two occur, for then there is nothing to decide.
     pub intents: Vec<String>,
+    /// What separates the intents of a message in its label; `None` where a message has one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub separator: Option<String>,
     /// Tags of entity types; `None` where there are none.
     pub entities: Option<TagSet>,
     /// Tags of roles.
@@ -37,22 +40,23 @@ impl Labels {
     /// The labels of these utterances, as far as the config wants them learnt.
     #[must_use]
     pub fn new(utterances: &[Utterance], config: &DietConfig) -> Self {
-        Self { intents: Vec::new(), entities: None, roles: None, groups: None }
-            .and_those_of(utterances, config)
+        let none = Self { intents: Vec::new(), separator: None, entities: None, roles: None, groups: None };
+        none.and_those_of(utterances, config)
     }
 
     /// These labels and those of some utterances, as far as the config wants them learnt.
     #[must_use]
     pub fn and_those_of(&self, utterances: &[Utterance], config: &DietConfig) -> Self {
-        let intents: BTreeSet<&String> = utterances
-            .iter()
-            .filter_map(|utterance| utterance.intent.as_ref())
-            .chain(&self.intents)
+        let separator = config.multi_label_intents.then(|| config.intent_split_symbol.clone());
+        let intents = utterances.iter().filter_map(|utterance| utterance.intent.as_deref());
+        let intents: BTreeSet<&str> = intents
+            .flat_map(|label| parts(label, separator.as_deref()))
+            .chain(self.intents.iter().map(String::as_str))
             .collect();
         let intents = if intents.len() < 2 || !config.intent_classification {
             Vec::new()
         } else {
-            intents.into_iter().cloned().collect()
+            intents.into_iter().map(str::to_owned).collect()
         };
         let entities = || utterances.iter().flat_map(|utterance| &utterance.entities);
         let tags = |names: BTreeSet<&String>, own: &Option<TagSet>| {
@@ -66,6 +70,7 @@ impl Labels {
             roles: tags(entities().filter_map(|entity| entity.role.as_ref()).collect(), &self.roles),
             groups: tags(entities().filter_map(|entity| entity.group.as_ref()).collect(), &self.groups),
             intents,
+            separator,
         }
     }
 
@@ -88,7 +93,9 @@ impl Labels {
     /// The right answers of one utterance with these tokens and features.
     #[must_use]
     pub fn example(&self, utterance: &Utterance, tokens: &[Span], features: Features) -> Example {
-        let intent = utterance.intent.as_ref().and_then(|intent| self.intents.binary_search(intent).ok());
+        let number = |intent: &str| self.intents.binary_search_by(|own| own.as_str().cmp(intent)).ok();
+        let named = utterance.intent.iter().flat_map(|label| parts(label, self.separator.as_deref()));
+        let intents: BTreeSet<u32> = named.filter_map(number).map(|intent| intent as u32).collect();
         let tags = |set: &Option<TagSet>, name: fn(&crate::data::Entity) -> Option<&str>| {
             let Some(set) = set else { return Vec::new() };
             let spans = utterance.entities.iter().filter_map(|entity| Some((entity.span, name(entity)?)));
@@ -96,7 +103,8 @@ impl Labels {
         };
         Example {
             features,
-            intent: intent.map(|intent| intent as u32),
+            intent: intents.first().copied(),
+            intents: intents.into_iter().collect(),
             entities: tags(&self.entities, |entity| Some(&entity.entity)),
             roles: tags(&self.roles, |entity| entity.role.as_deref()),
             groups: tags(&self.groups, |entity| entity.group.as_deref()),
@@ -113,13 +121,21 @@ pub fn is_out_of_scope(intent: &str) -> bool {
     OUT_OF_SCOPE_NAMES.iter().any(|name| intent.eq_ignore_ascii_case(name))
 }
 
+/// The intents that a label stands for: its parts, or itself where a message has one intent only.
+fn parts<'l>(label: &'l str, separator: Option<&str>) -> Vec<&'l str> {
+    let Some(separator) = separator else { return vec![label] };
+    label.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect()
+}
+
 /// One message in numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
     /// What is seen.
     pub features: Features,
-    /// The intent, among [`Labels::intents`].
+    /// The intent, among [`Labels::intents`]; the first where there are several.
     pub intent: Option<u32>,
+    /// All intents, in ascending order.
+    pub intents: Vec<u32>,
     /// Entity tag of each token; empty where there are no entity types. The same for roles and groups.
     pub entities: Vec<u32>,
     /// Role tag of each token.
@@ -137,5 +153,31 @@ impl Example {
             TagKind::Role => &self.roles,
             TagKind::Group => &self.groups,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_stands_for_its_parts_where_a_message_may_have_several() {
+        let all = ["thank+bye", "bye", " ask + thank", "+", "thank+thank"];
+        let all = all.map(|intent| Utterance::new("x", Some(intent)));
+        let several = DietConfig { multi_label_intents: true, ..Default::default() };
+        let labels = Labels::new(&all, &several);
+        assert_eq!(labels.intents, ["ask", "bye", "thank"]);
+        let sets = all.each_ref().map(|one| labels.example(one, &[], Features::default()).intents);
+        assert_eq!(sets, [vec![1, 2], vec![1], vec![0, 2], vec![], vec![2]]);
+
+        let labels = Labels::new(&all, &DietConfig::default());
+        assert_eq!(labels.intents.len(), 5);
+        let example = labels.example(&all[0], &[], Features::default());
+        assert_eq!(
+            (example.intents.len(), labels.intents[example.intent.unwrap() as usize].as_str()),
+            (1, "thank+bye")
+        );
+        let json = serde_json::to_value(&labels).unwrap();
+        assert!(json.get("separator").is_none());
     }
 }

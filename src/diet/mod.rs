@@ -25,6 +25,7 @@
 //! | an entity's confidence is a by-product of decoding | the probability of exactly this span, a marginal of the CRF |
 //! | neighbouring entities of one type are joined | only where `split_entities_by_comma` is off, across `.,;` and blanks |
 //! | `scale_loss` also weighs the CRF | only the intent |
+//! | several intents in one message are one class of their own | that, or by `multi_label_intents` a set of intents, each with a sigmoid |
 //! | a retrained model differs: the seed is the time of day | the seed is 1 unless given |
 
 mod answer;
@@ -36,6 +37,7 @@ mod labels;
 mod linear_path;
 mod network;
 mod predict;
+mod several;
 mod tag_head;
 mod training;
 mod transplant;

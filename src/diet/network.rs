@@ -260,18 +260,19 @@ mod tests {
     }
 
     /// Two messages with intents, entities, roles and groups, and one without an intent.
-    fn examples(labels: &mut Option<Labels>) -> Vec<Example> {
+    fn examples(config: &DietConfig, labels: &mut Option<Labels>) -> Vec<Example> {
         let tokens = [Span::new(0, 1), Span::new(2, 3), Span::new(4, 5)];
         let entity = |at: usize, role: &str| Entity {
             role: Some(role.to_owned()),
             group: Some("1".to_owned()),
             ..Entity::new("city", tokens[at])
         };
-        let mut messages = ["x", "y"].map(|intent| Utterance::new("a b c", Some(intent))).to_vec();
+        let intents = if config.multi_label_intents { ["x+y", "y"] } else { ["x", "y"] };
+        let mut messages = intents.map(|intent| Utterance::new("a b c", Some(intent))).to_vec();
         messages.push(Utterance::new("a b c", None));
         messages[0].entities = vec![entity(0, "from"), entity(2, "to")];
         messages[2].entities = vec![entity(1, "to")];
-        let labels = labels.insert(Labels::new(&messages, &config()));
+        let labels = labels.insert(Labels::new(&messages, config));
         let example = |(at, message): (usize, &Utterance)| {
             let mut features = crate::features::Features::default();
             (0..3).for_each(|token| features.sequence.push([((at + token) as u32, 1.0), (5, 0.5)]));
@@ -283,13 +284,22 @@ mod tests {
 
     #[test]
     fn one_loss_gives_every_parameter_of_every_head_its_right_gradient() -> Result<()> {
+        check_gradients(&config())
+    }
+
+    #[test]
+    fn so_does_the_loss_over_several_intents() -> Result<()> {
+        check_gradients(&DietConfig { multi_label_intents: true, ..config() })
+    }
+
+    fn check_gradients(config: &DietConfig) -> Result<()> {
         let mut labels = None;
-        let examples = examples(&mut labels);
+        let examples = examples(config, &mut labels);
         let (labels, examples): (Labels, Vec<&Example>) = (labels.unwrap(), examples.iter().collect());
         let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
         let (parameters, vb) = seeded();
         let widths = Widths { sequence: 6, sentence: 4 };
-        let network = Network::new(&config(), widths, &labels, &label_features, vb)?;
+        let network = Network::new(config, widths, &labels, &label_features, vb)?;
         shake(&parameters)?;
 
         let pass = Pass::training(3).fused(crate::nn::Workspace::default());

@@ -101,21 +101,40 @@ impl Diet {
 
     /// The likeliest intents, best first, as many as asked for, and how likely it is that none of those in scope is right.
     fn rank(&self, similarities: &[f32]) -> (Vec<Scored>, Option<f32>) {
-        let confidences = match self.config.loss_type {
-            LossType::CrossEntropy => softmax(similarities),
-            LossType::Margin => similarities.iter().map(|similarity| similarity.clamp(0.0, 1.0)).collect(),
+        let decision = self.engine.decision();
+        let confidences = match (decision, self.config.loss_type) {
+            (Some(decision), _) => similarities.iter().map(|score| decision.confidence(*score)).collect(),
+            (None, LossType::CrossEntropy) => softmax(similarities),
+            (None, LossType::Margin) => {
+                similarities.iter().map(|similarity| similarity.clamp(0.0, 1.0)).collect()
+            }
         };
         let mut order: Vec<usize> = (0..confidences.len()).collect();
         order.sort_by(|a, b| confidences[*b].total_cmp(&confidences[*a]));
         let sure = order.iter().find(|at| !is_out_of_scope(&self.labels.intents[**at])).map(|at| confidences[*at]);
         if self.config.ranking_length > 0 {
-            order.truncate(self.config.ranking_length);
+            // None of the message's own intents is cut off.
+            let own =
+                decision.map_or(0, |own| confidences.iter().filter(|one| **one > own.threshold).count());
+            order.truncate(self.config.ranking_length.max(own));
         }
         let kept: f32 = order.iter().map(|at| confidences[*at]).sum();
-        let share = if self.config.renormalize_confidences { kept.max(f32::MIN_POSITIVE) } else { 1.0 };
+        let share = if self.config.renormalize_confidences && decision.is_none() {
+            kept.max(f32::MIN_POSITIVE)
+        } else {
+            1.0
+        };
         let scored =
             |at: usize| Scored { name: self.labels.intents[at].clone(), confidence: confidences[at] / share };
         (order.into_iter().map(scored).collect(), sure.map(|sure| 1.0 - sure))
+    }
+
+    /// The intents of a message with this ranking where it may have several: those above the threshold, else the best.
+    #[must_use]
+    pub fn several(&self, ranking: &[Scored]) -> Vec<Scored> {
+        let Some(decision) = self.engine.decision() else { return Vec::new() };
+        let above = ranking.iter().take_while(|scored| scored.confidence > decision.threshold).count();
+        ranking.iter().take(above.max(1)).cloned().collect()
     }
 
     fn entities(&self, text: &str, tokens: &[Span], found: &mut Found<'_>) -> Vec<TokenEntity> {

@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Result};
 use super::answer::Engine;
 use super::confidence::{FittedConfidence, Kept, UNFITTED};
 use super::linear_path::LinearPath;
+use super::several::Decision;
 use super::transplant::{Ancestor, Inherited};
 use super::{DietConfig, Example, Labels, Network, WeightsError, Widths};
 use crate::bundle::{Weight, Weights};
@@ -50,6 +51,8 @@ pub struct Learner<'a> {
     confidence: Option<FittedConfidence>,
     held_out: Option<HeldOut<'a>>,
     inherited: Inherited,
+    /// Where a message may have several intents.
+    decision: Option<Decision>,
 }
 
 impl<'a> Learner<'a> {
@@ -69,6 +72,8 @@ impl<'a> Learner<'a> {
         let parameters = Parameters::new(config.seed());
         let vb = parameters.builder(DType::F32, &Device::Cpu);
         let network = Network::new(config, widths, labels, label_features, vb)?;
+        let several = labels.separator.is_some() && !labels.intents.is_empty();
+        let decision = several.then(Decision::default);
         Ok(Self {
             network,
             parameters,
@@ -80,6 +85,7 @@ impl<'a> Learner<'a> {
             linear: None,
             confidence: None,
             held_out,
+            decision,
             inherited: Inherited::new(),
         })
     }
@@ -109,7 +115,11 @@ impl<'a> Learner<'a> {
         let count = self.lessons.examples.len();
         let unseen = of_intents(&self.lessons.examples[count - self.lessons.unseen..]);
         let intents = !self.labels.intents.is_empty();
-        if intents && (unseen > 0 || self.config.use_linear_path) {
+        if self.decision.is_some() {
+            if unseen > 0 {
+                self.decide(unseen)?;
+            }
+        } else if intents && (unseen > 0 || self.config.has_linear_path()) {
             let kept = Kept {
                 config: &self.config,
                 intents: &self.labels.intents,
@@ -120,12 +130,25 @@ impl<'a> Learner<'a> {
                 threads,
             };
             let confidence = if unseen > 0 { Some(kept.fit(&self.engine()?)?) } else { None };
-            let linear = self.config.use_linear_path.then(|| kept.linear_path());
+            let linear = self.config.has_linear_path().then(|| kept.linear_path());
             self.linear = linear;
             self.confidence = confidence.or(self.confidence.take());
         }
         self.lessons.unseen = 0;
         Ok(self.confidence.clone())
+    }
+
+    /// Fits how a message gets its intents, where it may have several, to the last examples that have any.
+    fn decide(&mut self, unseen: usize) -> Result<()> {
+        let engine = self.engine()?;
+        let known = self.lessons.examples.iter().rev().filter(|example| example.intent.is_some()).take(unseen);
+        let (mut scores, mut sets) = (Vec::new(), Vec::new());
+        for example in known {
+            engine.answer(&[&example.features], |_, found| scores.extend_from_slice(found.similarities));
+            sets.push(&example.intents[..]);
+        }
+        self.decision = Some(Decision::fit(&scores, &sets));
+        Ok(())
     }
 
     /// The network as it is, for answering, without the linear path.
@@ -175,13 +198,17 @@ impl<'a> Learner<'a> {
                 (None, None) => [1.0, 0.0, 0.0],
             };
             weights.insert("intent.scale".to_owned(), Weight::f32(vec![1], vec![opinions[0]]));
-            if self.config.use_linear_path && self.linear.is_none() {
+            if self.config.has_linear_path() && self.linear.is_none() {
                 LinearPath::nothing(self.widths.sentence, self.labels.intents.len(), &mut weights);
             }
             if let Some(linear) = &self.linear {
                 let touched = self.touched("", self.widths.sentence, |example| &example.features.sentence);
                 linear.save(opinions, &touched, &mut weights);
             }
+        }
+        if let Some(Decision { scale, offset, threshold }) = self.decision {
+            let decision = Weight::f32(vec![3], vec![scale, offset, threshold]);
+            weights.insert("intent.decision".to_owned(), decision);
         }
         Ok(weights)
     }

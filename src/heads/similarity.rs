@@ -117,7 +117,8 @@ pub struct Candidates<'a> {
 pub struct SimilarityLoss {
     /// Mean over messages.
     pub loss: Tensor,
-    /// Messages whose right label is closer than all others.
+    /// Messages whose right label is closer than all others; of several labels, those whose right ones are above zero and
+    /// the others are not.
     pub correct: usize,
 }
 
@@ -188,6 +189,34 @@ impl Similarity {
         } else {
             self.sampled(&messages, &labels, &all, candidates, seed)?
         };
+        Ok(SimilarityLoss { loss, correct })
+    }
+
+    /// The loss of a batch of embedded messages that may have several labels each: the mean over messages and labels of
+    /// the binary cross-entropy `ln(1 + eˢ) − y·s`, where `y` is 1 for a label of the message and 0 for another.
+    ///
+    /// Large similarities make a large loss, never one that is not a number.
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many sets as messages, or a label does not exist.
+    pub fn set_loss(&self, embedded: &Tensor, labels: &Tensor, sets: &[&[u32]]) -> Result<SimilarityLoss> {
+        let all = self.scores(embedded, labels)?; // [message, label]
+        let (count, known) = all.dims2()?;
+        let mut members = vec![0.0_f32; count * known];
+        if sets.len() != count || sets.iter().copied().flatten().any(|label| *label as usize >= known) {
+            bail!("{} sets of labels for {count} messages, of {known} labels", sets.len());
+        }
+        for (row, set) in members.chunks_mut(known.max(1)).zip(sets) {
+            set.iter().for_each(|label| row[*label as usize] = 1.0);
+        }
+        let found = all.detach().to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let right = |(scores, members): &(&[f32], &[f32])| {
+            scores.iter().zip(*members).all(|(score, member)| (*score > 0.0) == (*member > 0.5))
+        };
+        let correct = found.chunks(known.max(1)).zip(members.chunks(known.max(1))).filter(right).count();
+        let members = Tensor::from_vec(members, (count, known), all.device())?.to_dtype(all.dtype())?;
+        let loss = (softplus(&all)? - (&all * members)?)?.mean_all()?;
         Ok(SimilarityLoss { loss, correct })
     }
 
@@ -369,6 +398,59 @@ mod tests {
             assert_gradients(&parameters, || {
                 Ok(head.loss(&head.embed(&messages)?, &labels, CANDIDATES, 3)?.loss)
             })?;
+        }
+        Ok(())
+    }
+
+    const SETS: [&[u32]; 5] = [&[0], &[], &[0, 1, 2], &[1, 2], &[2]];
+
+    #[test]
+    fn every_parameter_has_the_right_gradient_with_sets_of_labels() -> Result<()> {
+        for similarity_type in [SimilarityType::Inner, SimilarityType::Cosine] {
+            let (parameters, vb) = seeded();
+            let config = SimilarityConfig { similarity_type, ..Default::default() };
+            let head = Similarity::new(7, 3, 4, config, vb.pp("head"))?;
+            let messages = vb.get_with_hints((5, 7), "messages", Init::Uniform { lo: -1.0, up: 1.0 })?;
+            let labels = vb.get_with_hints((3, 3), "labels", Init::Uniform { lo: -1.0, up: 1.0 })?;
+            assert_gradients(&parameters, || {
+                Ok(head.set_loss(&head.embed(&messages)?, &labels, &SETS)?.loss)
+            })?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_loss_over_sets_is_the_mean_binary_cross_entropy() -> Result<()> {
+        let (_, vb) = seeded();
+        let head = Similarity::new(7, 3, 4, SimilarityConfig::default(), vb)?;
+        let (messages, labels) = (head.embed(&input((5, 7))?)?, input((3, 3))?);
+        let scores = head.scores(&messages, &labels)?.to_vec2::<f64>()?;
+        let (mut expected, mut right) = (0.0, 0);
+        for (row, set) in scores.iter().zip(SETS) {
+            let mut all = true;
+            for (label, score) in row.iter().enumerate() {
+                let (member, share) = (set.contains(&(label as u32)), 1.0 / (1.0 + (-score).exp()));
+                expected -= if member { share.ln() } else { (1.0 - share).ln() } / 15.0;
+                all &= member == (share > 0.5);
+            }
+            right += usize::from(all);
+        }
+        let found = head.set_loss(&messages, &labels, &SETS)?;
+        assert!((found.loss.to_scalar::<f64>()? - expected).abs() < 1e-12);
+        assert_eq!(found.correct, right);
+        assert!(head.set_loss(&messages, &labels, &SETS[1..]).is_err());
+        assert!(head.set_loss(&messages, &labels, &[&[3], &[], &[], &[], &[]]).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn large_similarities_are_a_large_loss_and_still_a_number() -> Result<()> {
+        let (_, vb) = seeded();
+        let head = Similarity::new(7, 3, 4, SimilarityConfig::default(), vb)?;
+        for scale in [1e3, 1e8] {
+            let messages = (head.embed(&input((5, 7))?)? * scale)?.to_dtype(DType::F64)?;
+            let loss = head.set_loss(&messages, &input((3, 3))?, &SETS)?.loss.to_scalar::<f64>()?;
+            assert!(loss.is_finite() && loss > scale / 1e3, "{loss}");
         }
         Ok(())
     }

@@ -85,6 +85,9 @@ impl Card {
         line("| score | value |\n| --- | --- |".to_owned());
         line(format!("| intent accuracy | {:.4} |", scores.intent.accuracy));
         line(format!("| intent macro F1 | {:.4} |", scores.intent.macro_f1));
+        if let Some(sets) = &scores.intent_sets {
+            line(format!("| intent micro F1, several in a message | {:.4} |", sets.micro_average.f1));
+        }
         line(format!("| entity F1, exact span | {:.4} |", scores.entity.exact_span.f1));
         line(format!("| entity F1, overlap rule | {:.4} |", scores.entity.overlap.f1));
         line("\n## Licence\n".to_owned());

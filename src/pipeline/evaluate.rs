@@ -1,6 +1,6 @@
 //! How well a model does on labelled messages; one computation for screen, files and programs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
@@ -154,6 +154,11 @@ impl Evaluation {
         for (gold, found) in utterances.iter().zip(predictions) {
             let best = found.intent_ranking.iter().find(|scored| scored.name != FALLBACK);
             let name = best.map(|scored| scored.name.as_str());
+            // A set of intents is the same in any order.
+            let same = |(gold, name): &(&str, &str)| {
+                label_parts(gold).collect::<BTreeSet<_>>() == label_parts(name).collect()
+            };
+            let name = gold.intent.as_deref().zip(name).filter(same).map(|(gold, _)| gold).or(name);
             if let Some(intent) = &gold.intent {
                 confusion.add(intent, name);
                 sets.add(label_parts(intent), name.into_iter().flat_map(label_parts));

@@ -16,7 +16,9 @@ mod memory;
 mod nlu;
 mod out_of_scope;
 mod post;
+mod review;
 mod saved;
+mod suggest;
 mod train;
 
 pub use card::Card;
@@ -31,6 +33,8 @@ pub use learning_curve::{CurvePoint, CurveSeries, LearningCurve};
 pub use finetune::News;
 pub use nlu::Nlu;
 pub use out_of_scope::{OutOfScopeScores, is_out_of_scope};
+pub use review::{ConfusedIntents, EntityDoubt, EntityProblem, IntentDoubt, Mistaken, Review, review};
+pub use suggest::{Suggestion, Unsure, suggest};
 
 pub use crate::diet::OUT_OF_SCOPE_NAMES;
 pub use train::{Training, TrainingOptions};

@@ -11,7 +11,7 @@ use crate::bundle::Weights;
 use crate::diet::{Answer, Diet, FittedConfidence, TokenEntity};
 use crate::error::Result;
 use crate::features::{FeatureSet, Features, Message, Patterns};
-use crate::prediction::{PredictedEntity, Prediction};
+use crate::prediction::{PredictedEntity, Prediction, Scored};
 use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
 
 /// A model that understands messages.
@@ -164,15 +164,28 @@ impl Nlu {
         Encoded { text, tokens, features }
     }
 
+    /// Where a message may have several intents, those it has, and the ranking with all of them together at its head.
+    fn several(&self, mut ranking: Vec<Scored>) -> (Vec<Scored>, Vec<Scored>) {
+        let intents = self.diet.several(&ranking);
+        if let [_, .., last] = &intents[..] {
+            let separator = self.labels().separator.as_deref().unwrap_or_default();
+            let names: Vec<&str> = intents.iter().map(|intent| intent.name.as_str()).collect();
+            ranking.insert(0, Scored { name: names.join(separator), confidence: last.confidence });
+        }
+        (ranking, intents)
+    }
+
     fn finish(&self, message: Encoded<'_>, answer: Answer) -> Prediction {
         let Encoded { text, tokens, .. } = message;
         let Answer { ranking, out_of_scope, entities } = answer;
         let entities = entities.into_iter().map(|entity| predicted(entity, text, &tokens)).collect();
         let blank = tokens.is_empty();
+        let (ranking, intents) = self.several(ranking);
         let mut prediction = Prediction {
             text: text.to_owned(),
             intent: ranking.first().cloned(),
             intent_ranking: ranking,
+            intents,
             entities,
             tokens,
             out_of_scope,

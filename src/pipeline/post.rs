@@ -44,7 +44,9 @@ pub(super) fn map_synonyms(synonyms: &BTreeMap<String, String>, prediction: &mut
 pub(super) fn fall_back(config: FallbackConfig, prediction: &mut Prediction) {
     let confidence = |at: usize| prediction.intent_ranking.get(at).map(|scored| scored.confidence);
     let first = confidence(0).unwrap_or(0.0);
-    let ambiguous = confidence(1).is_some_and(|second| first - second < config.ambiguity_threshold);
+    // Several intents may be equally sure where a message may have several.
+    let ambiguous = prediction.intents.is_empty()
+        && confidence(1).is_some_and(|second| first - second < config.ambiguity_threshold);
     if first < config.threshold || ambiguous {
         let fallback = Scored { name: FALLBACK.to_owned(), confidence: config.threshold };
         prediction.intent_ranking.insert(0, fallback.clone());
@@ -79,6 +81,17 @@ mod tests {
             assert_eq!(intent.name == FALLBACK, falls, "{confidences:?}");
             assert_eq!(prediction.intent_ranking.len(), confidences.len() + usize::from(falls));
         }
+    }
+
+    #[test]
+    fn two_sure_intents_are_no_ambiguity_where_a_message_may_have_several() {
+        let mut prediction = ranked(&[0.9, 0.9]);
+        prediction.intents = prediction.intent_ranking.clone();
+        fall_back(FallbackConfig::default(), &mut prediction);
+        assert_eq!(prediction.intent_ranking.len(), 2);
+        prediction.intent_ranking[0].confidence = 0.2;
+        fall_back(FallbackConfig::default(), &mut prediction);
+        assert_eq!(prediction.intent.unwrap().name, FALLBACK);
     }
 
     #[test]

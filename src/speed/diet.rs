@@ -90,6 +90,7 @@ impl DietTraining {
         Labels {
             intents: (0..self.intents).map(|at| format!("intent_{at:02}")).collect(),
             entities: Some(TagSet::new((0..self.entity_types).map(|at| format!("type {at:02}")), true)),
+            separator: None,
             roles: None,
             groups: None,
         }
@@ -112,9 +113,11 @@ impl DietTraining {
             0 => 4 * (1 + number(at + token, self.entity_types) as u32),
             _ => 0,
         };
+        let intent = number(at, self.intents) as u32;
         Example {
             features,
-            intent: Some(number(at, self.intents) as u32),
+            intent: Some(intent),
+            intents: vec![intent],
             entities: (0..self.tokens).map(tag).collect(),
             roles: Vec::new(),
             groups: Vec::new(),

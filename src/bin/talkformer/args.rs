@@ -63,6 +63,10 @@ pub(crate) enum TestCommand {
 pub(crate) enum DataCommand {
     /// Count what is there and point out what looks wrong.
     Stats(Stats),
+    /// Find what looks wrong: mislabelled examples, intents that are hard to tell apart, missing annotations.
+    Review(Review),
+    /// Pick what to annotate next: unlabelled messages that the model is unsure of and that differ from each other.
+    Suggest(Suggest),
 }
 
 #[derive(Debug, clap::Args)]
@@ -241,6 +245,75 @@ pub(crate) struct Stats {
     #[arg(long, short = 'u', visible_alias = "nlu", value_name = "PATH", default_value = "data")]
     pub data: PathBuf,
     /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const REVIEW_AFTER: &str = "\
+Examples:
+  talkformer data review --data data/nlu.yml
+  talkformer data review --data data/ --config config.yml --most 100 --json > review.json
+  talkformer data review --data train.jsonl --recipe small --folds 3
+
+Each model learns from all folds but one and is asked about that one, so this takes as long as N trainings. Doubts
+are no verdicts: the surest come first, look at them until they are wrong.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = REVIEW_AFTER)]
+pub(crate) struct Review {
+    /// A file or a folder.
+    #[arg(long, short = 'u', visible_alias = "nlu", value_name = "PATH", default_value = "data")]
+    pub data: PathBuf,
+    /// A Rasa config.yml; without it the recipe decides.
+    #[arg(long, short, value_name = "FILE", conflicts_with = "recipe")]
+    pub config: Option<PathBuf>,
+    /// A built-in pipeline: accurate, small or rasa.
+    #[arg(long, value_name = "NAME", default_value = "accurate")]
+    pub recipe: String,
+    /// How many parts the data is cut into.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..))]
+    pub folds: u16,
+    /// How many of each kind to show at most.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub most: u32,
+    /// Rounds through the data, instead of what the pipeline says.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: Option<u32>,
+    /// Decides folds and every random draw, instead of what the pipeline says.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Worker threads; by default one per core.
+    #[arg(long, visible_alias = "num-threads", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const SUGGEST_AFTER: &str = "\
+Examples:
+  talkformer data suggest --model models --input messages.txt
+  talkformer data suggest --model models --input messages.txt --most 100 --json > to-correct.jsonl
+
+Blank lines are skipped, and messages that occur more than once count once. With --json each line holds the text
+with the model's guesses as intent and entities: correct them, and --data reads the file.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = SUGGEST_AFTER)]
+pub(crate) struct Suggest {
+    /// A model, or a folder of models, of which the newest is taken.
+    #[arg(long, short, value_name = "DIR", default_value = "models")]
+    pub model: PathBuf,
+    /// A file with one message a line; `-`, or nothing, is standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// How many messages to pick at most.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub most: u32,
+    /// Worker threads; by default one per core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Print one JSON object a message.
     #[arg(long)]
     pub json: bool,
 }

@@ -3,12 +3,15 @@
 mod args;
 mod bench;
 mod demo;
+mod lines;
 mod output;
 mod parse;
 mod progress;
 mod report;
+mod review;
 mod score;
 mod stats;
+mod suggest;
 mod test;
 mod threads;
 mod train;
@@ -27,7 +30,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let command = Args::parse().command;
     let trains = match &command {
-        Command::Demo(_) | Command::Train(_) | Command::Bench(_) => true,
+        Command::Demo(_) | Command::Train(_) | Command::Bench(_) | Command::Data(DataCommand::Review(_)) => {
+            true
+        }
         Command::Test(TestCommand::Nlu(args)) => args.trains(),
         _ => false,
     };
@@ -39,6 +44,8 @@ fn main() -> ExitCode {
         Command::Train(TrainCommand::Nlu(args)) => train::run(&args),
         Command::Test(TestCommand::Nlu(args)) => test::run(&args),
         Command::Data(DataCommand::Stats(args)) => stats::run(&args),
+        Command::Data(DataCommand::Review(args)) => review::run(&args),
+        Command::Data(DataCommand::Suggest(args)) => suggest::run(&args),
         Command::Parse(args) => parse::run(&args),
         Command::Bench(args) => bench::run(&args),
     };

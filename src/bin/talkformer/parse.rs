@@ -1,13 +1,11 @@
 //! `talkformer parse`
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write as _};
-use std::path::Path;
+use std::io::{self, Write as _};
 
-use anyhow::{Context, bail};
 use talkformer::pipeline::Nlu;
 
 use super::args::Parse;
+use super::lines::Lines;
 use super::threads::limited;
 
 /// Lines that are answered together.
@@ -15,43 +13,34 @@ const BATCH: usize = 512;
 
 pub(crate) fn run(args: &Parse) -> anyhow::Result<()> {
     let nlu = limited(Nlu::open(&args.model)?, args.threads);
-    match &args.input {
-        None if !args.texts.is_empty() => answer(&nlu, &args.texts),
-        Some(path) if path != Path::new("-") => {
-            let name = path.display().to_string();
-            let file = File::open(path).with_context(|| format!("{name}: cannot be opened"))?;
-            stream(&nlu, file, &name)
-        }
-        _ => stream(&nlu, io::stdin().lock(), "standard input"),
+    if args.texts.is_empty() {
+        stream(&nlu, Lines::open(args.input.as_deref())?)
+    } else {
+        answer(&nlu, &args.texts)
     }
 }
 
 /// Answers line by line; as many lines together as have arrived, so that nobody waits for a full batch.
-fn stream(nlu: &Nlu, source: impl Read, name: &str) -> anyhow::Result<()> {
-    let mut reader = BufReader::with_capacity(1 << 16, source);
-    let mut line = 0;
+fn stream(nlu: &Nlu, mut lines: Lines) -> anyhow::Result<()> {
     loop {
-        let mut texts = Vec::new();
-        while texts.len() < BATCH && (texts.is_empty() || reader.buffer().contains(&b'\n')) {
-            let mut bytes = Vec::new();
-            line += 1;
-            if reader.read_until(b'\n', &mut bytes).with_context(|| format!("{name}: cannot be read"))? == 0 {
-                break;
+        let (mut texts, mut failure) = (Vec::new(), None);
+        while texts.len() < BATCH && (texts.is_empty() || lines.is_ready()) {
+            match lines.next_line() {
+                Ok(Some(text)) => texts.push(text),
+                Ok(None) => break,
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
             }
-            let end = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-            let end = end.strip_suffix(b"\r").unwrap_or(end);
-            let mark: &[u8] = if line == 1 { b"\xef\xbb\xbf" } else { b"" };
-            let end = end.strip_prefix(mark).unwrap_or(end);
-            let Ok(text) = str::from_utf8(end) else {
-                answer(nlu, &texts)?;
-                bail!("{name}:{line}: not valid UTF-8; save the file as UTF-8");
-            };
-            texts.push(text.to_owned());
+        }
+        answer(nlu, &texts)?;
+        if let Some(error) = failure {
+            return Err(error);
         }
         if texts.is_empty() {
             return Ok(());
         }
-        answer(nlu, &texts)?;
     }
 }
 

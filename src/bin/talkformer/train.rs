@@ -22,7 +22,7 @@ const SAMPLE: usize = 1000;
 
 pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     let earlier = args.finetune.as_deref().map(Nlu::open).transpose()?;
-    let (mut config, recipe) = pipeline(args, earlier.as_ref())?;
+    let (mut config, recipe) = pipeline_or_that_of(args, earlier.as_ref())?;
     config.change_diet(|diet| {
         if let Some(epochs) = args.epochs {
             (diet.epochs, diet.minimum_steps) = (epochs as usize, 0);
@@ -164,11 +164,20 @@ fn learn_on(earlier: &Nlu, model: &Path, data: TrainingData, json: bool) -> anyh
     Ok(earlier.with_remembered(&data)?.0)
 }
 
-fn pipeline(args: &TrainNlu, earlier: Option<&Nlu>) -> anyhow::Result<(PipelineConfig, String)> {
+fn pipeline_or_that_of(args: &TrainNlu, earlier: Option<&Nlu>) -> anyhow::Result<(PipelineConfig, String)> {
     match (&args.config, earlier, &args.recipe) {
-        (Some(file), ..) => pipeline_of_file(file),
         (None, Some(earlier), None) => Ok((earlier.config().clone(), "of the model".to_owned())),
-        (None, _, recipe) => pipeline_of_recipe(recipe.as_deref().unwrap_or(Recipe::ALL[0].name)),
+        (config, _, recipe) => {
+            pipeline(config.as_deref(), recipe.as_deref().unwrap_or(Recipe::ALL[0].name))
+        }
+    }
+}
+
+/// The pipeline of a `config.yml` or else of a recipe, and what it is called.
+pub(crate) fn pipeline(config: Option<&Path>, recipe: &str) -> anyhow::Result<(PipelineConfig, String)> {
+    match config {
+        Some(file) => pipeline_of_file(file),
+        None => pipeline_of_recipe(recipe),
     }
 }
 

@@ -4,6 +4,7 @@ use super::affine::Affine;
 use super::bag::Bag;
 use super::encoder::Hidden;
 use super::source::{Source, WeightsError};
+use crate::diet::several::Decision;
 use crate::diet::{DietConfig, Labels};
 use crate::features::LabelFeatures;
 use crate::kernels::matmul::Into;
@@ -22,6 +23,8 @@ pub(super) struct IntentHead {
     /// `[embedding, label]`
     labels: Packed,
     cosine: bool,
+    /// Where a message may have several intents.
+    pub(super) decision: Option<Decision>,
 }
 
 impl IntentHead {
@@ -38,14 +41,19 @@ impl IntentHead {
         let cosine = config.similarity().is_cosine();
         let linear = || Bag::new(sentence_width, labels.intents.len(), &source.at("linear"));
         let scale = source.values("scale", &[1])?;
+        let decision = || -> Result<Decision, WeightsError> {
+            let values = source.values("decision", &[3])?;
+            Ok(Decision { scale: values[0], offset: values[1], threshold: values[2] })
+        };
         let text = source.at("similarity.text");
         let embedded = embed_labels(config, labels, features, shared, source, cosine)?;
         let embedded = Matrix::new(&embedded, labels.intents.len(), embedding).transposed();
         Ok(Self {
             text: Affine::new(model_dim, embedding, 1.0, &text)?,
-            linear: config.use_linear_path.then(linear).transpose()?,
+            linear: config.has_linear_path().then(linear).transpose()?,
             scale: scale[0],
             labels: Packed::new(embedded, Precision::F32),
+            decision: labels.separator.is_some().then(decision).transpose()?,
             cosine,
         })
     }

@@ -25,6 +25,7 @@ mod scratch;
 mod source;
 mod tags;
 
+use super::several::Decision;
 use super::{DietConfig, Labels, Widths};
 use crate::bundle::Weights;
 use crate::features::{Features, LabelFeatures};
@@ -91,6 +92,11 @@ impl Engine {
             },
             hidden,
         })
+    }
+
+    /// How a message gets its intents, where it may have several.
+    pub(super) fn decision(&self) -> Option<Decision> {
+        self.intent.as_ref().and_then(|intent| intent.decision)
     }
 
     /// Answers some messages together and tells `finish` of each, with its number.

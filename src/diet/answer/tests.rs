@@ -36,7 +36,7 @@ fn variants() -> Vec<(&'static str, DietConfig)> {
     };
     vec![
         ("plain", config()),
-        ("relative keys, shortcut", with(|c| (c.use_key_relative_attention, c.use_shortcut) = (true, true))),
+        ("relative keys, linear path", with(|c| (c.use_key_relative_attention, c.use_linear_path) = (true, true))),
         (
             "relative keys and values, causal",
             with(|c| {
@@ -60,10 +60,10 @@ fn variants() -> Vec<(&'static str, DietConfig)> {
             }),
         ),
         (
-            "cosine, margin, shortcut",
+            "cosine, margin, linear path",
             with(|c| {
                 (c.loss_type, c.similarity_type) = (LossType::Margin, SimilarityType::Cosine);
-                c.use_shortcut = true;
+                c.use_linear_path = true;
             }),
         ),
         ("no transformer, no BILOU", with(|c| (c.number_of_transformer_layers, c.bilou_flag) = (0, false))),
@@ -116,7 +116,32 @@ fn weights(config: &DietConfig, labels: &Labels, label_features: &LabelFeatures)
         let values = values.iter().enumerate().map(|(i, x)| x + 0.4 * noise(i)).collect();
         (name.clone(), Weight::f32(var.dims().to_vec(), values))
     };
-    parameters.all().into_iter().map(weight).collect()
+    let mut weights: Weights = parameters.all().into_iter().map(weight).collect();
+    if config.intent_classification {
+        weights.insert("intent.scale".to_owned(), Weight::f32(vec![1], vec![0.75]));
+    }
+    if config.use_linear_path {
+        let count = labels.intents.len();
+        let noise = |at: usize| (bits(77, at as u64) >> 40) as f32 / (1 << 24) as f32 - 0.5;
+        let table = Weight::f32(vec![WIDTHS.sentence, count], (0..WIDTHS.sentence * count).map(noise).collect());
+        weights.insert("intent.linear.table".to_owned(), table);
+        weights.insert("intent.linear.bias".to_owned(), Weight::f32(vec![count], vec![0.25; count]));
+    }
+    weights
+}
+
+/// What a message should score: the network's similarities, weighed, and the linear path.
+fn fused(similarities: &[f32], message: &Features, weights: &Weights) -> Vec<f32> {
+    let numbers = |name: &str| weights.get(name).map_or_else(Vec::new, |weight| weight.to_f32().into_owned());
+    let (scale, table, bias) =
+        (numbers("intent.scale"), numbers("intent.linear.table"), numbers("intent.linear.bias"));
+    let score = |(label, similarity): (usize, &f32)| {
+        let path = message.sentence.row(0).map(|(column, value)| {
+            table.get(column as usize * similarities.len() + label).map_or(0.0, |weight| value * weight)
+        });
+        scale[0] * similarity + path.sum::<f32>() + bias.get(label).copied().unwrap_or(0.0)
+    };
+    similarities.iter().enumerate().map(score).collect()
 }
 
 /// How far the engine is from the network: similarities, probabilities of entities; and how many tags differ.
@@ -142,9 +167,9 @@ fn distance(
     engine.answer(&messages.iter().collect::<Vec<_>>(), |at, mut found| {
         assert_eq!(at, count);
         count += 1;
-        let wanted = expected.intents.get(at).map_or(&[][..], |row| row);
+        let wanted = expected.intents.get(at).map_or_else(Vec::new, |row| fused(row, &messages[at], weights));
         assert_eq!(found.similarities.len(), wanted.len());
-        let worst = found.similarities.iter().zip(wanted).map(|(a, b)| (a - b).abs());
+        let worst = found.similarities.iter().zip(&wanted).map(|(a, b)| (a - b).abs());
         similarity = worst.fold(similarity, f32::max);
         for kind in [TagKind::Entity, TagKind::Role, TagKind::Group] {
             let wanted = expected.tags.iter().find(|(own, _)| *own == kind).map(|(_, tags)| &tags[at]);
@@ -191,7 +216,7 @@ fn with_rounded_weights_the_engine_is_near_the_network_of_the_same_weights() {
         let mut weights = weights(&config, &labels, &label_features);
         for (name, weight) in &mut weights {
             let values = weight.to_f32().into_owned();
-            if ["sequence.table", "sentence.table", "intent.shortcut.table"].contains(&name.as_str()) {
+            if ["sequence.table", "sentence.table", "intent.linear.table"].contains(&name.as_str()) {
                 *weight = Weight::table(Table::new(&values, weight.shape[1], |row| row != 3));
             } else if weight.shape.len() > 1 {
                 *weight = Weight::bf16(weight.shape.clone(), &values);
