@@ -14,7 +14,8 @@ use super::disk::read_limited;
 /// The format that is read and written.
 ///
 /// 1: all weights in `f32`. 2: tables in five bits, matrices in `bf16`, n-grams written by what they share.
-pub const FORMAT_VERSION: u32 = 2;
+/// 3: what the transformer's opinion on an intent weighs, and the linear path beside it.
+pub const FORMAT_VERSION: u32 = 3;
 
 /// The manifest's file name.
 pub(super) const MANIFEST: &str = "config.json";

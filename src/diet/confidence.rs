@@ -1,6 +1,7 @@
 //! Confidences that can be trusted: what opinions weigh, fitted on messages that nobody has learnt from.
 
-use candle_core::Result;
+use std::ops::Range;
+
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -8,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Engine;
 use super::fusion::{KINDS, Unseen};
-use super::linear_path::LinearPath;
 use super::labels::is_out_of_scope;
+use super::linear_path::LinearPath;
 use super::{DietConfig, Example};
+use crate::features::Features;
 use crate::metrics::Calibration;
+use crate::sparse::SparseRows;
 
 /// What was found on the messages that were kept for calibration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,8 +55,8 @@ const FEW: usize = 2000;
 /// Folds of few examples.
 const FOLDS: usize = 10;
 
-/// How firmly few messages hold on to what is known beforehand, in messages.
-const PRIOR: [f64; KINDS] = [2.0, 10.0, 0.2];
+/// How firmly few messages hold on to the weights that they begin with: hardly.
+const PRIOR: [f64; KINDS] = [1.0, 1.0, 0.01];
 
 /// Examples of which some were kept from the network.
 pub(super) struct Kept<'a> {
@@ -68,34 +71,51 @@ pub(super) struct Kept<'a> {
     pub(super) names: usize,
     /// And how many at the end the network has not learnt from.
     pub(super) unseen: usize,
+    /// Columns of a message that were scaled together to length one.
+    pub(super) unit_ranges: &'a [Range<u32>],
     pub(super) threads: usize,
 }
 
 impl Kept<'_> {
     /// Fits the weights of all opinions on the examples that the network, whose `engine` this is, has not seen.
-    pub(super) fn fit(&self, engine: &Engine) -> Result<FittedConfidence> {
+    pub(super) fn fit(&self, engine: &Engine) -> FittedConfidence {
         let first = self.examples.len() - self.unseen;
         let fresh: Vec<usize> = (first..self.examples.len()).collect();
         let mut unseen = self.scores_of_the_linear_path(&fresh);
-        let mut start = UNFITTED;
-        let linear = self.config.has_linear_path();
-        if linear && self.examples.len() <= FEW {
-            let mut all = unseen.clone();
-            for fold in self.folds(first) {
-                all.append(self.scores_of_the_linear_path(&fold));
-            }
-            start = all.fit(start, [f64::INFINITY, PRIOR[1] / 10.0, PRIOR[2] / 10.0]);
-        }
+        let known = self.known(&(0..first as u32).collect::<Vec<_>>());
         for at in &fresh {
-            engine.answer(&[&self.examples[*at].features], |_, found| {
+            let sentence = self.as_new(self.examples[*at], &known);
+            let features = Features { sentence, ..self.examples[*at].features.clone() };
+            engine.answer(&[&features], |_, found| {
                 unseen.scores[0].extend_from_slice(found.similarities);
             });
         }
-        let prior = if linear { PRIOR } else { [0.0; KINDS] };
-        let weights = unseen.fit(start, prior);
+        let weights = if self.config.has_linear_path() && self.examples.len() <= FEW {
+            let mut all = Unseen {
+                scores: [Vec::new(), unseen.scores[1].clone(), unseen.scores[2].clone()],
+                ..unseen.clone()
+            };
+            for fold in self.folds(first) {
+                all.append(self.scores_of_the_linear_path(&fold));
+            }
+            let path = all.fit(UNFITTED, PRIOR);
+            // The two classifiers as one, and how much of it beside the transformer.
+            let [_, softmax, hinge] = path;
+            let sum = |(a, b): (&f32, &f32)| softmax * a + hinge * b;
+            let linear = unseen.scores[1].iter().zip(&unseen.scores[2]).map(sum).collect();
+            let joined = Unseen { scores: [unseen.scores[0].clone(), linear, Vec::new()], ..unseen.clone() };
+            let [transformer, share, _] = joined.fit([0.25, 1.0, 0.0], PRIOR);
+            // Alone on these few messages the linear path should weigh one, as it does on all. What it weighs more or less
+            // is their accident, and so it is in what was just found.
+            let [_, accident, _] = joined.fit([0.0, 1.0, 0.0], [f64::INFINITY, PRIOR[1], PRIOR[2]]);
+            let [transformer, share] = [transformer, share].map(|weight| weight / accident.max(0.1));
+            [transformer, share * softmax, share * hinge]
+        } else {
+            unseen.fit(UNFITTED, PRIOR)
+        };
         let before = unseen.calibration([1.0, 0.0, 0.0]).expected_calibration_error;
         let after = unseen.calibration(weights).expected_calibration_error;
-        Ok(FittedConfidence {
+        FittedConfidence {
             messages: fresh.len(),
             transformer: weights[0],
             softmax: weights[1],
@@ -103,7 +123,7 @@ impl Kept<'_> {
             error_before: before,
             error_after: after,
             threshold: self.threshold(&unseen, weights),
-        })
+        }
     }
 
     /// The linear path of all examples.
@@ -113,14 +133,7 @@ impl Kept<'_> {
     }
 
     fn fit_linear_path(&self, learning: &[u32]) -> LinearPath {
-        LinearPath::fit(
-            self.config,
-            self.columns,
-            self.intents.len(),
-            &self.examples,
-            learning,
-            self.threads,
-        )
+        LinearPath::fit(self.config, self.columns, self.intents.len(), &self.examples, learning, self.threads)
     }
 
     /// What a linear path that has learnt from all others says of these.
@@ -129,14 +142,47 @@ impl Kept<'_> {
         let mut unseen = Unseen { gold, labels: self.intents.len(), ..Default::default() };
         if self.config.has_linear_path() {
             let learning = (0..self.examples.len()).filter(|at| held_out.binary_search(at).is_err());
-            let path = self.fit_linear_path(&learning.map(|at| at as u32).collect::<Vec<_>>());
+            let learning: Vec<u32> = learning.map(|at| at as u32).collect();
+            let path = self.fit_linear_path(&learning);
+            let known = self.known(&learning);
             for at in held_out {
-                let [softmax, hinge] = path.scores(self.examples[*at]);
+                let message = self.as_new(self.examples[*at], &known);
+                let [softmax, hinge] = path.scores(&message);
                 unseen.scores[1].extend(softmax);
                 unseen.scores[2].extend(hinge);
             }
         }
         unseen
+    }
+
+    /// Which columns occur in these examples.
+    fn known(&self, learning: &[u32]) -> Vec<bool> {
+        let mut known = vec![false; self.columns];
+        for at in learning {
+            let columns = self.examples[*at as usize].features.sentence.columns();
+            columns.iter().for_each(|column| known[*column as usize] = true);
+        }
+        known
+    }
+
+    /// The features of a message as they would be had nobody seen it before. They were fitted with it among the others,
+    /// so they have columns for all that it says; a message of a user has none for what is new in it. Without this, scores
+    /// of few examples look far less sure than they turn out, and confidences end up too high.
+    fn as_new(&self, example: &Example, known: &[bool]) -> SparseRows {
+        let sentence = &example.features.sentence;
+        let mut entries: Vec<(u32, f32)> =
+            sentence.row(0).filter(|(column, _)| known[*column as usize]).collect();
+        for range in self.unit_ranges {
+            let own = || entries.iter().filter(|(column, _)| range.contains(column));
+            let length = own().map(|(_, value)| value * value).sum::<f32>().sqrt();
+            if length > 0.0 {
+                let scaled = entries.iter_mut().filter(|(column, _)| range.contains(column));
+                scaled.for_each(|(_, value)| *value /= length);
+            }
+        }
+        let mut row = SparseRows::default();
+        row.push(entries);
+        row
     }
 
     /// The messages before `first` in folds, at random.

@@ -109,7 +109,8 @@ mod tests {
     fn slopes_are_differences_of_the_loss() {
         let unseen = unseen(50);
         let loss = |weights| -> f64 {
-            let right = |(message, gold): (usize, &u32)| -unseen.shares(weights, message)[*gold as usize].ln();
+            let right =
+                |(message, gold): (usize, &u32)| -unseen.shares(weights, message)[*gold as usize].ln();
             unseen.gold.iter().enumerate().map(right).sum()
         };
         let at = [0.7, 0.3, 1.1];

@@ -37,7 +37,8 @@ impl LinearPath {
         let data = Labelled { rows: &rows, columns, members: &members, classes: labels };
         let solver = |loss, cost, threads| Solver { loss, cost, seed: config.seed(), threads };
         let softmax = || LinearClassifier::fit(data, learning, solver(Loss::Softmax, SOFTMAX_COST, 1));
-        let hinge = |threads| LinearClassifier::fit(data, learning, solver(Loss::SquaredHinge, HINGE_COST, threads));
+        let hinge =
+            |threads| LinearClassifier::fit(data, learning, solver(Loss::SquaredHinge, HINGE_COST, threads));
         if threads < 2 {
             return Self { softmax: softmax(), hinge: hinge(1), labels };
         }
@@ -52,8 +53,8 @@ impl LinearPath {
     }
 
     /// What each of the two says of a message: `[label]`.
-    pub(super) fn scores(&self, example: &Example) -> [Vec<f32>; 2] {
-        [&self.softmax, &self.hinge].map(|classifier| classifier.scores(&example.features.sentence))
+    pub(super) fn scores(&self, message: &SparseRows) -> [Vec<f32>; 2] {
+        [&self.softmax, &self.hinge].map(|classifier| classifier.scores(message))
     }
 
     /// Puts a path that says nothing among the weights, before there is one.

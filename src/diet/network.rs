@@ -77,8 +77,7 @@ impl Network {
         let layered = transformer.layers > 0;
         let model_dim = if layered { transformer.model_dim } else { width };
         let intents = config.intent_classification && !labels.intents.is_empty();
-        let intent =
-            |vb| IntentHead::new(config, model_dim, labels, label_features, &hidden, vb);
+        let intent = |vb| IntentHead::new(config, model_dim, labels, label_features, &hidden, vb);
         let masked_token =
             |vb| MaskedToken::new(width, model_dim, config.embedding_dimension, config.similarity(), vb);
         Ok(Self {

@@ -111,7 +111,8 @@ impl Diet {
         };
         let mut order: Vec<usize> = (0..confidences.len()).collect();
         order.sort_by(|a, b| confidences[*b].total_cmp(&confidences[*a]));
-        let sure = order.iter().find(|at| !is_out_of_scope(&self.labels.intents[**at])).map(|at| confidences[*at]);
+        let sure =
+            order.iter().find(|at| !is_out_of_scope(&self.labels.intents[**at])).map(|at| confidences[*at]);
         if self.config.ranking_length > 0 {
             // None of the message's own intents is cut off.
             let own =

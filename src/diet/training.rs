@@ -1,5 +1,7 @@
 //! DIET with its examples, as the training loop sees it.
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Result};
 
 use super::answer::Engine;
@@ -27,13 +29,15 @@ pub struct Lessons {
     pub names: usize,
     /// How many at the end are not learnt from before [`Learner::calibrate`].
     pub unseen: usize,
+    /// Columns of a message that were scaled together to length one.
+    pub unit_ranges: Vec<Range<u32>>,
 }
 
 impl Lessons {
     /// Examples that are all learnt from.
     #[must_use]
     pub fn all(examples: Vec<Example>) -> Self {
-        Self { examples, names: 0, unseen: 0 }
+        Self { examples, ..Self::default() }
     }
 }
 
@@ -95,10 +99,7 @@ impl<'a> Learner<'a> {
     /// # Errors
     ///
     /// If the other network has another shape.
-    pub fn inherit(
-        &mut self,
-        ancestor: &Ancestor<'_>,
-    ) -> std::result::Result<(), WeightsError> {
+    pub fn inherit(&mut self, ancestor: &Ancestor<'_>) -> std::result::Result<(), WeightsError> {
         self.confidence = ancestor.confidence.cloned();
         self.inherited = ancestor.transplant(&self.parameters, &self.labels, &self.label_features)?;
         Ok(())
@@ -126,10 +127,11 @@ impl<'a> Learner<'a> {
                 columns: self.widths.sentence,
                 examples: self.lessons.examples.iter().filter(|example| example.intent.is_some()).collect(),
                 names: self.lessons.names,
+                unit_ranges: &self.lessons.unit_ranges,
                 unseen,
                 threads,
             };
-            let confidence = if unseen > 0 { Some(kept.fit(&self.engine()?)?) } else { None };
+            let confidence = if unseen > 0 { Some(kept.fit(&self.engine()?)) } else { None };
             let linear = self.config.has_linear_path().then(|| kept.linear_path());
             self.linear = linear;
             self.confidence = confidence.or(self.confidence.take());
@@ -141,7 +143,8 @@ impl<'a> Learner<'a> {
     /// Fits how a message gets its intents, where it may have several, to the last examples that have any.
     fn decide(&mut self, unseen: usize) -> Result<()> {
         let engine = self.engine()?;
-        let known = self.lessons.examples.iter().rev().filter(|example| example.intent.is_some()).take(unseen);
+        let known =
+            self.lessons.examples.iter().rev().filter(|example| example.intent.is_some()).take(unseen);
         let (mut scores, mut sets) = (Vec::new(), Vec::new());
         for example in known {
             engine.answer(&[&example.features], |_, found| scores.extend_from_slice(found.similarities));

@@ -1,5 +1,7 @@
 //! Several featurizers side by side.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::{FeatureError, Lexical, LexicalConfig, NGramConfig, NGrams, Patterns, PatternsConfig};
@@ -159,6 +161,20 @@ impl FeatureSet {
     pub fn widths(&self) -> (usize, usize) {
         let widths = self.featurizers.iter().map(Featurizer::widths);
         widths.fold((0, 0), |sum, width| (sum.0 + width.0, sum.1 + width.1))
+    }
+
+    /// Columns of the message that are scaled together to length one: a range for each featurizer that does so.
+    #[must_use]
+    pub fn unit_ranges(&self) -> Vec<Range<u32>> {
+        let mut start = 0;
+        let ranges = self.featurizers.iter().map(|featurizer| {
+            let range = start..start + featurizer.widths().1 as u32;
+            start = range.end;
+            (featurizer, range)
+        });
+        let scaled =
+            |featurizer: &Featurizer| matches!(featurizer, Featurizer::NGrams(own) if own.is_scaled());
+        ranges.filter(|(featurizer, _)| scaled(featurizer)).map(|(_, range)| range).collect()
     }
 
     /// The features of one message.

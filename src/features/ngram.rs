@@ -278,6 +278,11 @@ impl NGrams {
         Self { config, columns, documents, messages, idf }
     }
 
+    /// Whether each row is scaled to length one.
+    pub(super) fn is_scaled(&self) -> bool {
+        self.config.weighting == Weighting::TfIdf
+    }
+
     pub(super) fn width(&self) -> usize {
         self.columns.len()
     }

@@ -149,12 +149,15 @@ mod tests {
 
     /// Rows of three classes that overlap somewhat.
     fn rows() -> (Vec<SparseRows>, Vec<Vec<u32>>) {
-        let row = |at: usize| {
-            let mut row = SparseRows::default();
-            let draw = |i: usize| (bits(at as u64, i as u64) >> 40) as f32 / (1 << 24) as f32;
-            row.push((0..4).map(|i| ((bits(7 + at as u64, i) % 3 + 3 * (at as u64 % 3)) as u32 % 7, draw(i as usize))));
-            row
-        };
+        let row =
+            |at: usize| {
+                let mut row = SparseRows::default();
+                let draw = |i: usize| (bits(at as u64, i as u64) >> 40) as f32 / (1 << 24) as f32;
+                row.push((0..4).map(|i| {
+                    ((bits(7 + at as u64, i) % 3 + 3 * (at as u64 % 3)) as u32 % 7, draw(i as usize))
+                }));
+                row
+            };
         ((0..40).map(row).collect(), (0..40).map(|at| vec![at as u32 % 3]).collect())
     }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Evaluation, Nlu, Training};
 use crate::data::TrainingData;
+use crate::diet::FittedConfidence;
 use crate::train::Stopped;
 
 /// What the card tells beside what the model knows itself.
@@ -90,6 +91,18 @@ impl Card {
         }
         line(format!("| entity F1, exact span | {:.4} |", scores.entity.exact_span.f1));
         line(format!("| entity F1, overlap rule | {:.4} |", scores.entity.overlap.f1));
+        if let Some(found) = nlu.confidence() {
+            line(format!(
+                "\n## Confidence\n\nOn {} examples kept from learning at first, the expected calibration error is {:.1} % \
+                 ({:.1} % with the transformer alone). A best intent below {:.2} is taken for out of scope \
+                 (`threshold: fitted` of `FallbackClassifier`): {:.0} % of the right answers are surer.",
+                found.messages,
+                100.0 * found.error_after,
+                100.0 * found.error_before,
+                found.threshold,
+                100.0 * FittedConfidence::KEPT,
+            ));
+        }
         line("\n## Licence\n".to_owned());
         let unknown = "That of the training data; whoever trained the model has not said.";
         line(self.licence.clone().unwrap_or_else(|| unknown.to_owned()));

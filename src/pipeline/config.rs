@@ -55,14 +55,44 @@ impl Component {
 #[serde(default, deny_unknown_fields)]
 pub struct FallbackConfig {
     /// Below this confidence.
-    pub threshold: f32,
+    pub threshold: Threshold,
     /// Or this close to the next intent.
     pub ambiguity_threshold: f32,
 }
 
+/// A confidence: a number, or the word `fitted`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Threshold {
+    /// This one.
+    Share(f32),
+    /// Ours: the one that was found in training ([`FittedConfidence`](crate::diet::FittedConfidence)); Rasa's 0.3 where
+    /// none was.
+    Fitted(Fitted),
+}
+
+/// The word `fitted`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fitted {
+    /// As found in training.
+    Fitted,
+}
+
+impl Threshold {
+    /// The number, where this one was `fitted`.
+    #[must_use]
+    pub fn or(self, fitted: Option<f32>) -> f32 {
+        match self {
+            Self::Share(share) => share,
+            Self::Fitted(_) => fitted.unwrap_or(0.3),
+        }
+    }
+}
+
 impl Default for FallbackConfig {
     fn default() -> Self {
-        Self { threshold: 0.3, ambiguity_threshold: 0.1 }
+        Self { threshold: Threshold::Share(0.3), ambiguity_threshold: 0.1 }
     }
 }
 
@@ -297,7 +327,9 @@ fn component(mut entry: Map<String, Value>, file: &str) -> Result<Component, Pip
         "FallbackClassifier" => {
             let config: FallbackConfig = reader.options(entry)?;
             let share = |value: f32| (0.0..=1.0).contains(&value);
-            if !share(config.threshold) || !share(config.ambiguity_threshold) {
+            if !matches!(config.threshold, Threshold::Fitted(_)) && !share(config.threshold.or(None))
+                || !share(config.ambiguity_threshold)
+            {
                 return Err(reader.error("`threshold` and `ambiguity_threshold` must lie between 0 and 1"));
             }
             Component::FallbackClassifier(config)

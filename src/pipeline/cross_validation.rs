@@ -230,7 +230,8 @@ pipeline:
         };
         assert!(message(1, options()).contains("at least 2"));
         assert!(message(15, options()).contains("there are 14"));
-        let stopped = TrainingOptions { threads: 1, stop: Arc::new(AtomicBool::new(true)), ..Default::default() };
+        let stopped =
+            TrainingOptions { threads: 1, stop: Arc::new(AtomicBool::new(true)), ..Default::default() };
         assert_eq!(message(3, stopped), "stopped during fold 1 of 3");
         let error: Error = PipelineError::Stopped { during: String::new() }.into();
         assert!(matches!(error, Error::Pipeline(PipelineError::Stopped { .. })));

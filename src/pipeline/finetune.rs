@@ -179,11 +179,7 @@ impl Nlu {
     }
 
     /// Lets a fresh network begin with what this model has learnt.
-    pub(super) fn hand_down(
-        &self,
-        learner: &mut Learner<'_>,
-        features: &FeatureSet,
-    ) -> Result<()> {
+    pub(super) fn hand_down(&self, learner: &mut Learner<'_>, features: &FeatureSet) -> Result<()> {
         let tokenizer = WhitespaceTokenizer::new(self.config.tokenizer())?;
         let ancestor = Ancestor {
             weights: &self.weights,

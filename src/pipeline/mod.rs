@@ -22,15 +22,15 @@ mod suggest;
 mod train;
 
 pub use card::Card;
-pub use config::{Component, FallbackConfig, PipelineConfig, Recipe};
+pub use config::{Component, FallbackConfig, Fitted, PipelineConfig, Recipe, Threshold};
 pub use cross_validation::{CrossValidation, Fold, OutOfFold};
 pub use error::PipelineError;
 pub use evaluate::{
     Answer, CalibrationScores, EntityScoresByRule, Evaluation, EvaluationOptions, IntentScores,
     ModelCalibration, NO_ENTITY, TokenAnswer,
 };
-pub use learning_curve::{CurvePoint, CurveSeries, LearningCurve};
 pub use finetune::News;
+pub use learning_curve::{CurvePoint, CurveSeries, LearningCurve};
 pub use nlu::Nlu;
 pub use out_of_scope::{OutOfScopeScores, is_out_of_scope};
 pub use review::{ConfusedIntents, EntityDoubt, EntityProblem, IntentDoubt, Mistaken, Review, review};

@@ -199,7 +199,8 @@ impl Nlu {
                 }
                 Component::EntitySynonymMapper => post::map_synonyms(&self.synonyms, &mut prediction),
                 Component::FallbackClassifier(config) if !blank && !self.labels().intents.is_empty() => {
-                    post::fall_back(*config, &mut prediction);
+                    let fitted = self.confidence.as_ref().map(|found| found.threshold);
+                    post::fall_back(*config, fitted, &mut prediction);
                 }
                 _ => {}
             }

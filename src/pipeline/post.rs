@@ -41,14 +41,15 @@ pub(super) fn map_synonyms(synonyms: &BTreeMap<String, String>, prediction: &mut
 
 /// Puts [`FALLBACK`] first, with the threshold as its confidence, where the best intent is below the threshold
 /// or too close to the next.
-pub(super) fn fall_back(config: FallbackConfig, prediction: &mut Prediction) {
+pub(super) fn fall_back(config: FallbackConfig, fitted: Option<f32>, prediction: &mut Prediction) {
     let confidence = |at: usize| prediction.intent_ranking.get(at).map(|scored| scored.confidence);
     let first = confidence(0).unwrap_or(0.0);
     // Several intents may be equally sure where a message may have several.
     let ambiguous = prediction.intents.is_empty()
         && confidence(1).is_some_and(|second| first - second < config.ambiguity_threshold);
-    if first < config.threshold || ambiguous {
-        let fallback = Scored { name: FALLBACK.to_owned(), confidence: config.threshold };
+    let threshold = config.threshold.or(fitted);
+    if first < threshold || ambiguous {
+        let fallback = Scored { name: FALLBACK.to_owned(), confidence: threshold };
         prediction.intent_ranking.insert(0, fallback.clone());
         prediction.intent = Some(fallback);
     }
@@ -76,7 +77,7 @@ mod tests {
             (&[], true),
         ] {
             let mut prediction = ranked(confidences);
-            fall_back(config, &mut prediction);
+            fall_back(config, None, &mut prediction);
             let intent = prediction.intent.unwrap();
             assert_eq!(intent.name == FALLBACK, falls, "{confidences:?}");
             assert_eq!(prediction.intent_ranking.len(), confidences.len() + usize::from(falls));
@@ -87,11 +88,22 @@ mod tests {
     fn two_sure_intents_are_no_ambiguity_where_a_message_may_have_several() {
         let mut prediction = ranked(&[0.9, 0.9]);
         prediction.intents = prediction.intent_ranking.clone();
-        fall_back(FallbackConfig::default(), &mut prediction);
+        fall_back(FallbackConfig::default(), None, &mut prediction);
         assert_eq!(prediction.intent_ranking.len(), 2);
         prediction.intent_ranking[0].confidence = 0.2;
-        fall_back(FallbackConfig::default(), &mut prediction);
+        fall_back(FallbackConfig::default(), None, &mut prediction);
         assert_eq!(prediction.intent.unwrap().name, FALLBACK);
+    }
+
+    #[test]
+    fn a_fitted_threshold_is_that_of_the_training() {
+        let config: FallbackConfig = serde_json::from_str(r#"{"threshold": "fitted"}"#).unwrap();
+        for (fitted, falls) in [(Some(0.7), true), (Some(0.5), false), (None, false)] {
+            let mut prediction = ranked(&[0.6, 0.1]);
+            fall_back(config, fitted, &mut prediction);
+            assert_eq!(prediction.intent.unwrap().name == FALLBACK, falls, "{fitted:?}");
+        }
+        assert!(serde_json::from_str::<FallbackConfig>(r#"{"threshold": "high"}"#).is_err());
     }
 
     #[test]

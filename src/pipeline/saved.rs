@@ -68,11 +68,20 @@ impl Nlu {
             PipelineError::Model { problem: format!("its weights do not fit its configuration: {error}") }
         })?;
         let memory = Memory::open(&bundle)?.map(Arc::new);
-        let confidence = match bundle.parts().any(|part| part == CONFIDENCE) {
-            true => Some(bundle.json(CONFIDENCE)?),
-            false => None,
-        };
+        let confidence =
+            if bundle.parts().any(|part| part == CONFIDENCE) { Some(bundle.json(CONFIDENCE)?) } else { None };
         let threads = Self::default_threads();
-        Ok(Self { config, tokenizer, features, diet, extractor, synonyms, weights, confidence, memory, threads })
+        Ok(Self {
+            config,
+            tokenizer,
+            features,
+            diet,
+            extractor,
+            synonyms,
+            weights,
+            confidence,
+            memory,
+            threads,
+        })
     }
 }

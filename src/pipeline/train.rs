@@ -117,13 +117,14 @@ impl Nlu {
             part.filter(is_readable).map(example).collect::<Vec<Example>>()
         };
         let parts = [0, names.len(), train.len() - unseen, train.len()];
-        let [names, learnt, unseen] = [0, 1, 2].map(|part| readable(parts[part], parts[part + 1]));
-        let (names_count, unseen_count) = (names.len(), unseen.len());
+        let parts = [0, 1, 2].map(|part| readable(parts[part], parts[part + 1]));
         let lessons = Lessons {
-            examples: [names, learnt, unseen].concat(),
-            names: names_count,
-            unseen: unseen_count,
+            names: parts[0].len(),
+            unseen: parts[2].len(),
+            examples: parts.concat(),
+            unit_ranges: features.unit_ranges(),
         };
+        let unseen = lessons.unseen;
         let label_features = LabelFeatures::new(&labels.intents, &tokenizer);
         let (sequence, sentence) = features.widths();
         let extractor = extractor(&pipeline, data)?;
@@ -160,22 +161,17 @@ impl Nlu {
             finetune::shorten(&mut settings, options.epoch_fraction);
         }
         let mut outcome = Trainer::new(settings.clone(), &options.stop).run(&learner, |event| {
-            observe(event.within(0.0, if unseen_count > 0 { 1.0 / (1.0 + SETTLING) } else { 1.0 }));
+            observe(event.within(0.0, if unseen > 0 { 1.0 / (1.0 + SETTLING) } else { 1.0 }));
         })?;
         let confidence = learner.calibrate(options.threads.max(1))?;
-        if unseen_count > 0 && outcome.stopped != Stopped::Interrupted {
-            let settling = settle(settings);
-            let after = Trainer::new(settling, &options.stop).run(&learner, |event| {
+        if unseen > 0 && outcome.stopped != Stopped::Interrupted {
+            let done = 1.0 / (1.0 + SETTLING);
+            let after = Trainer::new(settle(settings), &options.stop).run(&learner, |event| {
                 if !matches!(event, Event::Started { .. }) {
-                    observe(event.within(1.0 / (1.0 + SETTLING), 1.0));
+                    observe(event.within(done, 1.0));
                 }
             })?;
-            outcome = Outcome {
-                steps: outcome.steps + after.steps,
-                epochs: outcome.epochs + after.epochs,
-                best: after.best.or(outcome.best),
-                ..after
-            };
+            outcome = outcome.followed_by(after);
         }
         let training = Training {
             outcome,
@@ -211,13 +207,22 @@ fn names_as_messages(labels: &Labels) -> Vec<Utterance> {
     labels.intents.iter().map(|intent| Utterance::new(words(intent), Some(intent))).collect()
 }
 
+/// So many messages are enough to fit what opinions weigh …
+const ENOUGH: f64 = 250.0;
+
+/// … but no more than this share of the examples.
+const MOST_SHARE: f64 = 0.25;
+
 /// Names of intents, then examples, and how many of these at the end are for calibration.
 fn keep_for_later<'a>(
     train: &'a [&'a Utterance],
     names: &'a [Utterance],
     config: &DietConfig,
 ) -> (Vec<&'a Utterance>, usize) {
-    let share = HoldOut::Share(config.calibration_share);
+    // A tenth of few examples tells too little.
+    let enough = (ENOUGH / train.len().max(1) as f64).min(MOST_SHARE);
+    let share = if config.calibration_share > 0.0 { config.calibration_share.max(enough) } else { 0.0 };
+    let share = HoldOut::Share(share);
     let (learnt, unseen) = stratified_split(train, share, config.seed().wrapping_add(1));
     let count = unseen.len();
     (names.iter().chain(learnt).chain(unseen).collect(), count)

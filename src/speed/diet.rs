@@ -75,7 +75,8 @@ impl DietTraining {
         let labels = self.labels();
         let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
         let widths = Widths { sequence: self.columns, sentence: self.columns };
-        let learner = Learner::new(&config, widths, &labels, &label_features, Lessons::all(self.examples()), None)?;
+        let learner =
+            Learner::new(&config, widths, &labels, &label_features, Lessons::all(self.examples()), None)?;
         let mut ends = Vec::new();
         let stop = AtomicBool::new(false);
         Trainer::new(config.trainer(self.messages, threads), &stop).run(&learner, |event| {

@@ -36,7 +36,10 @@ fn variants() -> Vec<(&'static str, DietConfig)> {
     };
     vec![
         ("plain", config()),
-        ("relative keys, linear path", with(|c| (c.use_key_relative_attention, c.use_linear_path) = (true, true))),
+        (
+            "relative keys, linear path",
+            with(|c| (c.use_key_relative_attention, c.use_linear_path) = (true, true)),
+        ),
         (
             "relative keys and values, causal",
             with(|c| {
@@ -123,7 +126,8 @@ fn weights(config: &DietConfig, labels: &Labels, label_features: &LabelFeatures)
     if config.use_linear_path {
         let count = labels.intents.len();
         let noise = |at: usize| (bits(77, at as u64) >> 40) as f32 / (1 << 24) as f32 - 0.5;
-        let table = Weight::f32(vec![WIDTHS.sentence, count], (0..WIDTHS.sentence * count).map(noise).collect());
+        let table =
+            Weight::f32(vec![WIDTHS.sentence, count], (0..WIDTHS.sentence * count).map(noise).collect());
         weights.insert("intent.linear.table".to_owned(), table);
         weights.insert("intent.linear.bias".to_owned(), Weight::f32(vec![count], vec![0.25; count]));
     }
