@@ -7,7 +7,7 @@ use crate::data::Utterance;
 use crate::metrics::{Counts, Prf, ScopeScores};
 use crate::prediction::Prediction;
 
-/// Whether an intent means "out of scope": it is `named`, or without that one of [`OUT_OF_SCOPE_NAMES`].
+/// Whether an intent means "out of scope": it is `named`, or without that one of [`OUT_OF_SCOPE_NAMES`](super::OUT_OF_SCOPE_NAMES).
 #[must_use]
 pub fn is_out_of_scope(intent: &str, named: Option<&str>) -> bool {
     match named {
