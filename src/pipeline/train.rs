@@ -124,7 +124,7 @@ impl Nlu {
             examples: parts.concat(),
             unit_ranges: features.unit_ranges(),
         };
-        let unseen = lessons.unseen;
+        let (unseen, settling) = (lessons.unseen, settling(&lessons));
         let label_features = LabelFeatures::new(&labels.intents, &tokenizer);
         let (sequence, sentence) = features.widths();
         let extractor = extractor(&pipeline, data)?;
@@ -161,12 +161,12 @@ impl Nlu {
             finetune::shorten(&mut settings, options.epoch_fraction);
         }
         let mut outcome = Trainer::new(settings.clone(), &options.stop).run(&learner, |event| {
-            observe(event.within(0.0, if unseen > 0 { 1.0 / (1.0 + SETTLING) } else { 1.0 }));
+            observe(event.within(0.0, 1.0 / (1.0 + settling)));
         })?;
         let confidence = learner.calibrate(options.threads.max(1))?;
         if unseen > 0 && outcome.stopped != Stopped::Interrupted {
-            let done = 1.0 / (1.0 + SETTLING);
-            let after = Trainer::new(settle(settings), &options.stop).run(&learner, |event| {
+            let done = 1.0 / (1.0 + settling);
+            let after = Trainer::new(settle(settings, settling), &options.stop).run(&learner, |event| {
                 if !matches!(event, Event::Started { .. }) {
                     observe(event.within(done, 1.0));
                 }
@@ -185,15 +185,17 @@ impl Nlu {
 }
 
 /// How long the network goes on learning once it also learns from what was kept for calibration, as a share of the
-/// training before.
-const SETTLING: f64 = 0.15;
+/// training before: the more was kept, the longer.
+fn settling(lessons: &Lessons) -> f64 {
+    2.0 * lessons.unseen as f64 / lessons.examples.len().max(1) as f64
+}
 
 /// The highest learning rate of that time, as a share of that before.
-const SETTLING_RATE: f64 = 0.4;
+const SETTLING_RATE: f64 = 0.7;
 
 /// Settings of the loop once all examples are learnt from.
-fn settle(mut trainer: TrainerConfig) -> TrainerConfig {
-    trainer.epochs = (trainer.epochs as f64 * SETTLING).ceil() as usize;
+fn settle(mut trainer: TrainerConfig, share: f64) -> TrainerConfig {
+    trainer.epochs = (trainer.epochs as f64 * share).ceil() as usize;
     trainer.schedule.peak *= SETTLING_RATE;
     trainer
 }
