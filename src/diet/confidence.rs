@@ -227,3 +227,42 @@ impl Unseen {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_new_in_a_message_is_left_out_and_the_rest_is_scaled_anew() {
+        let example = |entries: &[(u32, f32)]| {
+            let mut features = Features::default();
+            features.sentence.push(entries.iter().copied());
+            Example {
+                features,
+                intent: Some(0),
+                intents: vec![0],
+                entities: vec![],
+                roles: vec![],
+                groups: vec![],
+            }
+        };
+        let (learnt, kept) =
+            (example(&[(0, 1.0), (3, 1.0)]), example(&[(0, 0.6), (1, 0.8), (2, 0.5), (3, 0.5)]));
+        let config = DietConfig::default();
+        let kept_apart = Kept {
+            config: &config,
+            intents: &[],
+            columns: 4,
+            examples: vec![&learnt, &kept],
+            names: 0,
+            unseen: 1,
+            unit_ranges: &[0..2],
+            threads: 1,
+        };
+        let known = kept_apart.known(&[0]);
+        assert_eq!(known, [true, false, false, true]);
+        // Columns 0 and 1 are scaled together, 2 and 3 are not.
+        let row = kept_apart.as_new(&kept, &known);
+        assert_eq!(row.row(0).collect::<Vec<_>>(), [(0, 1.0), (3, 0.5)]);
+    }
+}

@@ -588,6 +588,27 @@ mod tests {
     }
 
     #[test]
+    fn without_blanks_a_gram_tells_of_every_token_it_lies_across() {
+        let config =
+            NGramConfig { analyzer: Analyzer::CharWb, min_ngram: 2, max_ngram: 2, ..Default::default() };
+        let ngrams = fit(&config, &["明天"]);
+        assert_eq!(vocabulary(&ngrams), [" 明", "天 ", "明天"]);
+        let (sequence, sentence) = transform(&ngrams, "明天");
+        assert_eq!(sequence, [vec![(0, 1.0), (2, 1.0)], vec![(1, 1.0), (2, 1.0)]]);
+        assert_eq!(sentence, [(0, 1.0), (1, 1.0), (2, 1.0)]);
+    }
+
+    #[test]
+    fn pairs_of_word_beginnings_have_no_order_and_no_token() {
+        let config = NGramConfig { analyzer: Analyzer::WordPair, ..Default::default() };
+        let ngrams = fit(&config, &["cards arrive when"]);
+        assert_eq!(vocabulary(&ngrams), ["arri card", "arri when", "card when"]);
+        let (sequence, sentence) = transform(&ngrams, "arrival of my card");
+        assert_eq!(sequence, vec![vec![]; 4]);
+        assert_eq!(sentence, [(0, 1.0)]);
+    }
+
+    #[test]
     fn unknown_words_become_the_unknown_word() {
         let config = NGramConfig {
             oov_token: Some("OOV".into()),
