@@ -256,12 +256,12 @@ mod tests {
             examples: vec![&learnt, &kept],
             names: 0,
             unseen: 1,
-            unit_ranges: &[0..2],
+            unit_ranges: &[0..2, 2..3],
             threads: 1,
         };
         let known = kept_apart.known(&[0]);
         assert_eq!(known, [true, false, false, true]);
-        // Columns 0 and 1 are scaled together, 2 and 3 are not.
+        // Columns 0 and 1 are scaled together, of 2 nothing is left, 3 is not scaled.
         let row = kept_apart.as_new(&kept, &known);
         assert_eq!(row.row(0).collect::<Vec<_>>(), [(0, 1.0), (3, 0.5)]);
     }
