@@ -56,6 +56,7 @@ mod kernels;
 pub mod linear;
 pub mod metrics;
 pub mod nn;
+mod parallel;
 pub mod pipeline;
 pub mod prediction;
 pub mod report;

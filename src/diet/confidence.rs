@@ -1,7 +1,5 @@
 //! Confidences that can be trusted: what opinions weigh, fitted on messages that nobody has learnt from.
 
-use std::ops::Range;
-
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -11,10 +9,9 @@ use super::answer::Engine;
 use super::fusion::{KINDS, Unseen};
 use super::labels::is_out_of_scope;
 use super::linear_path::LinearPath;
-use super::{DietConfig, Example};
-use crate::features::Features;
+use super::{DietConfig, Example, Widths};
+use crate::features::{Known, UnitRanges};
 use crate::metrics::Calibration;
-use crate::sparse::SparseRows;
 
 /// What was found on the messages that were kept for calibration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,16 +60,14 @@ pub(super) struct Kept<'a> {
     pub(super) config: &'a DietConfig,
     /// Names of the intents.
     pub(super) intents: &'a [String],
-    /// Columns of a message.
-    pub(super) columns: usize,
+    pub(super) widths: Widths,
     /// All examples that have an intent.
     pub(super) examples: Vec<&'a Example>,
     /// Of these, how many at the beginning are no messages but names of intents.
     pub(super) names: usize,
     /// And how many at the end the network has not learnt from.
     pub(super) unseen: usize,
-    /// Columns of a message that were scaled together to length one.
-    pub(super) unit_ranges: &'a [Range<u32>],
+    pub(super) unit_ranges: &'a UnitRanges,
     pub(super) threads: usize,
 }
 
@@ -84,35 +79,13 @@ impl Kept<'_> {
         let mut unseen = self.scores_of_the_linear_path(&fresh);
         let known = self.known(&(0..first as u32).collect::<Vec<_>>());
         for at in &fresh {
-            let sentence = self.as_new(self.examples[*at], &known);
-            let features = Features { sentence, ..self.examples[*at].features.clone() };
+            let features = self.examples[*at].features.as_new(&known, self.unit_ranges);
             engine.answer(&[&features], |_, found| {
                 unseen.scores[0].extend_from_slice(found.similarities);
             });
         }
-        let weights = if self.config.has_linear_path() && self.examples.len() <= FEW {
-            let mut all = Unseen {
-                scores: [Vec::new(), unseen.scores[1].clone(), unseen.scores[2].clone()],
-                ..unseen.clone()
-            };
-            for fold in self.folds(first) {
-                all.append(self.scores_of_the_linear_path(&fold));
-            }
-            let path = all.fit(UNFITTED, PRIOR);
-            // The two classifiers as one, and how much of it beside the transformer.
-            let [_, softmax, hinge] = path;
-            let sum = |(a, b): (&f32, &f32)| softmax * a + hinge * b;
-            let linear = unseen.scores[1].iter().zip(&unseen.scores[2]).map(sum).collect();
-            let joined = Unseen { scores: [unseen.scores[0].clone(), linear, Vec::new()], ..unseen.clone() };
-            let [transformer, share, _] = joined.fit([0.25, 1.0, 0.0], PRIOR);
-            // Alone on these few messages the linear path should weigh one, as it does on all. What it weighs more or less
-            // is their accident, and so it is in what was just found.
-            let [_, accident, _] = joined.fit([0.0, 1.0, 0.0], [f64::INFINITY, PRIOR[1], PRIOR[2]]);
-            let [transformer, share] = [transformer, share].map(|weight| weight / accident.max(0.1));
-            [transformer, share * softmax, share * hinge]
-        } else {
-            unseen.fit(UNFITTED, PRIOR)
-        };
+        let few = self.config.has_linear_path() && self.examples.len() <= FEW;
+        let weights = if few { self.weights_by_folds(&unseen, first) } else { unseen.fit(UNFITTED, PRIOR) };
         let before = unseen.calibration([1.0, 0.0, 0.0]).expected_calibration_error;
         let after = unseen.calibration(weights).expected_calibration_error;
         FittedConfidence {
@@ -126,6 +99,27 @@ impl Kept<'_> {
         }
     }
 
+    /// What opinions weigh where few messages are `unseen`: the linear path is also fitted without a tenth of the
+    /// examples before `first`, ten times, so that the weights of its two classifiers stand on all of them.
+    fn weights_by_folds(&self, unseen: &Unseen, first: usize) -> [f32; KINDS] {
+        let mut all = unseen.clone();
+        all.scores[0].clear();
+        for fold in self.folds(first) {
+            all.append(self.scores_of_the_linear_path(&fold));
+        }
+        let [_, softmax, hinge] = all.fit(UNFITTED, PRIOR);
+        // The two classifiers as one, and how much of it beside the transformer.
+        let sum = |(a, b): (&f32, &f32)| softmax * a + hinge * b;
+        let linear = unseen.scores[1].iter().zip(&unseen.scores[2]).map(sum).collect();
+        let joined = Unseen { scores: [unseen.scores[0].clone(), linear, Vec::new()], ..unseen.clone() };
+        let [transformer, share, _] = joined.fit([0.25, 1.0, 0.0], PRIOR);
+        // Alone on these few messages the linear path should weigh one, as it does on all. What it weighs more or less is
+        // their accident, and so it is in what was just found.
+        let [_, accident, _] = joined.fit([0.0, 1.0, 0.0], [f64::INFINITY, PRIOR[1], PRIOR[2]]);
+        let [transformer, share] = [transformer, share].map(|weight| weight / accident.max(0.1));
+        [transformer, share * softmax, share * hinge]
+    }
+
     /// The linear path of all examples.
     pub(super) fn linear_path(&self) -> LinearPath {
         let all: Vec<u32> = (0..self.examples.len() as u32).collect();
@@ -133,7 +127,14 @@ impl Kept<'_> {
     }
 
     fn fit_linear_path(&self, learning: &[u32]) -> LinearPath {
-        LinearPath::fit(self.config, self.columns, self.intents.len(), &self.examples, learning, self.threads)
+        LinearPath::fit(
+            self.config,
+            self.widths.sentence,
+            self.intents.len(),
+            &self.examples,
+            learning,
+            self.threads,
+        )
     }
 
     /// What a linear path that has learnt from all others says of these.
@@ -146,8 +147,8 @@ impl Kept<'_> {
             let path = self.fit_linear_path(&learning);
             let known = self.known(&learning);
             for at in held_out {
-                let message = self.as_new(self.examples[*at], &known);
-                let [softmax, hinge] = path.scores(&message);
+                let message = self.examples[*at].features.as_new(&known, self.unit_ranges);
+                let [softmax, hinge] = path.scores(&message.sentence);
                 unseen.scores[1].extend(softmax);
                 unseen.scores[2].extend(hinge);
             }
@@ -155,34 +156,10 @@ impl Kept<'_> {
         unseen
     }
 
-    /// Which columns occur in these examples.
-    fn known(&self, learning: &[u32]) -> Vec<bool> {
-        let mut known = vec![false; self.columns];
-        for at in learning {
-            let columns = self.examples[*at as usize].features.sentence.columns();
-            columns.iter().for_each(|column| known[*column as usize] = true);
-        }
-        known
-    }
-
-    /// The features of a message as they would be had nobody seen it before. They were fitted with it among the others,
-    /// so they have columns for all that it says; a message of a user has none for what is new in it. Without this, scores
-    /// of few examples look far less sure than they turn out, and confidences end up too high.
-    fn as_new(&self, example: &Example, known: &[bool]) -> SparseRows {
-        let sentence = &example.features.sentence;
-        let mut entries: Vec<(u32, f32)> =
-            sentence.row(0).filter(|(column, _)| known[*column as usize]).collect();
-        for range in self.unit_ranges {
-            let own = || entries.iter().filter(|(column, _)| range.contains(column));
-            let length = own().map(|(_, value)| value * value).sum::<f32>().sqrt();
-            if length > 0.0 {
-                let scaled = entries.iter_mut().filter(|(column, _)| range.contains(column));
-                scaled.for_each(|(_, value)| *value /= length);
-            }
-        }
-        let mut row = SparseRows::default();
-        row.push(entries);
-        row
+    /// The columns that occur in these examples.
+    fn known(&self, learning: &[u32]) -> Known {
+        let messages = learning.iter().map(|at| &self.examples[*at as usize].features);
+        Known::of(messages, (self.widths.sequence, self.widths.sentence), 1)
     }
 
     /// The messages before `first` in folds, at random.
@@ -225,44 +202,5 @@ impl Unseen {
             let best = (0..shares.len()).max_by(|a, b| shares[*a].total_cmp(&shares[*b])).unwrap_or(0);
             (shares.get(best).copied().unwrap_or(0.0), best == *gold as usize)
         }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_new_in_a_message_is_left_out_and_the_rest_is_scaled_anew() {
-        let example = |entries: &[(u32, f32)]| {
-            let mut features = Features::default();
-            features.sentence.push(entries.iter().copied());
-            Example {
-                features,
-                intent: Some(0),
-                intents: vec![0],
-                entities: vec![],
-                roles: vec![],
-                groups: vec![],
-            }
-        };
-        let (learnt, kept) =
-            (example(&[(0, 1.0), (3, 1.0)]), example(&[(0, 0.6), (1, 0.8), (2, 0.5), (3, 0.5)]));
-        let config = DietConfig::default();
-        let kept_apart = Kept {
-            config: &config,
-            intents: &[],
-            columns: 4,
-            examples: vec![&learnt, &kept],
-            names: 0,
-            unseen: 1,
-            unit_ranges: &[0..2, 2..3],
-            threads: 1,
-        };
-        let known = kept_apart.known(&[0]);
-        assert_eq!(known, [true, false, false, true]);
-        // Columns 0 and 1 are scaled together, of 2 nothing is left, 3 is not scaled.
-        let row = kept_apart.as_new(&kept, &known);
-        assert_eq!(row.row(0).collect::<Vec<_>>(), [(0, 1.0), (3, 0.5)]);
     }
 }

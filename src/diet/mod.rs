@@ -46,7 +46,7 @@ pub use answer::WeightsError;
 pub use confidence::FittedConfidence;
 pub use config::{BatchSize, Confidence, ConfigError, DietConfig, PerSide, SplitByComma};
 pub use labels::{Example, Labels, OUT_OF_SCOPE_NAMES, TagKind, is_out_of_scope};
-pub use network::{Network, Widths};
+pub use network::{Network, Reading, Widths};
 pub use predict::{Answer, Diet, TokenEntity};
 pub use training::{HeldOut, Learner, Lessons};
 pub use transplant::Ancestor;

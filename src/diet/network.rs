@@ -7,7 +7,7 @@ use super::intent_head::IntentHead;
 use super::tag_head::{TagHead, tag_heads};
 use super::{DietConfig, Example, Labels, TagKind};
 use crate::batch::Batch;
-use crate::features::LabelFeatures;
+use crate::features::{Features, LabelFeatures};
 #[cfg(test)]
 use crate::heads::Decoded;
 use crate::heads::MaskedToken;
@@ -35,6 +35,23 @@ pub struct Network {
     transformer: Option<Transformer>,
     intent: Option<IntentHead>,
     tags: Vec<TagHead>,
+}
+
+/// An example as it is read once.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// What is right.
+    pub example: &'a Example,
+    /// What is seen, which may be less than the features of the example.
+    pub features: &'a Features,
+}
+
+impl<'a> Reading<'a> {
+    /// All of an example.
+    #[must_use]
+    pub fn of(example: &'a Example) -> Self {
+        Self { example, features: &example.features }
+    }
 }
 
 /// What the heads read.
@@ -93,22 +110,28 @@ impl Network {
                 .then(|| Transformer::new(width, &transformer, vb.pp("transformer")))
                 .transpose()?,
             intent: intents.then(|| intent(vb.pp("intent"))).transpose()?,
-            tags: if config.entity_recognition { tag_heads(labels, model_dim, &vb)? } else { Vec::new() },
+            tags: if config.entity_recognition {
+                tag_heads(labels, model_dim, config.r_drop, &vb)?
+            } else {
+                Vec::new()
+            },
             hidden,
         })
     }
 
-    /// All losses of some examples, means over the examples.
+    /// All losses of some examples, means over the examples. Where readings learn from each other
+    /// ([`DietConfig::r_drop`]), the second half must be the examples of the first once more.
     ///
     /// # Errors
     ///
     /// If candle cannot compute them.
-    pub fn loss(&self, examples: &[&Example], pass: &Pass) -> Result<BatchLoss> {
-        let batch = Batch::new(examples.iter().map(|example| &example.features));
+    pub fn loss(&self, readings: &[Reading<'_>], pass: &Pass) -> Result<BatchLoss> {
+        let batch = Batch::new(readings.iter().map(|reading| reading.features));
+        let examples: Vec<&Example> = readings.iter().map(|reading| reading.example).collect();
         let mut losses = Losses::default();
         let encoded = self.encode(&batch, pass, &mut losses)?;
         if let Some(intent) = &self.intent {
-            intent.loss(&encoded.messages, examples, pass, &mut losses)?;
+            intent.loss(&encoded.messages, &examples, pass, &mut losses)?;
         }
         let mut entity_tags: &[u32] = &[];
         let gold: Vec<Vec<u32>> = self
@@ -302,7 +325,8 @@ mod tests {
         shake(&parameters)?;
 
         let pass = Pass::training(3).fused(crate::nn::Workspace::default());
-        let grads = network.loss(&examples, &pass)?.total.backward()?;
+        let readings: Vec<Reading<'_>> = examples.iter().copied().map(Reading::of).collect();
+        let grads = network.loss(&readings, &pass)?.total.backward()?;
         let mut handed: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         let all = parameters.all();
         for gradient in pass.into_gradients() {
@@ -323,7 +347,7 @@ mod tests {
                 Some(gradient) => gradient.flatten_all()?.to_vec1::<f64>()?,
                 None => handed.remove(&name).unwrap_or_else(|| panic!("{name} has no gradient")),
             };
-            let loss = || network.loss(&examples, &Pass::training(3))?.total.to_scalar::<f64>();
+            let loss = || network.loss(&readings, &Pass::training(3))?.total.to_scalar::<f64>();
             for (i, slope) in central_differences(&var, loss)?.iter().enumerate() {
                 let wrong = (found[i] - slope).abs() / slope.abs().max(1e-2);
                 assert!(wrong < 1e-5, "{name}[{i}]: {} but differences say {slope}", found[i]);

@@ -24,11 +24,16 @@ pub(super) struct TagHead {
 /// Width of what later heads see of an entity tag.
 pub(super) const SEEN_TAG_DIM: usize = 20;
 
-pub(super) fn tag_heads(labels: &Labels, model_dim: usize, vb: &VarBuilder) -> Result<Vec<TagHead>> {
+pub(super) fn tag_heads(
+    labels: &Labels,
+    model_dim: usize,
+    r_drop: f64,
+    vb: &VarBuilder,
+) -> Result<Vec<TagHead>> {
     let Some(entities) = &labels.entities else { return Ok(Vec::new()) };
     let mut heads = vec![TagHead {
         kind: TagKind::Entity,
-        crf: Crf::new(model_dim, rules(entities), vb.pp("entity"))?,
+        crf: Crf::new(model_dim, rules(entities), vb.pp("entity"))?.with_r_drop(r_drop),
         seen_tags: None,
     }];
     let later = [(TagKind::Role, "role", &labels.roles), (TagKind::Group, "group", &labels.groups)];
@@ -38,7 +43,7 @@ pub(super) fn tag_heads(labels: &Labels, model_dim: usize, vb: &VarBuilder) -> R
         let init = glorot_uniform(entities.len(), SEEN_TAG_DIM);
         let table = vb.get_with_hints((entities.len(), SEEN_TAG_DIM), "seen_tags", init)?;
         let bias = vb.get_with_hints(SEEN_TAG_DIM, "seen_tags_bias", Init::Const(0.0))?;
-        let crf = Crf::new(model_dim + SEEN_TAG_DIM, rules(set), vb)?;
+        let crf = Crf::new(model_dim + SEEN_TAG_DIM, rules(set), vb)?.with_r_drop(r_drop);
         heads.push(TagHead { kind, crf, seen_tags: Some((table, bias)) });
     }
     Ok(heads)

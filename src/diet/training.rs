@@ -1,7 +1,5 @@
 //! DIET with its examples, as the training loop sees it.
 
-use std::ops::Range;
-
 use candle_core::{DType, Device, Result};
 
 use super::answer::Engine;
@@ -9,9 +7,10 @@ use super::confidence::{FittedConfidence, Kept, UNFITTED};
 use super::linear_path::LinearPath;
 use super::several::Decision;
 use super::transplant::{Ancestor, Inherited};
-use super::{DietConfig, Example, Labels, Network, WeightsError, Widths};
+use super::{DietConfig, Example, Labels, Network, Reading, WeightsError, Widths};
 use crate::bundle::{Weight, Weights};
-use crate::features::LabelFeatures;
+use crate::features::{Features, Known, LabelFeatures, UnitRanges};
+use crate::kernels::dropout::{drops, threshold};
 use crate::nn::{Parameters, Pass};
 use crate::sparse::SparseRows;
 use crate::table::Table;
@@ -29,8 +28,8 @@ pub struct Lessons {
     pub names: usize,
     /// How many at the end are not learnt from before [`Learner::calibrate`].
     pub unseen: usize,
-    /// Columns of a message that were scaled together to length one.
-    pub unit_ranges: Vec<Range<u32>>,
+    /// Columns that are scaled together.
+    pub unit_ranges: UnitRanges,
 }
 
 impl Lessons {
@@ -38,6 +37,13 @@ impl Lessons {
     #[must_use]
     pub fn all(examples: Vec<Example>) -> Self {
         Self { examples, ..Self::default() }
+    }
+
+    /// The features of each without what no other has.
+    fn as_new(&self, widths: Widths) -> Vec<Features> {
+        let features = || self.examples.iter().map(|example| &example.features);
+        let known = Known::of(features(), (widths.sequence, widths.sentence), 2);
+        features().map(|one| one.as_new(&known, &self.unit_ranges)).collect()
     }
 }
 
@@ -47,6 +53,8 @@ pub struct Learner<'a> {
     pub network: Network,
     parameters: Parameters,
     lessons: Lessons,
+    /// The features of each example as if nobody had seen it; empty where none is read so.
+    as_new: Vec<Features>,
     config: DietConfig,
     widths: Widths,
     labels: Labels,
@@ -76,12 +84,14 @@ impl<'a> Learner<'a> {
         let parameters = Parameters::new(config.seed());
         let vb = parameters.builder(DType::F32, &Device::Cpu);
         let network = Network::new(config, widths, labels, label_features, vb)?;
+        let as_new = if config.drop_rate_rare > 0.0 { lessons.as_new(widths) } else { Vec::new() };
         let several = labels.separator.is_some() && !labels.intents.is_empty();
         let decision = several.then(Decision::default);
         Ok(Self {
             network,
             parameters,
             lessons,
+            as_new,
             config: config.clone(),
             widths,
             labels: labels.clone(),
@@ -124,7 +134,7 @@ impl<'a> Learner<'a> {
             let kept = Kept {
                 config: &self.config,
                 intents: &self.labels.intents,
-                columns: self.widths.sentence,
+                widths: self.widths,
                 examples: self.lessons.examples.iter().filter(|example| example.intent.is_some()).collect(),
                 names: self.lessons.names,
                 unit_ranges: &self.lessons.unit_ranges,
@@ -244,8 +254,19 @@ impl Trainable for Learner<'_> {
     }
 
     fn loss(&self, examples: &[usize], pass: &Pass) -> Result<BatchLoss> {
-        let examples: Vec<&Example> = examples.iter().map(|at| &self.lessons.examples[*at]).collect();
-        self.network.loss(&examples, pass)
+        let times = if self.config.r_drop > 0.0 { 2 } else { 1 };
+        let limit = threshold(self.config.drop_rate_rare);
+        let mut readings = Vec::with_capacity(times * examples.len());
+        for _ in 0..times {
+            let seed = pass.next_seed().filter(|_| !self.as_new.is_empty());
+            readings.extend(examples.iter().map(|at| {
+                let example = &self.lessons.examples[*at];
+                let rare_left_out = seed.is_some_and(|seed| drops(seed, *at as u64, limit));
+                let features = if rare_left_out { &self.as_new[*at] } else { &example.features };
+                Reading { example, features }
+            }));
+        }
+        self.network.loss(&readings, pass)
     }
 
     fn evaluate(&self) -> Result<Option<Score>> {

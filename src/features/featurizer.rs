@@ -116,6 +116,15 @@ pub struct Features {
     pub sentence: SparseRows,
 }
 
+/// Columns that are scaled together to length one: a range for each featurizer that does so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnitRanges {
+    /// In the row of a token.
+    pub sequence: Vec<Range<u32>>,
+    /// In that of a message.
+    pub sentence: Vec<Range<u32>>,
+}
+
 /// Fitted featurizers whose columns stand side by side.
 ///
 /// # Example
@@ -163,18 +172,21 @@ impl FeatureSet {
         widths.fold((0, 0), |sum, width| (sum.0 + width.0, sum.1 + width.1))
     }
 
-    /// Columns of the message that are scaled together to length one: a range for each featurizer that does so.
+    /// Which columns of a row are scaled together to length one.
     #[must_use]
-    pub fn unit_ranges(&self) -> Vec<Range<u32>> {
-        let mut start = 0;
-        let ranges = self.featurizers.iter().map(|featurizer| {
-            let range = start..start + featurizer.widths().1 as u32;
-            start = range.end;
-            (featurizer, range)
-        });
-        let scaled =
-            |featurizer: &Featurizer| matches!(featurizer, Featurizer::NGrams(own) if own.is_scaled());
-        ranges.filter(|(featurizer, _)| scaled(featurizer)).map(|(_, range)| range).collect()
+    pub fn unit_ranges(&self) -> UnitRanges {
+        let mut start = (0, 0);
+        let mut ranges = UnitRanges::default();
+        for featurizer in &self.featurizers {
+            let (token, message) = featurizer.widths();
+            let end = (start.0 + token as u32, start.1 + message as u32);
+            if matches!(featurizer, Featurizer::NGrams(own) if own.is_scaled()) {
+                ranges.sequence.push(start.0..end.0);
+                ranges.sentence.push(start.1..end.1);
+            }
+            start = end;
+        }
+        ranges
     }
 
     /// The features of one message.

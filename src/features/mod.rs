@@ -8,14 +8,17 @@
 //! | file | what a column means |
 //! | --- | --- |
 //! | `ngram` | this word or character n-gram occurs |
+//! | `units` | what n-grams are made of |
 //! | `vocabulary` | how n-grams are found and saved |
 //! | `lexical` | this token, or its neighbour, is lower case, a number, the first … |
 //! | `patterns` | a regular expression or a lookup table matches here |
 //! | `label` | this word occurs in the name of an intent |
 //! | `origins` | which column of an earlier feature set meant the same |
+//! | `as_new` | what remains of a message for somebody who has never seen it |
 //!
 //! A new featurizer costs one file, one variant of [`Featurizer`] and one of [`FeaturizerConfig`].
 
+mod as_new;
 mod error;
 mod featurizer;
 mod label;
@@ -23,10 +26,12 @@ mod lexical;
 mod ngram;
 mod origins;
 mod patterns;
+mod units;
 mod vocabulary;
 
+pub(crate) use as_new::Known;
 pub use error::FeatureError;
-pub use featurizer::{FeatureSet, Features, Featurizer, FeaturizerConfig, Message};
+pub use featurizer::{FeatureSet, Features, Featurizer, FeaturizerConfig, Message, UnitRanges};
 pub use label::LabelFeatures;
 pub use lexical::{Lexical, LexicalConfig};
 pub use ngram::{Analyzer, DocumentLimit, NGramConfig, NGrams, StripAccents, Weighting};

@@ -57,6 +57,7 @@ pub struct Crf {
     emission: Linear,
     transitions: Tensor,
     rules: TagRules,
+    r_drop: f64,
 }
 
 /// What the loss of a batch comes with.
@@ -101,7 +102,13 @@ impl Crf {
     pub fn new(dim: usize, rules: TagRules, vb: VarBuilder) -> Result<Self> {
         let tags = rules.0.tags;
         let transitions = vb.get_with_hints((tags, tags), "transitions", glorot_uniform(tags, tags))?;
-        Ok(Self { emission: Linear::new(dim, tags, vb.pp("emission"))?, transitions, rules })
+        Ok(Self { emission: Linear::new(dim, tags, vb.pp("emission"))?, transitions, rules, r_drop: 0.0 })
+    }
+
+    /// Lets two readings of each message learn so much from each other; see [the module](super).
+    #[must_use]
+    pub fn with_r_drop(self, r_drop: f64) -> Self {
+        Self { r_drop, ..self }
     }
 
     /// The loss of the gold tags, one per token.
@@ -136,8 +143,11 @@ impl Crf {
         let transitions = self.transitions.flatten_all()?.to_vec1::<T>()?;
         let found = likelihood(&self.rules.0, tokens.offsets(), &values, &transitions, gold);
         let likeliest = likeliest(&found, self.rules.0.tags, gold);
-        let Likelihood { losses, grad_logits, grad_transitions } = found;
-        let total: f64 = losses.into_iter().map(candle_core::WithDType::to_f64).sum();
+        let Likelihood { losses, mut grad_logits, grad_transitions } = found;
+        let mut total: f64 = losses.into_iter().map(candle_core::WithDType::to_f64).sum();
+        if self.r_drop > 0.0 {
+            total += self.r_drop * agree(&values, &mut grad_logits, T::of(self.r_drop));
+        }
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device())? * share;
         let gradients = [tensor(grad_logits, logits)?, tensor(grad_transitions, &self.transitions)?];
         let loss = scalar_with_gradients([logits, &self.transitions], total * share, gradients)?;
@@ -166,6 +176,23 @@ impl Crf {
         };
         Ok(tokens.iter().map(decode).collect())
     }
+}
+
+/// Adds to the gradient that each of two readings learns from the other: `weight · (m − m′)` with `m` the marginals of
+/// the tags in the one, `m′` those in the other, which lies in the second half. That is the gradient of
+/// `KL(other ‖ own)` over whole tag sequences; for the transitions, which both share, it comes to nothing. Returns the
+/// sum of both divergences, `Σ (logit − logit′)·(m − m′)`.
+fn agree<T: crate::nn::op::Element>(logits: &[T], gradient: &mut [T], weight: T) -> f64 {
+    let half = gradient.len() / 2;
+    let mut apart = 0.0;
+    for at in 0..half {
+        // Marginal minus gold, and the gold tags are the same.
+        let difference = gradient[at] - gradient[half + at];
+        apart += candle_core::WithDType::to_f64((logits[at] - logits[half + at]) * difference);
+        gradient[at] += weight * difference;
+        gradient[half + at] -= weight * difference;
+    }
+    apart
 }
 
 /// The tag with the largest marginal for each token; the gradient of the logits is marginal minus gold.
@@ -200,6 +227,52 @@ mod tests {
         let rows = vb.get_with_hints((6, 5), "rows", Init::Uniform { lo: -1.0, up: 1.0 })?;
         let tokens = Segments::from_lengths([4, 0, 2]);
         assert_gradients(&parameters, || Ok(crf.loss(&rows, &tokens, &[0, 1, 2, 3, 1, 2])?.loss))
+    }
+
+    #[test]
+    fn readings_learn_from_each_other_as_differences_of_their_divergence_say() -> Result<()> {
+        let (parameters, vb) = seeded();
+        let plain = Crf::new(5, rules(), vb)?;
+        shake(&parameters)?;
+        let tokens = Segments::from_lengths([3, 1, 3, 1]);
+        let gold = [0, 1, 2, 3, 0, 1, 2, 3];
+        let rows = candle_core::Var::from_tensor(&input((8, 5))?)?;
+        // −log p(gold), not its mean, and the marginals of all tags.
+        let reading = |rows: &Tensor| -> Result<(f64, Tensor, Tensor)> {
+            let logits = candle_core::Var::from_tensor(&plain.emission.forward(rows)?)?;
+            let values = logits.flatten_all()?.to_vec1::<f64>()?;
+            let transitions = plain.transitions.flatten_all()?.to_vec1::<f64>()?;
+            let found = likelihood(&plain.rules.0, tokens.offsets(), &values, &transitions, &gold);
+            let mut marginals = found.grad_logits;
+            gold.iter().enumerate().for_each(|(token, tag)| marginals[token * 4 + *tag as usize] += 1.0);
+            let marginals = Tensor::from_vec(marginals, (8, 4), rows.device())?;
+            Ok((found.losses.iter().sum(), logits.as_tensor().clone(), marginals))
+        };
+        let (_, _, marginals) = reading(&rows)?;
+        let others = Tensor::cat(&[marginals.narrow(0, 4, 4)?, marginals.narrow(0, 0, 4)?], 0)?;
+        let gold_rows = marginals.zeros_like()?.scatter_add(
+            &Tensor::new(&gold, rows.device())?.unsqueeze(1)?,
+            &Tensor::ones((8, 1), rows.dtype(), rows.device())?,
+            1,
+        )?;
+        // The cross-entropy of a reading against its twin differs from −log p(gold) in which tags are expected.
+        let frozen = || -> Result<f64> {
+            let (loss, logits, _) = reading(&rows)?;
+            let expected = (logits * (&gold_rows - &others)?)?.sum_all()?.to_scalar::<f64>()?;
+            Ok((loss + 0.7 * (loss + expected)) / 4.0)
+        };
+        let twins = plain.clone().with_r_drop(0.7);
+        let loss = twins.loss(&rows, &tokens, &gold)?.loss;
+        let found = loss.backward()?.get(&rows).unwrap().flatten_all()?.to_vec1::<f64>()?;
+        for (found, slope) in found.iter().zip(crate::nn::testing::central_differences(&rows, frozen)?) {
+            assert!((found - slope).abs() < 1e-6, "{found}, but differences say {slope}");
+        }
+        // Readings that agree have nothing to learn from each other, others do.
+        let same = Tensor::cat(&[rows.narrow(0, 0, 4)?, rows.narrow(0, 0, 4)?], 0)?;
+        let loss = |crf: &Crf, rows: &Tensor| crf.loss(rows, &tokens, &gold)?.loss.to_scalar::<f64>();
+        assert!((loss(&twins, &same)? - loss(&plain, &same)?).abs() < 1e-12);
+        assert!(loss(&twins, &rows)? > loss(&plain, &rows)?);
+        Ok(())
     }
 
     #[test]

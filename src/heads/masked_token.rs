@@ -52,7 +52,7 @@ impl MaskedToken {
     ) -> Result<Self> {
         let mask = vb.get_with_hints((1, input_dim), "mask", glorot_uniform(1, input_dim))?;
         // A plain loss whatever the intents use: hidden tokens are never "learnt already", and equal ones no target.
-        let config = SimilarityConfig { scale_loss: false, label_smoothing: 0.0, ..config };
+        let config = SimilarityConfig { scale_loss: false, label_smoothing: 0.0, r_drop: 0.0, ..config };
         Ok(Self { mask, similarity: Similarity::new(model_dim, input_dim, embedding_dim, config, vb)? })
     }
 

@@ -5,6 +5,12 @@
 //! | [`Similarity`] | which label a message means | message and label embeddings, close if they belong together |
 //! | [`Crf`] | which tag each token carries | likelihood of the whole tag sequence |
 //! | [`MaskedToken`] | which token was hidden | similarity to the hidden one against the others |
+//!
+//! The first two can learn from themselves: given each message twice, the second readings after the first ones, each
+//! reading also learns from what its twin makes of the message. With `p` the distribution over labels or tag sequences in
+//! one reading and `q` that in the other, taken as given, `r_drop · KL(q ‖ p)` is added, and the same the other way round
+//! ([Liang et al., 2021](https://arxiv.org/abs/2106.14448); there neither is taken as given). Readings differ in what
+//! dropout hides, so the network comes to say the same whatever is hidden: one network nears what the mean of many says.
 
 mod crf;
 mod masked_token;

@@ -56,6 +56,9 @@ pub struct SimilarityConfig {
     pub negative_margin_scale: f64,
     /// Share of the target that is spread over all labels (all-label cross-entropy only).
     pub label_smoothing: f64,
+    /// How much two readings of a message learn from each other; see [the module](super). Zero: each message is read
+    /// once.
+    pub r_drop: f64,
 }
 
 impl Default for SimilarityConfig {
@@ -71,6 +74,7 @@ impl Default for SimilarityConfig {
             use_maximum_negative: true,
             negative_margin_scale: 0.8,
             label_smoothing: 0.0,
+            r_drop: 0.0,
         }
     }
 }
@@ -189,6 +193,7 @@ impl Similarity {
         } else {
             self.sampled(&messages, &labels, &all, candidates, seed)?
         };
+        let loss = self.with_agreement(loss, || log_softmax(&all, D::Minus1))?;
         Ok(SimilarityLoss { loss, correct })
     }
 
@@ -217,7 +222,24 @@ impl Similarity {
         let correct = found.chunks(known.max(1)).zip(members.chunks(known.max(1))).filter(right).count();
         let members = Tensor::from_vec(members, (count, known), all.device())?.to_dtype(all.dtype())?;
         let loss = (softplus(&all)? - (&all * members)?)?.mean_all()?;
+        // Of each label, the probability of being one of the message's, and of not being one.
+        let sides = || Tensor::stack(&[softplus(&all.neg()?)?.neg()?, softplus(&all)?.neg()?], 2);
+        let loss = self.with_agreement(loss, || sides()?.reshape((count * known, 2)))?;
         Ok(SimilarityLoss { loss, correct })
+    }
+
+    /// Adds how far apart the two readings of each message are: the mean of `KL(other ‖ own)` over the rows of `logs`,
+    /// of which the second half are the messages of the first once more.
+    fn with_agreement(&self, loss: Tensor, logs: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
+        if self.config.r_drop == 0.0 {
+            return Ok(loss);
+        }
+        let logs = logs()?;
+        let half = logs.dim(0)? / 2;
+        let fixed = logs.detach();
+        let others = Tensor::cat(&[fixed.narrow(0, half, half)?, fixed.narrow(0, 0, half)?], 0)?;
+        let apart = (others.exp()? * (others - logs)?)?.sum(1)?.mean_all()?;
+        loss + (apart * self.config.r_drop)?
     }
 
     fn in_common_space(&self, embedded: &Tensor, labels: &Tensor) -> Result<(Tensor, Tensor)> {
@@ -398,6 +420,58 @@ mod tests {
             assert_gradients(&parameters, || {
                 Ok(head.loss(&head.embed(&messages)?, &labels, CANDIDATES, 3)?.loss)
             })?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn readings_learn_from_each_other_as_differences_of_their_divergence_say() -> Result<()> {
+        let (parameters, vb) = seeded();
+        let config = SimilarityConfig { negatives: 0, r_drop: 0.7, ..Default::default() };
+        let plain = SimilarityConfig { r_drop: 0.0, ..config.clone() };
+        let twins = Similarity::new(7, 3, 4, config, vb.pp("head"))?;
+        let plain = Similarity { config: plain, ..twins.clone() };
+        let messages = vb.get_with_hints((4, 7), "messages", Init::Uniform { lo: -1.0, up: 1.0 })?;
+        let labels = vb.get_with_hints((3, 3), "labels", Init::Uniform { lo: -1.0, up: 1.0 })?;
+        let candidates = Candidates { gold: &[0, 2, 0, 2], ..CANDIDATES };
+        let sets: [&[u32]; 4] = [&[0, 1], &[2], &[0, 1], &[2]];
+        let scores = || twins.scores(&twins.embed(&messages)?, &labels);
+        // What the other reading says, as it is now.
+        let others = |all: &Tensor| Tensor::cat(&[all.narrow(0, 2, 2)?, all.narrow(0, 0, 2)?], 0);
+        let softmax = others(&log_softmax(&scores()?, 1)?.exp()?)?.detach();
+        let sigmoid = others(&softplus(&scores()?.neg()?)?.neg()?.exp()?)?.detach();
+        for several in [false, true] {
+            let loss = |head: &Similarity, messages: &Tensor| {
+                let embedded = head.embed(messages)?;
+                let found = if several {
+                    head.set_loss(&embedded, &labels, &sets)
+                } else {
+                    head.loss(&embedded, &labels, candidates, 3)
+                };
+                Ok::<_, candle_core::Error>(found?.loss)
+            };
+            let frozen = || -> Result<f64> {
+                let all = scores()?;
+                let cross = if several {
+                    (softplus(&all)? - (&sigmoid * all)?)?.mean_all()?
+                } else {
+                    (&softmax * log_softmax(&all, 1)?)?.sum(1)?.neg()?.mean_all()?
+                };
+                (loss(&plain, &messages)? + (cross * 0.7)?)?.to_scalar()
+            };
+            let gradients = loss(&twins, &messages)?.backward()?;
+            for (name, var) in parameters.all() {
+                let found = gradients.get(&var).unwrap().flatten_all()?.to_vec1::<f64>()?;
+                for (found, slope) in found.iter().zip(crate::nn::testing::central_differences(&var, frozen)?)
+                {
+                    assert!((found - slope).abs() < 1e-6, "{name}: {found}, but differences say {slope}");
+                }
+            }
+            let first = messages.narrow(0, 0, 2)?;
+            let same = Tensor::cat(&[&first, &first], 0)?;
+            let apart =
+                |messages: &Tensor| (loss(&twins, messages)? - loss(&plain, messages)?)?.to_scalar::<f64>();
+            assert!(apart(&same)?.abs() < 1e-12 && apart(&messages)? > 0.0);
         }
         Ok(())
     }

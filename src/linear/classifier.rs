@@ -1,9 +1,8 @@
 //! Scores for all classes.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use super::{hinge, softmax};
 use crate::kernels::bag::bag;
+use crate::parallel::in_parallel;
 use crate::sparse::SparseRows;
 
 /// What an error is.
@@ -89,8 +88,9 @@ impl LinearClassifier {
         if solver.loss == Loss::Softmax {
             return softmax::solve(data, learning, solver.cost, solver.seed);
         }
+        let squares = data.squares();
         let planes = in_parallel(data.classes, solver.threads, |class| {
-            hinge::solve(data, learning, class as u32, solver.cost, solver.seed ^ class as u64)
+            hinge::solve(data, &squares, learning, class as u32, solver)
         });
         let mut weights = vec![0.0; data.columns * data.classes];
         for (class, plane) in planes.iter().enumerate() {
@@ -112,34 +112,6 @@ impl LinearClassifier {
         bag(row, &self.weights, &self.bias, &mut scores);
         scores
     }
-}
-
-/// `work` for each task, on several threads; results in the order of the tasks.
-fn in_parallel<R: Send>(tasks: usize, threads: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let run = || {
-        let mut done = Vec::new();
-        loop {
-            let task = next.fetch_add(1, Ordering::Relaxed);
-            if task >= tasks {
-                return done;
-            }
-            done.push((task, work(task)));
-        }
-    };
-    let mut results = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(tasks)).map(|_| scope.spawn(run)).collect();
-        let mut results = run();
-        for other in others {
-            match other.join() {
-                Ok(part) => results.extend(part),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        results
-    });
-    results.sort_by_key(|(task, _)| *task);
-    results.into_iter().map(|(_, result)| result).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::Labelled;
+use super::{Labelled, Solver};
 use crate::sparse::SparseRows;
 
 /// A hyperplane: `x·weights + bias` is positive on the side of the class.
@@ -35,17 +35,23 @@ const MOST_ROUNDS: usize = 200;
 const TOLERANCE: f32 = 0.02;
 
 /// The hyperplane that minimises `½‖w‖² + cost · Σᵢ max(0, 1 − yᵢ(w·xᵢ))²` over the `learning` rows, with `y = 1` for
-/// rows of the class and `y = −1` for all others; the bias is one more weight, of a column that is always one.
+/// rows of the class and `y = −1` for all others; the bias is one more weight, of a column that is always one, and
+/// `squares` are the squared lengths of the rows with that one.
 ///
 /// One multiplier at a time moves to its optimum, rows in random order; rows that stay at zero sit out until all
 /// others have converged: algorithm 3 of
 /// [Hsieh et al., 2008](https://www.csie.ntu.edu.tw/~cjlin/papers/cddual.pdf), with the squared hinge loss.
-pub(super) fn solve(data: Labelled<'_>, learning: &[u32], class: u32, cost: f32, seed: u64) -> Hyperplane {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
+pub(super) fn solve(
+    data: Labelled<'_>,
+    squares: &[f32],
+    learning: &[u32],
+    class: u32,
+    solver: Solver,
+) -> Hyperplane {
+    let mut random = ChaCha8Rng::seed_from_u64(solver.seed ^ u64::from(class));
     let mut plane = Hyperplane { weights: vec![0.0; data.columns], bias: 0.0 };
     let mut multipliers = vec![0.0_f32; data.rows.len()];
-    let squares = data.squares();
-    let diagonal = 0.5 / cost;
+    let diagonal = 0.5 / solver.cost;
     let mut active = learning.to_vec();
     // Above this gradient, a multiplier of zero is not expected to move again.
     let mut ceiling = f32::INFINITY;

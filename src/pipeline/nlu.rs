@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::memory::Memory;
 use super::{Component, PipelineConfig, post};
@@ -11,6 +10,7 @@ use crate::bundle::Weights;
 use crate::diet::{Answer, Diet, FittedConfidence, TokenEntity};
 use crate::error::Result;
 use crate::features::{FeatureSet, Features, Message, Patterns};
+use crate::parallel::in_parallel;
 use crate::prediction::{PredictedEntity, Prediction, Scored};
 use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
 
@@ -124,21 +124,13 @@ impl Nlu {
             chunks.push(chunk);
             rest = after;
         }
-        let next = AtomicUsize::new(0);
-        // Each worker takes the next chunk until none is left.
-        let work = || -> Vec<(usize, Prediction)> {
-            let mut answers = Vec::new();
-            while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let texts: Vec<&str> = chunk.iter().map(|at| texts[*at].as_ref()).collect();
-                answers.extend(chunk.iter().copied().zip(self.parse_chunk(&texts)));
-            }
-            answers
-        };
-        let workers = self.threads.min(chunks.len());
-        let found = if workers <= 1 { vec![work()] } else { in_parallel(workers, work) };
+        let found = in_parallel(chunks.len(), self.threads, |chunk| {
+            let texts: Vec<&str> = chunks[chunk].iter().map(|at| texts[*at].as_ref()).collect();
+            self.parse_chunk(&texts)
+        });
         let mut answers = vec![Prediction::default(); texts.len()];
-        for part in found {
-            part.into_iter().for_each(|(at, answer)| answers[at] = answer);
+        for (at, answer) in chunks.into_iter().flatten().zip(found.into_iter().flatten()) {
+            answers[*at] = answer;
         }
         Ok(answers)
     }
@@ -207,18 +199,6 @@ impl Nlu {
         }
         prediction
     }
-}
-
-/// Runs the same work on several threads; the results in order of the threads.
-fn in_parallel<T: Send>(workers: usize, work: impl Fn() -> T + Sync) -> Vec<T> {
-    std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(&work)).collect();
-        let join = |handle: std::thread::ScopedJoinHandle<'_, T>| match handle.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        handles.into_iter().map(join).collect()
-    })
 }
 
 fn predicted(entity: TokenEntity, text: &str, tokens: &[Span]) -> PredictedEntity {

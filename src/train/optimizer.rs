@@ -10,6 +10,7 @@ use super::gradients::{Gradient, Gradients, sum};
 use super::sampler::shares;
 use crate::kernels::adamw;
 use crate::nn::Parameters;
+use crate::parallel::in_parallel;
 
 /// Settings of [`AdamW`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -204,23 +205,13 @@ fn spread<T: Send, R: Send>(
     let mut take = |share: Vec<usize>| -> Vec<(usize, T)> {
         share.into_iter().filter_map(|at| items[at].take().map(|item| (at, item))).collect()
     };
-    let mut shares = shares(&all, threads, |at| sizes[at]).into_iter().map(&mut take);
-    let run = |share: Vec<(usize, T)>| -> Vec<(usize, R)> {
-        share.into_iter().map(|(at, item)| (at, work(item))).collect()
-    };
-    let own = shares.next().unwrap_or_default();
-    let mut results = std::thread::scope(|scope| {
-        let run = &run;
-        let handles: Vec<_> = shares.map(|share| scope.spawn(move || run(share))).collect();
-        let mut results = run(own);
-        for handle in handles {
-            match handle.join() {
-                Ok(part) => results.extend(part),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        results
+    let shares = shares(&all, threads, |at| sizes[at]).into_iter().map(|share| Mutex::new(take(share)));
+    let shares: Vec<Mutex<Vec<(usize, T)>>> = shares.collect();
+    let results = in_parallel(shares.len(), threads, |share| {
+        let share = std::mem::take(&mut *shares[share].lock().unwrap_or_else(PoisonError::into_inner));
+        share.into_iter().map(|(at, item)| (at, work(item))).collect::<Vec<_>>()
     });
+    let mut results: Vec<(usize, R)> = results.into_iter().flatten().collect();
     results.sort_by_key(|(at, _)| *at);
     results.into_iter().map(|(_, result)| result).collect()
 }
