@@ -9,6 +9,7 @@ use super::answer::Engine;
 use super::fusion::{KINDS, Unseen};
 use super::labels::is_out_of_scope;
 use super::linear_path::LinearPath;
+use super::several::Decision;
 use super::{DietConfig, Example, Widths};
 use crate::features::{Known, UnitRanges};
 use crate::metrics::Calibration;
@@ -25,6 +26,8 @@ pub struct FittedConfidence {
     pub softmax: f32,
     /// What the linear classifiers of one intent against all others weigh.
     pub hinge: f32,
+    /// What a similarity weighs where there is no linear path, as in a model that has learnt on and forgotten its examples.
+    pub alone: f32,
     /// Expected calibration error on these messages with the transformer alone, at temperature one.
     pub error_before: f64,
     /// And with the weights above.
@@ -38,8 +41,9 @@ impl FittedConfidence {
     /// Share of the rightly answered messages that a threshold must leave alone.
     pub const KEPT: f64 = 0.95;
 
-    pub(super) fn weights(&self) -> [f32; KINDS] {
-        [self.transformer, self.softmax, self.hinge]
+    /// Of the opinions that there are.
+    pub(super) fn weights(&self, has_linear_path: bool) -> [f32; KINDS] {
+        if has_linear_path { [self.transformer, self.softmax, self.hinge] } else { [self.alone, 0.0, 0.0] }
     }
 }
 
@@ -74,37 +78,52 @@ pub(super) struct Kept<'a> {
 impl Kept<'_> {
     /// Fits the weights of all opinions on the examples that the network, whose `engine` this is, has not seen.
     pub(super) fn fit(&self, engine: &Engine) -> FittedConfidence {
-        let first = self.examples.len() - self.unseen;
-        let fresh: Vec<usize> = (first..self.examples.len()).collect();
-        let mut unseen = self.scores_of_the_linear_path(&fresh);
-        let known = self.known(&(0..first as u32).collect::<Vec<_>>());
-        for at in &fresh {
-            let features = self.examples[*at].features.as_new(&known, self.unit_ranges);
-            engine.answer(&[&features], |_, found| {
-                unseen.scores[0].extend_from_slice(found.similarities);
-            });
-        }
-        let few = self.config.has_linear_path() && self.examples.len() <= FEW;
-        let weights = if few { self.weights_by_folds(&unseen, first) } else { unseen.fit(UNFITTED, PRIOR) };
+        let unseen = self.opinions(engine);
+        let few = self.config.use_linear_path && self.examples.len() <= FEW;
+        let weights = if few { self.weights_by_folds(&unseen) } else { unseen.fit(UNFITTED, PRIOR) };
         let before = unseen.calibration([1.0, 0.0, 0.0]).expected_calibration_error;
         let after = unseen.calibration(weights).expected_calibration_error;
         FittedConfidence {
-            messages: fresh.len(),
+            messages: self.unseen,
             transformer: weights[0],
             softmax: weights[1],
             hinge: weights[2],
+            alone: unseen.fit([1.0, 0.0, 0.0], [PRIOR[0], f64::INFINITY, f64::INFINITY])[0],
             error_before: before,
             error_after: after,
             threshold: self.threshold(&unseen, weights),
         }
     }
 
+    /// Fits how a message gets its intents, where it may have several.
+    pub(super) fn decide(&self, engine: &Engine) -> Decision {
+        let Unseen { scores: [transformer, _, linear], .. } = self.opinions(engine);
+        let sets: Vec<&[u32]> =
+            self.examples[self.examples.len() - self.unseen..].iter().map(|one| &one.intents[..]).collect();
+        Decision::fit(&transformer, &linear, &sets)
+    }
+
+    /// All opinions on the examples that the network has not seen.
+    fn opinions(&self, engine: &Engine) -> Unseen {
+        let first = self.examples.len() - self.unseen;
+        let fresh: Vec<usize> = (first..self.examples.len()).collect();
+        let mut unseen = self.scores_of_the_linear_path(&fresh);
+        let known = self.known(&(0..first as u32).collect::<Vec<_>>());
+        for at in fresh {
+            let features = self.examples[at].features.as_new(&known, self.unit_ranges);
+            engine.answer(&[&features], |_, found| {
+                unseen.scores[0].extend_from_slice(found.similarities);
+            });
+        }
+        unseen
+    }
+
     /// What opinions weigh where few messages are `unseen`: the linear path is also fitted without a tenth of the
-    /// examples before `first`, ten times, so that the weights of its two classifiers stand on all of them.
-    fn weights_by_folds(&self, unseen: &Unseen, first: usize) -> [f32; KINDS] {
+    /// examples that the network has seen, ten times, so that the weights of its two classifiers stand on all of them.
+    fn weights_by_folds(&self, unseen: &Unseen) -> [f32; KINDS] {
         let mut all = unseen.clone();
         all.scores[0].clear();
-        for fold in self.folds(first) {
+        for fold in self.folds() {
             all.append(self.scores_of_the_linear_path(&fold));
         }
         let [_, softmax, hinge] = all.fit(UNFITTED, PRIOR);
@@ -141,7 +160,7 @@ impl Kept<'_> {
     fn scores_of_the_linear_path(&self, held_out: &[usize]) -> Unseen {
         let gold = held_out.iter().filter_map(|at| self.examples[*at].intent).collect();
         let mut unseen = Unseen { gold, labels: self.intents.len(), ..Default::default() };
-        if self.config.has_linear_path() {
+        if self.config.use_linear_path {
             let learning = (0..self.examples.len()).filter(|at| held_out.binary_search(at).is_err());
             let learning: Vec<u32> = learning.map(|at| at as u32).collect();
             let path = self.fit_linear_path(&learning);
@@ -162,9 +181,9 @@ impl Kept<'_> {
         Known::of(messages, (self.widths.sequence, self.widths.sentence), 1)
     }
 
-    /// The messages before `first` in folds, at random.
-    fn folds(&self, first: usize) -> Vec<Vec<usize>> {
-        let mut messages: Vec<usize> = (self.names..first).collect();
+    /// The messages that the network has seen in folds, at random.
+    fn folds(&self) -> Vec<Vec<usize>> {
+        let mut messages: Vec<usize> = (self.names..self.examples.len() - self.unseen).collect();
         messages.shuffle(&mut ChaCha8Rng::seed_from_u64(self.config.seed()));
         let mut folds: Vec<Vec<usize>> =
             messages.chunks(messages.len().div_ceil(FOLDS).max(1)).map(<[usize]>::to_vec).collect();

@@ -393,11 +393,6 @@ impl DietConfig {
         )
     }
 
-    /// Whether there is a linear path: intents of which a message may have several are left to the transformer.
-    pub(super) fn has_linear_path(&self) -> bool {
-        self.use_linear_path && !self.multi_label_intents
-    }
-
     /// The seed.
     #[must_use]
     pub fn seed(&self) -> u64 {

@@ -9,31 +9,51 @@ pub(super) struct Decision {
     pub(super) offset: f32,
     /// Confidences above this count.
     pub(super) threshold: f32,
+    /// What the linear path adds to the score, for one that the transformer adds.
+    pub(super) linear: f32,
 }
+
+/// What the linear path may weigh.
+const LINEAR: [f32; 7] = [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
 
 impl Default for Decision {
     /// A plain sigmoid, cut in the middle.
     fn default() -> Self {
-        Self { scale: 1.0, offset: 0.0, threshold: 0.5 }
+        Self { scale: 1.0, offset: 0.0, threshold: 0.5, linear: 0.0 }
     }
 }
 
 impl Decision {
+    /// How many numbers it is kept as.
+    pub(super) const NUMBERS: usize = 4;
+
+    /// As it is kept.
+    pub(super) fn numbers(self) -> [f32; Self::NUMBERS] {
+        [self.scale, self.offset, self.threshold, self.linear]
+    }
+
+    /// From what was kept; `None` where that are other numbers.
+    pub(super) fn of(numbers: &[f32]) -> Option<Self> {
+        let [scale, offset, threshold, linear] = *<&[f32; Self::NUMBERS]>::try_from(numbers).ok()?;
+        Some(Self { scale, offset, threshold, linear })
+    }
+
     /// How likely a label of this score is: `1 / (1 + exp(−(scale·s + offset)))`.
     pub(super) fn confidence(self, score: f32) -> f32 {
         sigmoid(f64::from(self.scale) * f64::from(score) + f64::from(self.offset)) as f32
     }
 
-    /// The decision that suits messages which the model has not learnt from: `scores` is `[message, label]`, `sets` are
-    /// the right labels of each message.
+    /// The decision that suits messages which the model has not learnt from: `scores` after the transformer and those of
+    /// the `linear` path are `[message, label]`, the latter empty where there is none; `sets` are the right labels of each
+    /// message.
     ///
-    /// Scale and offset are those of Platt scaling ([Platt, 1999], here by Newton's method and drawn a little to 1 and 0, so
+    /// Of several weights of the linear path the one with the least binary cross-entropy is taken. Scale and offset are those of Platt scaling ([Platt, 1999], here by Newton's method and drawn a little to 1 and 0, so
     /// that scores which part the labels without a mistake do not grow without bounds). The threshold is the one with
     /// the best micro F1. It is one for all labels: where confidences are right, that is the best there is
     /// ([Lipton et al., 2014](https://arxiv.org/abs/1402.1892)), and rare labels have too few examples for one of their own.
     ///
     /// [Platt, 1999]: https://www.researchgate.net/publication/2594015
-    pub(super) fn fit(scores: &[f32], sets: &[&[u32]]) -> Self {
+    pub(super) fn fit(scores: &[f32], linear: &[f32], sets: &[&[u32]]) -> Self {
         let mut labels = scores.len() / sets.len().max(1);
         if sets.iter().all(|set| set.is_empty()) {
             labels = 0;
@@ -41,13 +61,21 @@ impl Decision {
         if labels == 0 {
             return Self::default();
         }
-        let calibrated = Self::calibrate(scores, sets, labels);
-        let confidences: Vec<f32> = scores.iter().map(|score| calibrated.confidence(*score)).collect();
+        let weighed = |weight: f32| {
+            let sums = scores.iter().zip(linear).map(|(score, own)| score + weight * own);
+            let sums: Vec<f32> = if linear.is_empty() { scores.to_vec() } else { sums.collect() };
+            let (calibrated, loss) = Self::calibrate(&sums, sets, labels);
+            (Self { linear: weight, ..calibrated }, loss, sums)
+        };
+        let weights = if linear.is_empty() { &LINEAR[..1] } else { &LINEAR[..] };
+        let best = weights.iter().map(|weight| weighed(*weight)).min_by(|a, b| a.1.total_cmp(&b.1));
+        let Some((calibrated, _, sums)) = best else { return Self::default() };
+        let confidences: Vec<f32> = sums.iter().map(|score| calibrated.confidence(*score)).collect();
         Self { threshold: best_threshold(&confidences, sets, labels), ..calibrated }
     }
 
-    /// Scale and offset with the least binary cross-entropy.
-    fn calibrate(scores: &[f32], sets: &[&[u32]], labels: usize) -> Self {
+    /// Scale and offset with the least binary cross-entropy, and that.
+    fn calibrate(scores: &[f32], sets: &[&[u32]], labels: usize) -> (Self, f64) {
         const PULL: f64 = 1.0;
         let pairs: Vec<(f64, f64)> = members(scores, sets, labels)
             .map(|(_, score, member)| (f64::from(score), f64::from(u8::from(member))))
@@ -83,7 +111,7 @@ impl Decision {
             (at, value) = (better, loss(better));
         }
         // A model that is wrong more often than right would turn the ranking around.
-        Self { scale: at[0].max(1e-3) as f32, offset: at[1] as f32, threshold: 0.5 }
+        (Self { scale: at[0].max(1e-3) as f32, offset: at[1] as f32, ..Self::default() }, value)
     }
 }
 
@@ -189,16 +217,33 @@ mod tests {
                 }
             })
             .collect();
-        let fitted = Decision::fit(&scores, &sets);
+        let fitted = Decision::fit(&scores, &[], &sets);
         assert!((fitted.confidence(2.0) - 0.75).abs() < 0.01, "{fitted:?}");
         assert!((fitted.confidence(-2.0) - 0.125).abs() < 0.01, "{fitted:?}");
         assert!(fitted.threshold > 0.125, "{fitted:?}");
     }
 
     #[test]
+    fn the_linear_path_weighs_something_where_it_knows_more() {
+        let uniform = |a: u64, b: u64| (crate::kernels::dropout::bits(a, b) >> 40) as f32 / (1 << 24) as f32;
+        let scores: Vec<f32> = (0..900).map(|at| 2.0 * uniform(1, at) - 1.0).collect();
+        let linear: Vec<f32> = (0..900).map(|at| 2.0 * uniform(2, at) - 1.0).collect();
+        let right = &|at: usize, weight: f32| scores[at] + weight * linear[at] > 0.0;
+        let sets = |weight: f32| -> Vec<Vec<u32>> {
+            let set = |message: usize| (0..3).filter(move |label| right(3 * message + *label, weight));
+            (0..300).map(|message| set(message).map(|label| label as u32).collect()).collect()
+        };
+        for weight in [0.0, 1.0, 4.0] {
+            let sets = sets(weight);
+            let sets: Vec<&[u32]> = sets.iter().map(Vec::as_slice).collect();
+            assert_eq!(Decision::fit(&scores, &linear, &sets).linear, weight);
+        }
+    }
+
+    #[test]
     fn without_anything_to_go_by_it_is_a_plain_sigmoid() {
-        assert_eq!(Decision::fit(&[], &[]), Decision::default());
-        assert_eq!(Decision::fit(&[1.0, 2.0], &[&[]]), Decision::default());
+        assert_eq!(Decision::fit(&[], &[], &[]), Decision::default());
+        assert_eq!(Decision::fit(&[1.0, 2.0], &[], &[&[]]), Decision::default());
         let plain = Decision::default();
         assert_eq!([plain.confidence(0.0), plain.confidence(-1e30), plain.confidence(1e30)], [0.5, 0.0, 1.0]);
     }
@@ -206,7 +251,7 @@ mod tests {
     #[test]
     fn scores_without_a_mistake_stay_numbers() {
         let scores = [50.0, -50.0, -50.0, 50.0, 60.0, 70.0];
-        let fitted = Decision::fit(&scores, &[&[0], &[1], &[0, 1]]);
+        let fitted = Decision::fit(&scores, &[], &[&[0], &[1], &[0, 1]]);
         assert!(fitted.scale.is_finite() && (0.01..0.99).contains(&fitted.threshold), "{fitted:?}");
         assert!(scores.iter().all(|score| (fitted.confidence(*score) > fitted.threshold) == (*score > 0.0)));
     }

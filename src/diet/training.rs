@@ -111,6 +111,7 @@ impl<'a> Learner<'a> {
     /// If the other network has another shape.
     pub fn inherit(&mut self, ancestor: &Ancestor<'_>) -> std::result::Result<(), WeightsError> {
         self.confidence = ancestor.confidence.cloned();
+        self.decision = self.decision.and(ancestor.decision()).or(self.decision);
         self.inherited = ancestor.transplant(&self.parameters, &self.labels, &self.label_features)?;
         Ok(())
     }
@@ -126,11 +127,7 @@ impl<'a> Learner<'a> {
         let count = self.lessons.examples.len();
         let unseen = of_intents(&self.lessons.examples[count - self.lessons.unseen..]);
         let intents = !self.labels.intents.is_empty();
-        if self.decision.is_some() {
-            if unseen > 0 {
-                self.decide(unseen)?;
-            }
-        } else if intents && (unseen > 0 || self.config.has_linear_path()) {
+        if intents && (unseen > 0 || self.config.use_linear_path) {
             let kept = Kept {
                 config: &self.config,
                 intents: &self.labels.intents,
@@ -141,27 +138,17 @@ impl<'a> Learner<'a> {
                 unseen,
                 threads,
             };
-            let confidence = if unseen > 0 { Some(kept.fit(&self.engine()?)) } else { None };
-            let linear = self.config.has_linear_path().then(|| kept.linear_path());
+            let engine = if unseen > 0 { Some(self.engine()?) } else { None };
+            let several = self.decision.is_some();
+            let decision = engine.as_ref().filter(|_| several).map(|engine| kept.decide(engine));
+            let confidence = engine.as_ref().filter(|_| !several).map(|engine| kept.fit(engine));
+            let linear = self.config.use_linear_path.then(|| kept.linear_path());
             self.linear = linear;
+            self.decision = decision.or(self.decision);
             self.confidence = confidence.or(self.confidence.take());
         }
         self.lessons.unseen = 0;
         Ok(self.confidence.clone())
-    }
-
-    /// Fits how a message gets its intents, where it may have several, to the last examples that have any.
-    fn decide(&mut self, unseen: usize) -> Result<()> {
-        let engine = self.engine()?;
-        let known =
-            self.lessons.examples.iter().rev().filter(|example| example.intent.is_some()).take(unseen);
-        let (mut scores, mut sets) = (Vec::new(), Vec::new());
-        for example in known {
-            engine.answer(&[&example.features], |_, found| scores.extend_from_slice(found.similarities));
-            sets.push(&example.intents[..]);
-        }
-        self.decision = Some(Decision::fit(&scores, &sets));
-        Ok(())
     }
 
     /// The network as it is, for answering, without the linear path.
@@ -205,13 +192,14 @@ impl<'a> Learner<'a> {
             weights.insert(name, weight);
         }
         if !self.labels.intents.is_empty() {
-            let opinions = match (&self.confidence, &self.linear) {
-                (Some(confidence), _) => confidence.weights(),
-                (None, Some(_)) => UNFITTED,
-                (None, None) => [1.0, 0.0, 0.0],
+            let opinions = match (&self.decision, &self.confidence, &self.linear) {
+                (Some(decision), ..) => [1.0, 0.0, decision.linear],
+                (None, Some(confidence), _) => confidence.weights(self.config.use_linear_path),
+                (None, None, Some(_)) => UNFITTED,
+                (None, None, None) => [1.0, 0.0, 0.0],
             };
             weights.insert("intent.scale".to_owned(), Weight::f32(vec![1], vec![opinions[0]]));
-            if self.config.has_linear_path() && self.linear.is_none() {
+            if self.config.use_linear_path && self.linear.is_none() {
                 LinearPath::nothing(self.widths.sentence, self.labels.intents.len(), &mut weights);
             }
             if let Some(linear) = &self.linear {
@@ -219,8 +207,8 @@ impl<'a> Learner<'a> {
                 linear.save(opinions, &touched, &mut weights);
             }
         }
-        if let Some(Decision { scale, offset, threshold }) = self.decision {
-            let decision = Weight::f32(vec![3], vec![scale, offset, threshold]);
+        if let Some(decision) = self.decision {
+            let decision = Weight::f32(vec![Decision::NUMBERS], decision.numbers().to_vec());
             weights.insert("intent.decision".to_owned(), decision);
         }
         Ok(weights)

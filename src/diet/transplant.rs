@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{DType, Tensor};
 
+use super::several::Decision;
 use super::{FittedConfidence, Labels, TagKind, WeightsError};
 use crate::bundle::{Values, Weight, Weights};
 use crate::data::TagSet;
@@ -70,6 +71,11 @@ impl Ancestor<'_> {
             }
         }
         Ok(inherited)
+    }
+
+    /// How a message got its intents, where it could have several.
+    pub(super) fn decision(&self) -> Option<Decision> {
+        Decision::of(&self.weights.get("intent.decision")?.to_f32())
     }
 
     /// What the places along each axis of a parameter come from.

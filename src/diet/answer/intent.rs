@@ -42,15 +42,15 @@ impl IntentHead {
         let linear = || Bag::new(sentence_width, labels.intents.len(), &source.at("linear"));
         let scale = source.values("scale", &[1])?;
         let decision = || -> Result<Decision, WeightsError> {
-            let values = source.values("decision", &[3])?;
-            Ok(Decision { scale: values[0], offset: values[1], threshold: values[2] })
+            let numbers = source.values("decision", &[Decision::NUMBERS])?;
+            Ok(Decision::of(&numbers).unwrap_or_default())
         };
         let text = source.at("similarity.text");
         let embedded = embed_labels(config, labels, features, shared, source, cosine)?;
         let embedded = Matrix::new(&embedded, labels.intents.len(), embedding).transposed();
         Ok(Self {
             text: Affine::new(model_dim, embedding, 1.0, &text)?,
-            linear: config.has_linear_path().then(linear).transpose()?,
+            linear: config.use_linear_path.then(linear).transpose()?,
             scale: scale[0],
             labels: Packed::new(embedded, Precision::F32),
             decision: labels.separator.is_some().then(decision).transpose()?,
