@@ -50,11 +50,11 @@ impl FittedConfidence {
 /// What opinions weigh where there is nothing to fit them on.
 pub(super) const UNFITTED: [f32; KINDS] = [0.5, 1.5, 0.0];
 
-/// Up to this many examples, the linear path is also fitted fold by fold: a tenth of them tells too little.
-const FEW: usize = 2000;
-
-/// Folds of few examples.
+/// Folds into which examples are cut.
 const FOLDS: usize = 10;
+
+/// About so many messages are enough to tell what the two classifiers of the linear path weigh.
+const ASKED: usize = 4000;
 
 /// How firmly few messages hold on to the weights that they begin with: hardly.
 const PRIOR: [f64; KINDS] = [1.0, 1.0, 0.01];
@@ -79,8 +79,8 @@ impl Kept<'_> {
     /// Fits the weights of all opinions on the examples that the network, whose `engine` this is, has not seen.
     pub(super) fn fit(&self, engine: &Engine) -> FittedConfidence {
         let unseen = self.opinions(engine);
-        let few = self.config.use_linear_path && self.examples.len() <= FEW;
-        let weights = if few { self.weights_by_folds(&unseen) } else { unseen.fit(UNFITTED, PRIOR) };
+        let by_folds = self.config.use_linear_path;
+        let weights = if by_folds { self.weights_by_folds(&unseen) } else { unseen.fit(UNFITTED, PRIOR) };
         let before = unseen.calibration([1.0, 0.0, 0.0]).expected_calibration_error;
         let after = unseen.calibration(weights).expected_calibration_error;
         FittedConfidence {
@@ -118,8 +118,9 @@ impl Kept<'_> {
         unseen
     }
 
-    /// What opinions weigh where few messages are `unseen`: the linear path is also fitted without a tenth of the
-    /// examples that the network has seen, ten times, so that the weights of its two classifiers stand on all of them.
+    /// What opinions weigh beside a linear path, which learns so fast that more than the few `unseen` messages can tell:
+    /// it is also fitted without a tenth of the examples that the network has seen, and without another, until it has
+    /// been asked about [`ASKED`] messages or about all. The weights of its two classifiers stand on all of those.
     fn weights_by_folds(&self, unseen: &Unseen) -> [f32; KINDS] {
         let mut all = unseen.clone();
         all.scores[0].clear();
@@ -181,12 +182,13 @@ impl Kept<'_> {
         Known::of(messages, (self.widths.sequence, self.widths.sentence), 1)
     }
 
-    /// The messages that the network has seen in folds, at random.
+    /// Messages that the network has seen, at random, a tenth of them in each fold.
     fn folds(&self) -> Vec<Vec<usize>> {
         let mut messages: Vec<usize> = (self.names..self.examples.len() - self.unseen).collect();
         messages.shuffle(&mut ChaCha8Rng::seed_from_u64(self.config.seed()));
-        let mut folds: Vec<Vec<usize>> =
-            messages.chunks(messages.len().div_ceil(FOLDS).max(1)).map(<[usize]>::to_vec).collect();
+        let size = messages.len().div_ceil(FOLDS).max(1);
+        let chunks = messages.chunks(size).take(ASKED.div_ceil(size));
+        let mut folds: Vec<Vec<usize>> = chunks.map(<[usize]>::to_vec).collect();
         folds.iter_mut().for_each(|fold| fold.sort_unstable());
         folds
     }

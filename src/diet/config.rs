@@ -164,7 +164,8 @@ pub struct DietConfig {
     pub label_smoothing: f64,
     /// Ours: each message is read twice in a step, with other draws of dropout, and each reading also learns from what
     /// the other makes of it, this much ([R-Drop](https://arxiv.org/abs/2106.14448)). Better entities for twice the time;
-    /// zero: each is read once.
+    /// zero: each is read once. With fewer than 10,000 examples it is less in proportion, and nothing with fewer than
+    /// 2,000: those are not learnt well enough to learn from.
     pub r_drop: f64,
     /// Ours: share of readings in which n-grams that no other message has are left out, as they would be for a user's
     /// message, where what is new has no column.
@@ -438,6 +439,14 @@ impl DietConfig {
             label_smoothing: self.label_smoothing,
             r_drop: self.r_drop,
         }
+    }
+
+    /// These options with [`DietConfig::r_drop`] as it is for so many examples.
+    pub(super) fn with_examples(mut self, examples: usize) -> Self {
+        const ENOUGH: f64 = 10_000.0;
+        let share = if examples < 2000 { 0.0 } else { (examples as f64 / ENOUGH).min(1.0) };
+        self.r_drop *= share;
+        self
     }
 
     /// Epochs for so many examples.

@@ -81,6 +81,7 @@ impl<'a> Learner<'a> {
         lessons: Lessons,
         held_out: Option<HeldOut<'a>>,
     ) -> Result<Self> {
+        let config = &config.clone().with_examples(lessons.examples.len());
         let parameters = Parameters::new(config.seed());
         let vb = parameters.builder(DType::F32, &Device::Cpu);
         let network = Network::new(config, widths, labels, label_features, vb)?;

@@ -125,6 +125,7 @@ impl Nlu {
             unit_ranges: features.unit_ranges(),
         };
         let (unseen, settling) = (lessons.unseen, settling(&lessons));
+        let messages = lessons.examples.len() - lessons.names;
         let label_features = LabelFeatures::new(&labels.intents, &tokenizer);
         let (sequence, sentence) = features.widths();
         let extractor = extractor(&pipeline, data)?;
@@ -161,7 +162,14 @@ impl Nlu {
             finetune::shorten(&mut settings, options.epoch_fraction);
         }
         let mut outcome = Trainer::new(settings.clone(), &options.stop).run(&learner, |event| {
-            observe(event.within(0.0, 1.0 / (1.0 + settling)));
+            // Names of intents are no messages, and what is kept for calibration is learnt from as well in the end.
+            let event = match event {
+                Event::Started { epochs, parameters, threads, .. } => {
+                    Event::Started { examples: messages, epochs, parameters, threads }
+                }
+                other => other.within(0.0, 1.0 / (1.0 + settling)),
+            };
+            observe(event);
         })?;
         let confidence = learner.calibrate(options.threads.max(1))?;
         if unseen > 0 && outcome.stopped != Stopped::Interrupted {
@@ -176,7 +184,7 @@ impl Nlu {
         let training = Training {
             outcome,
             warnings: misaligned(&labels, &train, &tokens),
-            examples: learner.examples(),
+            examples: messages,
             held_out: held_out.len(),
             parameters: learner.parameters().count(),
         };
