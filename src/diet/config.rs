@@ -164,8 +164,8 @@ pub struct DietConfig {
     pub label_smoothing: f64,
     /// Ours: each message is read twice in a step, with other draws of dropout, and each reading also learns from what
     /// the other makes of it, this much ([R-Drop](https://arxiv.org/abs/2106.14448)). Better entities for twice the time;
-    /// zero: each is read once. With fewer than 10,000 examples it is less in proportion, and nothing with fewer than
-    /// 2,000: those are not learnt well enough to learn from.
+    /// zero: each is read once. With fewer than 10,000 examples this and `drop_rate_rare` are less in proportion, and
+    /// nothing with fewer than 2,000: there is too much yet to learn from the examples as they are.
     pub r_drop: f64,
     /// Ours: share of readings in which n-grams that no other message has are left out, as they would be for a user's
     /// message, where what is new has no column.
@@ -441,11 +441,12 @@ impl DietConfig {
         }
     }
 
-    /// These options with [`DietConfig::r_drop`] as it is for so many examples.
+    /// These options with [`DietConfig::r_drop`] and [`DietConfig::drop_rate_rare`] as they are for so many examples.
     pub(super) fn with_examples(mut self, examples: usize) -> Self {
         const ENOUGH: f64 = 10_000.0;
         let share = if examples < 2000 { 0.0 } else { (examples as f64 / ENOUGH).min(1.0) };
         self.r_drop *= share;
+        self.drop_rate_rare *= share;
         self
     }
 
@@ -516,6 +517,16 @@ mod tests {
         let epochs = [10_000, 1000, 100, 1].map(|examples| config.epochs_for(examples));
         assert_eq!(epochs, [20, 50, 300, 300]);
         assert_eq!(DietConfig { minimum_steps: 0, ..config }.epochs_for(100), 20);
+    }
+
+    #[test]
+    fn few_examples_are_read_once_and_as_they_are() {
+        let config = DietConfig { r_drop: 2.0, drop_rate_rare: 0.5, ..Default::default() };
+        let found = [500, 2500, 10_000, 50_000].map(|examples| {
+            let own = config.clone().with_examples(examples);
+            (own.r_drop, own.drop_rate_rare)
+        });
+        assert_eq!(found, [(0.0, 0.0), (0.5, 0.125), (2.0, 0.5), (2.0, 0.5)]);
     }
 
     #[test]

@@ -262,3 +262,73 @@ impl Trainable for Learner<'_> {
         self.held_out.as_ref().map(|score| score(&self.weights()?)).transpose()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Utterance;
+    use crate::text::WhitespaceTokenizer;
+
+    /// So many messages that all is done with them.
+    const MANY: usize = 10_000;
+
+    /// So many messages of two intents, of which the first says something (column 3) that no other does.
+    fn lessons(count: usize) -> (Labels, Lessons, Widths) {
+        let messages: Vec<Utterance> =
+            (0..count).map(|at| Utterance::new("a", Some(["x", "y"][at % 2]))).collect();
+        let config = DietConfig::default();
+        let labels = Labels::new(&messages, &config);
+        let example = |(at, message): (usize, &Utterance)| {
+            let mut features = Features::default();
+            let own = if at == 0 { 3 } else { 2 };
+            features.sequence.push([((at % 2) as u32, 1.0), (own, 0.5)]);
+            features.sentence.push([((at % 2) as u32, 1.0), (own, 0.5)]);
+            labels.example(message, &[crate::text::Span::new(0, 1)], features)
+        };
+        let examples = messages.iter().enumerate().map(example).collect();
+        (labels.clone(), Lessons::all(examples), Widths { sequence: 4, sentence: 4 })
+    }
+
+    fn learner(config: &DietConfig, count: usize, change: impl FnOnce(&mut Lessons)) -> Learner<'static> {
+        let (labels, mut lessons, widths) = lessons(count);
+        change(&mut lessons);
+        let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
+        Learner::new(config, widths, &labels, &label_features, lessons, None).unwrap()
+    }
+
+    fn loss(learner: &Learner<'_>, examples: &[usize]) -> f64 {
+        let loss = learner.loss(examples, &Pass::training(5)).unwrap().total;
+        f64::from(loss.to_scalar::<f32>().unwrap())
+    }
+
+    #[test]
+    fn what_no_other_message_has_is_left_out_of_readings() {
+        let config = DietConfig { transformer_size: 8, drop_rate_rare: 1.0, ..Default::default() };
+        let plain = DietConfig { drop_rate_rare: 0.0, ..config.clone() };
+        let without = |lessons: &mut Lessons| {
+            for rows in
+                [&mut lessons.examples[0].features.sequence, &mut lessons.examples[0].features.sentence]
+            {
+                *rows = SparseRows::default();
+                rows.push([(0, 1.0)]);
+            }
+        };
+        let (rare, never) = (learner(&config, MANY, |_| ()), learner(&plain, MANY, without));
+        assert_eq!(loss(&rare, &[0, 1]), loss(&never, &[0, 1]));
+        assert_ne!(loss(&rare, &[0, 1]), loss(&learner(&plain, MANY, |_| ()), &[0, 1]));
+        assert_eq!(loss(&rare, &[1, 2]), loss(&learner(&plain, MANY, |_| ()), &[1, 2]));
+    }
+
+    #[test]
+    fn many_messages_are_read_twice_and_few_once() {
+        let config = DietConfig { transformer_size: 8, r_drop: 1.0, ..Default::default() };
+        let once = DietConfig { r_drop: 0.0, ..config.clone() };
+        let ratio = |config: &DietConfig, count| {
+            let found = learner(config, count, |_| ()).loss(&[0, 1, 2], &Pass::training(5)).unwrap();
+            found.ratios[0].1.whole
+        };
+        assert_eq!([ratio(&config, MANY), ratio(&once, MANY), ratio(&config, 100)], [6.0, 3.0, 3.0]);
+        let far = |config: &DietConfig| loss(&learner(config, MANY, |_| ()), &[0, 1]);
+        assert_ne!(far(&config), far(&DietConfig { r_drop: 2.0, ..config.clone() }));
+    }
+}
