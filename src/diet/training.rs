@@ -306,9 +306,8 @@ mod tests {
         let config = DietConfig { transformer_size: 8, drop_rate_rare: 1.0, ..Default::default() };
         let plain = DietConfig { drop_rate_rare: 0.0, ..config.clone() };
         let without = |lessons: &mut Lessons| {
-            for rows in
-                [&mut lessons.examples[0].features.sequence, &mut lessons.examples[0].features.sentence]
-            {
+            let features = &mut lessons.examples[0].features;
+            for rows in [&mut features.sequence, &mut features.sentence] {
                 *rows = SparseRows::default();
                 rows.push([(0, 1.0)]);
             }
