@@ -7,8 +7,8 @@ use std::path::Path;
 
 use common::{config, data, run, stderr, stdout, train, workplace};
 use talkformer::bundle::{Bundle, BundleWriter};
-use talkformer::data::{Format, TrainingData, read_str};
-use talkformer::pipeline::{Nlu, TrainingOptions};
+use talkformer::data::{Format, TrainingData, Utterance, read_str};
+use talkformer::pipeline::{Nlu, PipelineConfig, TrainingOptions};
 
 /// A new intent, a new entity type and new words, three times.
 const NEW: [&str; 3] = [
@@ -228,5 +228,59 @@ fn examples_that_make_no_sense_are_named_with_their_line() {
             run(folder.path(), &["train", "nlu", "--finetune", "odd", "--data", "nlu.yml", "--out", "x"]);
         let talk = stderr(&output);
         assert!(output.status.code() == Some(1) && talk.contains(expected), "{talk}");
+    }
+}
+
+/// What the default recipe does for intents, on top of the small pipeline.
+fn with_linear_path(multi_label_intents: bool) -> PipelineConfig {
+    let mut config = config();
+    config.change_diet(|diet| {
+        (diet.use_linear_path, diet.calibration_share, diet.number_of_negative_examples) = (true, 0.2, 0);
+        diet.multi_label_intents = multi_label_intents;
+    });
+    config
+}
+
+#[test]
+fn a_model_that_forgets_knows_what_its_transformer_weighs_alone() {
+    let options = TrainingOptions { remember_examples: false, ..options(0.5) };
+    let old = Nlu::train(&with_linear_path(false), &data(), &options, |_| {}).unwrap().0;
+    let fitted = old.confidence().unwrap();
+    let alone = fitted.transformer_alone.as_deref().unwrap();
+    assert!(fitted.softmax + fitted.hinge > 0.0 && alone.softmax + alone.hinge == 0.0);
+    assert!(alone.transformer >= fitted.transformer);
+    let new = finetune(&old, &new(NEW[0]), &options);
+    assert_eq!(new.confidence(), Some(alone));
+    let remembering = finetune(
+        &Nlu::train(&with_linear_path(false), &data(), &TrainingOptions::default(), |_| {}).unwrap().0,
+        &data(),
+        &TrainingOptions { threads: 1, ..Default::default() },
+    );
+    assert!(remembering.confidence().unwrap().transformer_alone.is_some());
+}
+
+#[test]
+fn messages_with_several_intents_are_understood_with_the_linear_path_and_after_learning_on() {
+    let mut both = data();
+    for (thank, cancel) in
+        [("thanks a lot", "call it off"), ("cheers", "forget it"), ("thank you", "cancel it")]
+    {
+        both.push(Utterance::new(format!("{cancel}, {thank}"), Some("cancel+thank")));
+        both.push(Utterance::new(format!("{thank}, {cancel}"), Some("cancel+thank")));
+    }
+    let names = |nlu: &Nlu, text: &str| -> Vec<String> {
+        let mut names: Vec<String> =
+            nlu.parse(text).unwrap().intents.into_iter().map(|intent| intent.name).collect();
+        names.sort();
+        names
+    };
+    for remember_examples in [true, false] {
+        let options = TrainingOptions { remember_examples, ..options(0.5) };
+        let mut nlu = Nlu::train(&with_linear_path(true), &both, &options, |_| {}).unwrap().0;
+        for _ in 0..2 {
+            assert_eq!(names(&nlu, "many thanks, please cancel the taxi"), ["cancel", "thank"]);
+            assert_eq!(names(&nlu, "from Rome to Milan"), ["order_ride"]);
+            nlu = finetune(&nlu, &both, &options);
+        }
     }
 }

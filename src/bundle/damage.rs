@@ -146,10 +146,10 @@ fn a_newer_format_says_to_update() -> TestResult {
     let folder = tempfile::tempdir()?;
     let place = folder.path().join("model");
     save(&place)?;
-    let newer = r#"{ "format": "talkformer-bundle", "format_version": 4, "files": ["of another shape"] }"#;
+    let newer = r#"{ "format": "talkformer-bundle", "format_version": 5, "files": ["of another shape"] }"#;
     fs::write(place.join(MANIFEST), newer)?;
     let error = Bundle::open(&place).unwrap_err().to_string();
-    let sentence = "written by a newer talkformer, format 4; this one reads format 3: update";
+    let sentence = "written by a newer talkformer, format 5; this one reads format 4: update";
     assert!(error.contains(sentence), "{error}");
     Ok(())
 }
@@ -162,7 +162,7 @@ fn an_older_format_says_to_train_again() -> TestResult {
     let older = r#"{ "format": "talkformer-bundle", "format_version": 1, "files": {} }"#;
     fs::write(place.join(MANIFEST), older)?;
     let error = Bundle::open(&place).unwrap_err().to_string();
-    let sentence = "written by an older talkformer, format 1; this one reads format 3: train the model again";
+    let sentence = "written by an older talkformer, format 1; this one reads format 4: train the model again";
     assert!(error.contains(sentence), "{error}");
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::disk::read_limited;
 ///
 /// 1: all weights in `f32`. 2: tables in five bits, matrices in `bf16`, n-grams written by what they share.
 /// 3: what the transformer's opinion on an intent weighs, and the linear path beside it.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// The manifest's file name.
 pub(super) const MANIFEST: &str = "config.json";

@@ -302,7 +302,7 @@ mod tests {
     fn a_model_that_is_damaged_or_too_new_is_not_passed_over() -> TestResult {
         let folder = tempfile::tempdir()?;
         let newer =
-            r#"{ "format": "talkformer-bundle", "format_version": 4, "created": "9999", "files": [] }"#;
+            r#"{ "format": "talkformer-bundle", "format_version": 5, "created": "9999", "files": [] }"#;
         save(&folder.path().join("old"))?;
         fs::create_dir(folder.path().join("new"))?;
         fs::write(folder.path().join("new").join(MANIFEST), newer)?;

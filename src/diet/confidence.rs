@@ -11,7 +11,7 @@ use super::labels::is_out_of_scope;
 use super::linear_path::LinearPath;
 use super::several::Decision;
 use super::{DietConfig, Example, Widths};
-use crate::features::{Known, UnitRanges};
+use crate::features::{Features, Known, UnitRanges};
 use crate::metrics::Calibration;
 
 /// What was found on the messages that were kept for calibration.
@@ -26,8 +26,6 @@ pub struct FittedConfidence {
     pub softmax: f32,
     /// What the linear classifiers of one intent against all others weigh.
     pub hinge: f32,
-    /// What a similarity weighs where there is no linear path, as in a model that has learnt on and forgotten its examples.
-    pub alone: f32,
     /// Expected calibration error on these messages with the transformer alone, at temperature one.
     pub error_before: f64,
     /// And with the weights above.
@@ -35,15 +33,25 @@ pub struct FittedConfidence {
     /// A message whose best intent is less sure than this is taken for out of scope: [`FittedConfidence::KEPT`] of the
     /// messages that were answered rightly are surer.
     pub threshold: f32,
+    /// The same without the linear path, where there is one: for a model that learns on and has forgotten its examples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transformer_alone: Option<Box<FittedConfidence>>,
 }
 
 impl FittedConfidence {
     /// Share of the rightly answered messages that a threshold must leave alone.
     pub const KEPT: f64 = 0.95;
 
-    /// Of the opinions that there are.
-    pub(super) fn weights(&self, has_linear_path: bool) -> [f32; KINDS] {
-        if has_linear_path { [self.transformer, self.softmax, self.hinge] } else { [self.alone, 0.0, 0.0] }
+    pub(super) fn weights(&self) -> [f32; KINDS] {
+        [self.transformer, self.softmax, self.hinge]
+    }
+
+    /// What holds for a model with, or without, a linear path.
+    pub(super) fn with_linear_path(&self, has_linear_path: bool) -> Self {
+        match &self.transformer_alone {
+            Some(alone) if !has_linear_path => (**alone).clone(),
+            _ => self.clone(),
+        }
     }
 }
 
@@ -79,19 +87,27 @@ impl Kept<'_> {
     /// Fits the weights of all opinions on the examples that the network, whose `engine` this is, has not seen.
     pub(super) fn fit(&self, engine: &Engine) -> FittedConfidence {
         let unseen = self.opinions(engine);
-        let by_folds = self.config.use_linear_path;
-        let weights = if by_folds { self.weights_by_folds(&unseen) } else { unseen.fit(UNFITTED, PRIOR) };
-        let before = unseen.calibration([1.0, 0.0, 0.0]).expected_calibration_error;
-        let after = unseen.calibration(weights).expected_calibration_error;
+        let alone = [PRIOR[0], f64::INFINITY, f64::INFINITY];
+        let alone = self.found(&unseen, unseen.fit([1.0, 0.0, 0.0], alone));
+        if !self.config.use_linear_path {
+            return alone;
+        }
+        let together = self.found(&unseen, self.weights_by_folds(&unseen));
+        FittedConfidence { transformer_alone: Some(Box::new(alone)), ..together }
+    }
+
+    /// What these weights come to.
+    fn found(&self, unseen: &Unseen, weights: [f32; KINDS]) -> FittedConfidence {
+        let error = |weights| unseen.calibration(weights).expected_calibration_error;
         FittedConfidence {
             messages: self.unseen,
             transformer: weights[0],
             softmax: weights[1],
             hinge: weights[2],
-            alone: unseen.fit([1.0, 0.0, 0.0], [PRIOR[0], f64::INFINITY, f64::INFINITY])[0],
-            error_before: before,
-            error_after: after,
-            threshold: self.threshold(&unseen, weights),
+            error_before: error([1.0, 0.0, 0.0]),
+            error_after: error(weights),
+            threshold: self.threshold(unseen, weights),
+            transformer_alone: None,
         }
     }
 
@@ -105,15 +121,11 @@ impl Kept<'_> {
 
     /// All opinions on the examples that the network has not seen.
     fn opinions(&self, engine: &Engine) -> Unseen {
-        let first = self.examples.len() - self.unseen;
-        let fresh: Vec<usize> = (first..self.examples.len()).collect();
-        let mut unseen = self.scores_of_the_linear_path(&fresh);
-        let known = self.known(&(0..first as u32).collect::<Vec<_>>());
-        for at in fresh {
-            let features = self.examples[at].features.as_new(&known, self.unit_ranges);
-            engine.answer(&[&features], |_, found| {
-                unseen.scores[0].extend_from_slice(found.similarities);
-            });
+        let fresh: Vec<usize> = (self.examples.len() - self.unseen..self.examples.len()).collect();
+        let messages = self.as_new(&fresh);
+        let mut unseen = self.of_the_linear_path(&fresh, &messages);
+        for message in &messages {
+            engine.answer(&[message], |_, found| unseen.scores[0].extend_from_slice(found.similarities));
         }
         unseen
     }
@@ -125,7 +137,7 @@ impl Kept<'_> {
         let mut all = unseen.clone();
         all.scores[0].clear();
         for fold in self.folds() {
-            all.append(self.scores_of_the_linear_path(&fold));
+            all.append(self.of_the_linear_path(&fold, &self.as_new(&fold)));
         }
         let [_, softmax, hinge] = all.fit(UNFITTED, PRIOR);
         // The two classifiers as one, and how much of it beside the transformer.
@@ -157,29 +169,33 @@ impl Kept<'_> {
         )
     }
 
-    /// What a linear path that has learnt from all others says of these.
-    fn scores_of_the_linear_path(&self, held_out: &[usize]) -> Unseen {
+    /// The examples beside these, which are sorted.
+    fn others(&self, held_out: &[usize]) -> Vec<u32> {
+        let others = (0..self.examples.len()).filter(|at| held_out.binary_search(at).is_err());
+        others.map(|at| at as u32).collect()
+    }
+
+    /// The features of these as they would be had only the others been there.
+    fn as_new(&self, held_out: &[usize]) -> Vec<Features> {
+        let features = |at: usize| &self.examples[at].features;
+        let others = self.others(held_out).into_iter().map(|at| features(at as usize));
+        let known = Known::of(others, (self.widths.sequence, self.widths.sentence), 1);
+        held_out.iter().map(|at| features(*at).as_new(&known, self.unit_ranges)).collect()
+    }
+
+    /// What a linear path that has learnt from all others says of these, whose features `messages` are.
+    fn of_the_linear_path(&self, held_out: &[usize], messages: &[Features]) -> Unseen {
         let gold = held_out.iter().filter_map(|at| self.examples[*at].intent).collect();
         let mut unseen = Unseen { gold, labels: self.intents.len(), ..Default::default() };
         if self.config.use_linear_path {
-            let learning = (0..self.examples.len()).filter(|at| held_out.binary_search(at).is_err());
-            let learning: Vec<u32> = learning.map(|at| at as u32).collect();
-            let path = self.fit_linear_path(&learning);
-            let known = self.known(&learning);
-            for at in held_out {
-                let message = self.examples[*at].features.as_new(&known, self.unit_ranges);
+            let path = self.fit_linear_path(&self.others(held_out));
+            for message in messages {
                 let [softmax, hinge] = path.scores(&message.sentence);
                 unseen.scores[1].extend(softmax);
                 unseen.scores[2].extend(hinge);
             }
         }
         unseen
-    }
-
-    /// The columns that occur in these examples.
-    fn known(&self, learning: &[u32]) -> Known {
-        let messages = learning.iter().map(|at| &self.examples[*at as usize].features);
-        Known::of(messages, (self.widths.sequence, self.widths.sentence), 1)
     }
 
     /// Messages that the network has seen, at random, a tenth of them in each fold.

@@ -164,11 +164,11 @@ pub struct DietConfig {
     pub label_smoothing: f64,
     /// Ours: each message is read twice in a step, with other draws of dropout, and each reading also learns from what
     /// the other makes of it, this much ([R-Drop](https://arxiv.org/abs/2106.14448)). Better entities for twice the time;
-    /// zero: each is read once. With fewer than 10,000 examples this and `drop_rate_rare` are less in proportion, and
-    /// nothing with fewer than 2,000: there is too much yet to learn from the examples as they are.
+    /// zero: each is read once. With fewer than 10,000 messages this and `drop_rate_rare` are less in proportion, and
+    /// nothing with fewer than 2,000, where they gained nothing or cost something.
     pub r_drop: f64,
-    /// Ours: share of readings in which n-grams that no other message has are left out, as they would be for a user's
-    /// message, where what is new has no column.
+    /// Ours: share of readings in which features that no other message has (a word, a piece of one) are left out, as they
+    /// would be for a user's message, where what is new has no column.
     pub drop_rate_rare: f64,
     /// Ours: tokens are hidden only in the first part of training, up to this share; afterwards the network sees
     /// messages as users type them.
@@ -441,13 +441,16 @@ impl DietConfig {
         }
     }
 
-    /// These options with [`DietConfig::r_drop`] and [`DietConfig::drop_rate_rare`] as they are for so many examples.
-    pub(super) fn with_examples(mut self, examples: usize) -> Self {
-        const ENOUGH: f64 = 10_000.0;
-        let share = if examples < 2000 { 0.0 } else { (examples as f64 / ENOUGH).min(1.0) };
-        self.r_drop *= share;
-        self.drop_rate_rare *= share;
-        self
+    /// With fewer messages than this, readings are single and whole; see [`DietConfig::r_drop`].
+    const FEW: usize = 2000;
+
+    /// And with so many their options count in full.
+    const ENOUGH: usize = 10_000;
+
+    /// These options with [`DietConfig::r_drop`] and [`DietConfig::drop_rate_rare`] as they are for so many messages.
+    pub(super) fn for_messages(self, messages: usize) -> Self {
+        let share = if messages < Self::FEW { 0.0 } else { (messages as f64 / Self::ENOUGH as f64).min(1.0) };
+        Self { r_drop: share * self.r_drop, drop_rate_rare: share * self.drop_rate_rare, ..self }
     }
 
     /// Epochs for so many examples.
@@ -523,7 +526,7 @@ mod tests {
     fn few_examples_are_read_once_and_as_they_are() {
         let config = DietConfig { r_drop: 2.0, drop_rate_rare: 0.5, ..Default::default() };
         let found = [500, 2500, 10_000, 50_000].map(|examples| {
-            let own = config.clone().with_examples(examples);
+            let own = config.clone().for_messages(examples);
             (own.r_drop, own.drop_rate_rare)
         });
         assert_eq!(found, [(0.0, 0.0), (0.5, 0.125), (2.0, 0.5), (2.0, 0.5)]);

@@ -32,6 +32,7 @@ pub struct Network {
     hidden: Hidden,
     masked_token: Option<MaskedToken>,
     masked_until: f64,
+    reads_twice: bool,
     transformer: Option<Transformer>,
     intent: Option<IntentHead>,
     tags: Vec<TagHead>,
@@ -102,6 +103,7 @@ impl Network {
             sentence: sparse("sentence", widths.sentence)?,
             input_dropout: Dropout::new(if config.use_dense_input_dropout { config.drop_rate } else { 0.0 }),
             masked_until: config.masked_until,
+            reads_twice: config.r_drop > 0.0,
             masked_token: config
                 .use_masked_language_model
                 .then(|| masked_token(vb.pp("masked_token")))
@@ -124,8 +126,14 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// If candle cannot compute them.
+    /// If candle cannot compute them, or the two halves are not readings of the same examples.
     pub fn loss(&self, readings: &[Reading<'_>], pass: &Pass) -> Result<BatchLoss> {
+        let (first, second) = readings.split_at(readings.len() / 2);
+        let same = |(one, other): (&Reading<'_>, &Reading<'_>)| std::ptr::eq(one.example, other.example);
+        let mirrored = first.len() == second.len() && first.iter().zip(second).all(same);
+        if self.reads_twice && !mirrored {
+            candle_core::bail!("readings that learn from each other are of the same examples");
+        }
         let batch = Batch::new(readings.iter().map(|reading| reading.features));
         let examples: Vec<&Example> = readings.iter().map(|reading| reading.example).collect();
         let mut losses = Losses::default();

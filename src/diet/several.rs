@@ -24,6 +24,11 @@ impl Default for Decision {
 }
 
 impl Decision {
+    /// Where there is nothing to fit: the linear path has about as much of a say as the transformer.
+    pub(super) fn unfitted(has_linear_path: bool) -> Self {
+        Self { linear: if has_linear_path { 2.0 } else { 0.0 }, ..Self::default() }
+    }
+
     /// How many numbers it is kept as.
     pub(super) const NUMBERS: usize = 4;
 
@@ -32,7 +37,7 @@ impl Decision {
         [self.scale, self.offset, self.threshold, self.linear]
     }
 
-    /// From what was kept; `None` where that are other numbers.
+    /// From what was kept; `None` where there are not so many numbers.
     pub(super) fn of(numbers: &[f32]) -> Option<Self> {
         let [scale, offset, threshold, linear] = *<&[f32; Self::NUMBERS]>::try_from(numbers).ok()?;
         Some(Self { scale, offset, threshold, linear })
@@ -47,10 +52,14 @@ impl Decision {
     /// the `linear` path are `[message, label]`, the latter empty where there is none; `sets` are the right labels of each
     /// message.
     ///
-    /// Of several weights of the linear path the one with the least binary cross-entropy is taken. Scale and offset are those of Platt scaling ([Platt, 1999], here by Newton's method and drawn a little to 1 and 0, so
-    /// that scores which part the labels without a mistake do not grow without bounds). The threshold is the one with
-    /// the best micro F1. It is one for all labels: where confidences are right, that is the best there is
-    /// ([Lipton et al., 2014](https://arxiv.org/abs/1402.1892)), and rare labels have too few examples for one of their own.
+    /// Of several weights of the linear path the one with the least binary cross-entropy is taken.
+    ///
+    /// Scale and offset are those of Platt scaling ([Platt, 1999], here by Newton's method and drawn a little to 1 and 0, so
+    /// that scores which part the labels without a mistake do not grow without bounds).
+    ///
+    /// The threshold is the one with the best micro F1. It is one for all labels: where confidences are right, that is
+    /// the best there is ([Lipton et al., 2014](https://arxiv.org/abs/1402.1892)), and rare labels have too few examples
+    /// for one of their own.
     ///
     /// [Platt, 1999]: https://www.researchgate.net/publication/2594015
     pub(super) fn fit(scores: &[f32], linear: &[f32], sets: &[&[u32]]) -> Self {

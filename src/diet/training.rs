@@ -81,13 +81,13 @@ impl<'a> Learner<'a> {
         lessons: Lessons,
         held_out: Option<HeldOut<'a>>,
     ) -> Result<Self> {
-        let config = &config.clone().with_examples(lessons.examples.len());
+        let config = &config.clone().for_messages(lessons.examples.len() - lessons.names);
         let parameters = Parameters::new(config.seed());
         let vb = parameters.builder(DType::F32, &Device::Cpu);
         let network = Network::new(config, widths, labels, label_features, vb)?;
         let as_new = if config.drop_rate_rare > 0.0 { lessons.as_new(widths) } else { Vec::new() };
         let several = labels.separator.is_some() && !labels.intents.is_empty();
-        let decision = several.then(Decision::default);
+        let decision = several.then(|| Decision::unfitted(config.use_linear_path));
         Ok(Self {
             network,
             parameters,
@@ -111,8 +111,11 @@ impl<'a> Learner<'a> {
     ///
     /// If the other network has another shape.
     pub fn inherit(&mut self, ancestor: &Ancestor<'_>) -> std::result::Result<(), WeightsError> {
-        self.confidence = ancestor.confidence.cloned();
-        self.decision = self.decision.and(ancestor.decision()).or(self.decision);
+        let has_linear_path = self.config.use_linear_path;
+        self.confidence = ancestor.confidence.map(|found| found.with_linear_path(has_linear_path));
+        // A decision that counts on a linear path says nothing without one.
+        let decision = ancestor.decision().filter(|own| own.linear == 0.0 || has_linear_path);
+        self.decision = self.decision.and(decision).or(self.decision);
         self.inherited = ancestor.transplant(&self.parameters, &self.labels, &self.label_features)?;
         Ok(())
     }
@@ -195,7 +198,7 @@ impl<'a> Learner<'a> {
         if !self.labels.intents.is_empty() {
             let opinions = match (&self.decision, &self.confidence, &self.linear) {
                 (Some(decision), ..) => [1.0, 0.0, decision.linear],
-                (None, Some(confidence), _) => confidence.weights(self.config.use_linear_path),
+                (None, Some(confidence), _) => confidence.weights(),
                 (None, None, Some(_)) => UNFITTED,
                 (None, None, None) => [1.0, 0.0, 0.0],
             };
@@ -215,6 +218,11 @@ impl<'a> Learner<'a> {
         Ok(weights)
     }
 
+    /// How often each message is read in a step.
+    fn times(&self) -> usize {
+        if self.config.r_drop > 0.0 { 2 } else { 1 }
+    }
+
     /// Which columns occur in the examples, or did in those of the ancestor.
     fn touched(&self, table: &str, columns: usize, rows: fn(&Example) -> &SparseRows) -> Vec<bool> {
         let mut touched = self.inherited.get(table).cloned().unwrap_or_else(|| vec![false; columns]);
@@ -231,7 +239,7 @@ impl Trainable for Learner<'_> {
     }
 
     fn rows(&self, example: usize) -> usize {
-        self.lessons.examples[example].features.sequence.len() + 1
+        self.times() * (self.lessons.examples[example].features.sequence.len() + 1)
     }
 
     fn class(&self, example: usize) -> Option<u32> {
@@ -243,10 +251,9 @@ impl Trainable for Learner<'_> {
     }
 
     fn loss(&self, examples: &[usize], pass: &Pass) -> Result<BatchLoss> {
-        let times = if self.config.r_drop > 0.0 { 2 } else { 1 };
         let limit = threshold(self.config.drop_rate_rare);
-        let mut readings = Vec::with_capacity(times * examples.len());
-        for _ in 0..times {
+        let mut readings = Vec::with_capacity(self.times() * examples.len());
+        for _ in 0..self.times() {
             let seed = pass.next_seed().filter(|_| !self.as_new.is_empty());
             readings.extend(examples.iter().map(|at| {
                 let example = &self.lessons.examples[*at];
@@ -266,16 +273,19 @@ impl Trainable for Learner<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Utterance;
-    use crate::text::WhitespaceTokenizer;
+    use crate::data::{Entity, Utterance};
+    use crate::text::{Span, WhitespaceTokenizer};
 
     /// So many messages that all is done with them.
     const MANY: usize = 10_000;
 
     /// So many messages of two intents, of which the first says something (column 3) that no other does.
     fn lessons(count: usize) -> (Labels, Lessons, Widths) {
-        let messages: Vec<Utterance> =
-            (0..count).map(|at| Utterance::new("a", Some(["x", "y"][at % 2]))).collect();
+        let message = |at: usize| Utterance {
+            entities: vec![Entity::new(["city", "date"][at % 2], Span::new(0, 1))],
+            ..Utterance::new("a", Some(["x", "y"][at % 2]))
+        };
+        let messages: Vec<Utterance> = (0..count).map(message).collect();
         let config = DietConfig::default();
         let labels = Labels::new(&messages, &config);
         let example = |(at, message): (usize, &Utterance)| {
@@ -283,7 +293,7 @@ mod tests {
             let own = if at == 0 { 3 } else { 2 };
             features.sequence.push([((at % 2) as u32, 1.0), (own, 0.5)]);
             features.sentence.push([((at % 2) as u32, 1.0), (own, 0.5)]);
-            labels.example(message, &[crate::text::Span::new(0, 1)], features)
+            labels.example(message, &[Span::new(0, 1)], features)
         };
         let examples = messages.iter().enumerate().map(example).collect();
         (labels.clone(), Lessons::all(examples), Widths { sequence: 4, sentence: 4 })
@@ -327,7 +337,15 @@ mod tests {
             found.ratios[0].1.whole
         };
         assert_eq!([ratio(&config, MANY), ratio(&once, MANY), ratio(&config, 100)], [6.0, 3.0, 3.0]);
+        // Each head learns from the other reading.
         let far = |config: &DietConfig| loss(&learner(config, MANY, |_| ()), &[0, 1]);
-        assert_ne!(far(&config), far(&DietConfig { r_drop: 2.0, ..config.clone() }));
+        for (intent_classification, entity_recognition) in [(true, false), (false, true)] {
+            let one = DietConfig { intent_classification, entity_recognition, ..config.clone() };
+            assert!(far(&one) < far(&DietConfig { r_drop: 2.0, ..one.clone() }));
+        }
+        // Readings of different examples have nothing to say to each other.
+        let learner = learner(&config, MANY, |_| ());
+        let readings = [0, 1].map(|at| Reading::of(&learner.lessons.examples[at]));
+        assert!(learner.network.loss(&readings, &Pass::training(5)).is_err());
     }
 }

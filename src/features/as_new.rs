@@ -96,9 +96,11 @@ mod tests {
             features.sentence.push(entries.iter().copied());
             features.sequence.push(entries.iter().copied());
             features.sequence.push([(1, 1.0)]);
+            features.sequence.push(entries.iter().copied().take(1));
             features
         };
-        let ours = message(&[(0, 0.6), (1, 0.8), (2, 0.5), (3, 0.5)]);
+        let mut ours = message(&[(0, 0.6), (1, 0.8), (2, 0.5), (3, 0.5)]);
+        ours.sequence.push([(2, 1.0)]);
         let others = message(&[(0, 1.0), (3, 1.0)]);
         let known = Known::of([&others].into_iter(), (4, 4), 1);
         assert_eq!(known.sentence, [true, false, false, true]);
@@ -109,7 +111,8 @@ mod tests {
         assert_eq!(new.sentence.row(0).collect::<Vec<_>>(), [(0, 1.0), (3, 0.5)]);
         assert_eq!(new.sequence.row(0).collect::<Vec<_>>(), [(0, 0.6), (1, 1.0), (3, 0.5)]);
         assert_eq!(new.sequence.row(1).collect::<Vec<_>>(), [(1, 1.0)]);
-        // In both messages: the second token of each says the same.
+        assert_eq!(new.sequence.row(2).collect::<Vec<_>>(), [(0, 0.6)]);
+        // In both messages: column 1 is that of their second tokens. Column 2 occurs in one message alone, however often.
         let both = Known::of([&ours, &others].into_iter(), (4, 4), 2);
         assert_eq!(both.sequence, [true, true, false, true]);
         assert_eq!(both.sentence, [true, false, false, true]);

@@ -205,3 +205,35 @@ impl FeatureSet {
         features
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::Weighting;
+    use crate::text::{Tokenizer, WhitespaceTokenizer};
+
+    #[test]
+    fn columns_that_are_scaled_together_lie_elsewhere_in_tokens_and_messages() {
+        let text = "money in the bank";
+        let tokens = WhitespaceTokenizer::default().tokenize(text);
+        let message = Message { text, tokens: &tokens };
+        let tf_idf = NGramConfig { weighting: Weighting::TfIdf, ..Default::default() };
+        let configs = [
+            FeaturizerConfig::Lexical(LexicalConfig::default()),
+            FeaturizerConfig::NGrams(NGramConfig::default()),
+            FeaturizerConfig::NGrams(tf_idf),
+        ];
+        let features = FeatureSet::fit(&configs, &[message], &TrainingData::default()).unwrap();
+        let (sequence, sentence) = features.widths();
+        let ranges = features.unit_ranges();
+        assert_eq!(ranges.sequence, [sequence as u32 - 4..sequence as u32]);
+        assert_eq!((ranges.sentence, sentence), (vec![4..8], 8));
+        let row = features.transform(message);
+        let length = |rows: &SparseRows, range: &Range<u32>| {
+            let own = rows.row(0).filter(|(column, _)| range.contains(column));
+            own.map(|(_, value)| value * value).sum::<f32>()
+        };
+        assert!((length(&row.sequence, &ranges.sequence[0]) - 1.0).abs() < 1e-6);
+        assert!((length(&row.sentence, &(4..8)) - 1.0).abs() < 1e-6);
+    }
+}

@@ -115,7 +115,8 @@ impl Crf {
     ///
     /// # Errors
     ///
-    /// If rows, segments and gold tags do not fit each other, or a gold tag does not exist.
+    /// If rows, segments and gold tags do not fit each other, or a gold tag does not exist; where two readings learn from
+    /// each other, if the second half of the gold tags is not the first once more.
     pub fn loss(&self, rows: &Tensor, tokens: &Segments, gold: &[u32]) -> Result<CrfLoss> {
         let tags = self.rules.0.tags;
         let logits = self.emission.forward(rows)?; // [token, tag]
@@ -124,6 +125,10 @@ impl Crf {
         }
         if let Some(tag) = gold.iter().find(|tag| **tag as usize >= tags) {
             bail!("gold tag {tag} does not exist: there are {tags}");
+        }
+        let (first, second) = gold.split_at(gold.len() / 2);
+        if self.r_drop > 0.0 && first != second {
+            bail!("readings that learn from each other have the same gold tags");
         }
         let share = 1.0 / tokens.count().max(1) as f64;
         match logits.dtype() {

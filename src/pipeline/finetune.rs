@@ -175,7 +175,10 @@ impl Nlu {
     pub(super) fn prepare(&self, diet: &mut DietConfig) {
         diet.masked_until = 0.0;
         diet.calibration_share = 0.0;
-        diet.use_linear_path &= self.remembers();
+        if !self.remembers() {
+            // What is rare among new examples may be well known.
+            (diet.use_linear_path, diet.drop_rate_rare) = (false, 0.0);
+        }
     }
 
     /// Lets a fresh network begin with what this model has learnt.

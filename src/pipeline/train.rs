@@ -125,7 +125,7 @@ impl Nlu {
             unit_ranges: features.unit_ranges(),
         };
         let (unseen, settling) = (lessons.unseen, settling(&lessons));
-        let messages = lessons.examples.len() - lessons.names;
+        let count = lessons.examples.len() - lessons.names;
         let label_features = LabelFeatures::new(&labels.intents, &tokenizer);
         let (sequence, sentence) = features.widths();
         let extractor = extractor(&pipeline, data)?;
@@ -165,7 +165,7 @@ impl Nlu {
             // Names of intents are no messages, and what is kept for calibration is learnt from as well in the end.
             let event = match event {
                 Event::Started { epochs, parameters, threads, .. } => {
-                    Event::Started { examples: messages, epochs, parameters, threads }
+                    Event::Started { examples: count, epochs, parameters, threads }
                 }
                 other => other.within(0.0, 1.0 / (1.0 + settling)),
             };
@@ -184,7 +184,7 @@ impl Nlu {
         let training = Training {
             outcome,
             warnings: misaligned(&labels, &train, &tokens),
-            examples: messages,
+            examples: count,
             held_out: held_out.len(),
             parameters: learner.parameters().count(),
         };

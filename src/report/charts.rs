@@ -243,18 +243,15 @@ pub fn learning_curve(
     let place = |examples: f32, share: f32| {
         (left + width * examples / most, top + height * (1.0 - (share - floor) / (1.0 - floor)))
     };
-    let steps = 5;
-    for step in 0..=steps {
-        let share = floor + (1.0 - floor) * step as f32 / steps as f32;
+    // From the top down, so that lines are at round percents.
+    let step = nice_step(100.0 * (1.0 - floor), 5.0);
+    for percent in
+        (0..).map(|tick| 100.0 - tick as f32 * step).take_while(|percent| *percent >= 100.0 * floor)
+    {
+        let share = percent / 100.0;
         let y = place(0.0, share).1;
         drawing.line((left, y), (left + width, y), Paint::Line, 1.0);
-        drawing.text(
-            (left - 8.0, y + 3.5),
-            format!("{:.0} %", 100.0 * share),
-            10.0,
-            Anchor::End,
-            Paint::Soft,
-        );
+        drawing.text((left - 8.0, y + 3.5), format!("{percent:.0} %"), 10.0, Anchor::End, Paint::Soft);
     }
     let step = nice_step(most, 6.0).max(1.0);
     for tick in 0..=(most / step) as usize {

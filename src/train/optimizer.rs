@@ -7,7 +7,6 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Var, bail};
 use serde::{Deserialize, Serialize};
 
 use super::gradients::{Gradient, Gradients, sum};
-use super::sampler::shares;
 use crate::kernels::adamw;
 use crate::nn::Parameters;
 use crate::parallel::in_parallel;
@@ -192,28 +191,21 @@ fn rows_step(step: Step, values: &mut [f32], rows: &[u32], gradient: &[f32], sta
     }
 }
 
-/// `work` on every item, on several threads with about the same `size` each; results in the order of the items.
+/// `work` on every item, on several threads, the items of the largest `size` first; results in the order of the items.
 fn spread<T: Send, R: Send>(
     items: Vec<T>,
     size: impl Fn(&T) -> usize,
     threads: usize,
     work: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
-    let sizes: Vec<usize> = items.iter().map(size).collect();
-    let all: Vec<usize> = (0..items.len()).collect();
-    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
-    let mut take = |share: Vec<usize>| -> Vec<(usize, T)> {
-        share.into_iter().filter_map(|at| items[at].take().map(|item| (at, item))).collect()
-    };
-    let shares = shares(&all, threads, |at| sizes[at]).into_iter().map(|share| Mutex::new(take(share)));
-    let shares: Vec<Mutex<Vec<(usize, T)>>> = shares.collect();
-    let results = in_parallel(shares.len(), threads, |share| {
-        let share = std::mem::take(&mut *shares[share].lock().unwrap_or_else(PoisonError::into_inner));
-        share.into_iter().map(|(at, item)| (at, work(item))).collect::<Vec<_>>()
-    });
-    let mut results: Vec<(usize, R)> = results.into_iter().flatten().collect();
+    let mut largest_first: Vec<usize> = (0..items.len()).collect();
+    largest_first.sort_by_key(|at| std::cmp::Reverse(size(&items[*at])));
+    let items: Vec<Mutex<Option<T>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
+    let take = |at: usize| items[at].lock().unwrap_or_else(PoisonError::into_inner).take();
+    let results = in_parallel(items.len(), threads, |task| take(largest_first[task]).map(&work));
+    let mut results: Vec<(usize, Option<R>)> = largest_first.iter().copied().zip(results).collect();
     results.sort_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, result)| result).collect()
+    results.into_iter().filter_map(|(_, result)| result).collect()
 }
 
 /// Lets `change` work on the numbers of a parameter.

@@ -42,8 +42,10 @@ impl IntentHead {
         let linear = || Bag::new(sentence_width, labels.intents.len(), &source.at("linear"));
         let scale = source.values("scale", &[1])?;
         let decision = || -> Result<Decision, WeightsError> {
-            let numbers = source.values("decision", &[Decision::NUMBERS])?;
-            Ok(Decision::of(&numbers).unwrap_or_default())
+            let shape = vec![Decision::NUMBERS];
+            let numbers = source.values("decision", &shape)?;
+            let (tensor, found) = ("intent.decision".to_owned(), vec![numbers.len()]);
+            Decision::of(&numbers).ok_or(WeightsError::Shape { tensor, found, expected: shape })
         };
         let text = source.at("similarity.text");
         let embedded = embed_labels(config, labels, features, shared, source, cosine)?;

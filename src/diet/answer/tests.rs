@@ -69,6 +69,7 @@ fn variants() -> Vec<(&'static str, DietConfig)> {
                 c.use_linear_path = true;
             }),
         ),
+        ("several intents, linear path", with(|c| (c.multi_label_intents, c.use_linear_path) = (true, true))),
         ("no transformer, no BILOU", with(|c| (c.number_of_transformer_layers, c.bilou_flag) = (0, false))),
         ("intents alone", with(|c| c.entity_recognition = false)),
         ("entities alone", with(|c| c.intent_classification = false)),
@@ -130,6 +131,10 @@ fn weights(config: &DietConfig, labels: &Labels, label_features: &LabelFeatures)
             Weight::f32(vec![WIDTHS.sentence, count], (0..WIDTHS.sentence * count).map(noise).collect());
         weights.insert("intent.linear.table".to_owned(), table);
         weights.insert("intent.linear.bias".to_owned(), Weight::f32(vec![count], vec![0.25; count]));
+    }
+    if config.multi_label_intents {
+        let numbers = Decision::unfitted(config.use_linear_path).numbers();
+        weights.insert("intent.decision".to_owned(), Weight::f32(vec![numbers.len()], numbers.to_vec()));
     }
     weights
 }
