@@ -223,15 +223,20 @@ const ENOUGH: f64 = 250.0;
 /// … but no more than this share of the examples.
 const MOST_SHARE: f64 = 0.25;
 
+/// And more than so many tell no more that is worth learning without them.
+const MOST: f64 = 600.0;
+
 /// Names of intents, then examples, and how many of these at the end are for calibration.
 fn keep_for_later<'a>(
     train: &'a [&'a Utterance],
     names: &'a [Utterance],
     config: &DietConfig,
 ) -> (Vec<&'a Utterance>, usize) {
-    // A tenth of few examples tells too little.
+    // A tenth of few examples tells too little, a tenth of many is missed in the main part of the training.
     let enough = (ENOUGH / train.len().max(1) as f64).min(MOST_SHARE);
-    let share = if config.calibration_share > 0.0 { config.calibration_share.max(enough) } else { 0.0 };
+    let most = MOST / train.len().max(1) as f64;
+    let share =
+        if config.calibration_share > 0.0 { config.calibration_share.max(enough).min(most) } else { 0.0 };
     let share = HoldOut::Share(share);
     let (learnt, unseen) = stratified_split(train, share, config.seed().wrapping_add(1));
     let count = unseen.len();
