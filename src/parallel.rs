@@ -38,7 +38,10 @@ mod tests {
     #[test]
     fn every_task_is_done_once_and_results_keep_their_order() {
         for threads in [0, 1, 3, 50] {
-            assert_eq!(in_parallel(20, threads, |task| task * task), Vec::from_iter((0..20).map(|x| x * x)));
+            assert_eq!(
+                in_parallel(20, threads, |task| task * task),
+                (0..20).map(|x| x * x).collect::<Vec<_>>()
+            );
         }
         assert!(in_parallel(0, 4, |task| task).is_empty());
     }

@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(known.sentence, [true, false, false, true]);
         assert_eq!(known.sequence, [true, true, false, true]);
         // Columns 0 and 1 are scaled together, of 2 nothing is left, 3 is not scaled.
-        let ranges = UnitRanges { sequence: vec![1..2], sentence: vec![0..2, 2..3] };
+        let ranges = UnitRanges { sequence: vec![1..2, 3..3], sentence: vec![0..2, 2..3] };
         let new = ours.as_new(&known, &ranges);
         assert_eq!(new.sentence.row(0).collect::<Vec<_>>(), [(0, 1.0), (3, 0.5)]);
         assert_eq!(new.sequence.row(0).collect::<Vec<_>>(), [(0, 0.6), (1, 1.0), (3, 0.5)]);

@@ -226,8 +226,11 @@ mod tests {
         let features = FeatureSet::fit(&configs, &[message], &TrainingData::default()).unwrap();
         let (sequence, sentence) = features.widths();
         let ranges = features.unit_ranges();
-        assert_eq!(ranges.sequence, [sequence as u32 - 4..sequence as u32]);
-        assert_eq!((ranges.sentence, sentence), (vec![4..8], 8));
+        assert_eq!((ranges.sequence.len(), ranges.sentence.len(), sentence), (1, 1, 8));
+        assert_eq!(
+            (&ranges.sequence[0], &ranges.sentence[0]),
+            (&(sequence as u32 - 4..sequence as u32), &(4..8))
+        );
         let row = features.transform(message);
         let length = |rows: &SparseRows, range: &Range<u32>| {
             let own = rows.row(0).filter(|(column, _)| range.contains(column));

@@ -108,22 +108,8 @@ impl Nlu {
             Some(earlier) => earlier.grow_features(features),
             None => features,
         };
-        let example = |(one, tokens): (&&Utterance, &Vec<Span>)| {
-            labels.example(one, tokens, features.transform(Message { text: &one.text, tokens }))
-        };
-        let is_readable = |(_, tokens): &(&&Utterance, &Vec<Span>)| !tokens.is_empty();
-        let readable = |from: usize, to: usize| {
-            let part = train[from..to].iter().zip(&tokens[from..to]);
-            part.filter(is_readable).map(example).collect::<Vec<Example>>()
-        };
-        let parts = [0, names.len(), train.len() - unseen, train.len()];
-        let parts = [0, 1, 2].map(|part| readable(parts[part], parts[part + 1]));
-        let lessons = Lessons {
-            names: parts[0].len(),
-            unseen: parts[2].len(),
-            examples: parts.concat(),
-            unit_ranges: features.unit_ranges(),
-        };
+        let starts = [0, names.len(), train.len() - unseen, train.len()];
+        let lessons = lessons(&train, &tokens, starts, &features, &labels);
         let (unseen, settling) = (lessons.unseen, settling(&lessons));
         let count = lessons.examples.len() - lessons.names;
         let label_features = LabelFeatures::new(&labels.intents, &tokenizer);
@@ -189,6 +175,32 @@ impl Nlu {
             parameters: learner.parameters().count(),
         };
         Ok((model(learner.weights()?, confidence)?, training))
+    }
+}
+
+/// The examples with tokens, in three parts whose beginnings, and the end, are `starts`: names of intents, messages, and
+/// messages that are kept for calibration.
+fn lessons(
+    train: &[&Utterance],
+    tokens: &[Vec<Span>],
+    starts: [usize; 4],
+    features: &FeatureSet,
+    labels: &Labels,
+) -> Lessons {
+    let part = |at: usize| {
+        let all = train.iter().zip(tokens).take(starts[at + 1]).skip(starts[at]);
+        let readable = all.filter(|(_, tokens)| !tokens.is_empty());
+        let example = |(one, tokens): (&&Utterance, &Vec<Span>)| {
+            labels.example(one, tokens, features.transform(Message { text: &one.text, tokens }))
+        };
+        readable.map(example).collect::<Vec<Example>>()
+    };
+    let parts = [part(0), part(1), part(2)];
+    Lessons {
+        names: parts[0].len(),
+        unseen: parts[2].len(),
+        examples: parts.concat(),
+        unit_ranges: features.unit_ranges(),
     }
 }
 
