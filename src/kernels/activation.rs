@@ -1,4 +1,4 @@
-//! GELU, forward and backward.
+//! GELU, forward and backward, and its older relative.
 
 use super::Real;
 use super::dropout::{drops, threshold};
@@ -8,6 +8,15 @@ widest! {
     pub(crate) fn gelu<T: Real>(x: &[T], out: &mut [T]) {
         for (out, x) in out.iter_mut().zip(x) {
             *out = x.gelu().0;
+        }
+    }
+}
+
+widest! {
+    /// `out[i] = max(x[i], 0)`.
+    pub(crate) fn relu(x: &[f32], out: &mut [f32]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = x.max(0.0);
         }
     }
 }

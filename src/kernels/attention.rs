@@ -27,13 +27,21 @@ pub(crate) struct Attention<'a> {
     pub(crate) seed: u64,
 }
 
-/// Learned vectors for the distance from query to key (Shaw et al. 2018):
-/// `[heads, 2·reach + 1, head_dim]` each, or empty where they are not used.
+/// What the distance from query to key adds; each empty where it is not used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Relative<'a, T> {
+    /// To the keys: learnt vectors `[heads, 2·reach + 1, head_dim]` (Shaw et al. 2018).
     pub(crate) keys: &'a [T],
+    /// To the values: the same.
     pub(crate) values: &'a [T],
+    /// To the scaled scores: learnt numbers `[heads, 2·reach + 1]` (Raffel et al. 2020).
+    pub(crate) biases: &'a [T],
     pub(crate) reach: usize,
+}
+
+impl<T> Relative<'_, T> {
+    /// Distances do not matter.
+    pub(crate) const NONE: Self = Self { keys: &[], values: &[], biases: &[], reach: 0 };
 }
 
 /// Sums of gradients, each of the shape of what it belongs to.
@@ -42,6 +50,7 @@ pub(crate) struct Gradients<'a, T> {
     pub(crate) qkv: &'a mut [T],
     pub(crate) relative_keys: &'a mut [T],
     pub(crate) relative_values: &'a mut [T],
+    pub(crate) relative_biases: &'a mut [T],
 }
 
 /// One head of one sequence.
@@ -100,6 +109,14 @@ impl Part {
             let target = RowsMut::new(&mut gradients.relative_keys[table], dim, 0);
             T::add_product(target, Side::AsItLies(sums), queries, [count, dim, len]);
         }
+        if !relative.biases.is_empty() {
+            buckets.gather(&scratch.slopes, &mut scratch.of_buckets, len, lanes);
+            let biases = gradients.relative_biases[self.head * buckets.count()..].iter_mut();
+            for (bias, row) in biases.zip(scratch.of_buckets.chunks_exact(lanes)) {
+                // Slopes are those of scores that are yet to be scaled, biases come after that.
+                *bias += row[..len].iter().copied().sum::<T>() * T::of((dim as f64).sqrt());
+            }
+        }
     }
 
     /// Where this head's vectors lie in a table of relative positions.
@@ -129,6 +146,15 @@ impl Buckets {
         for (key, row) in scores.chunks_exact_mut(lanes).enumerate().take(len) {
             for (query, score) in row[..len].iter_mut().enumerate() {
                 *score += of_buckets[self.of(query, key) * lanes + query];
+            }
+        }
+    }
+
+    /// `scores[key, query] += biases[bucket] · factor`.
+    fn add<T: Real>(self, biases: &[T], factor: T, scores: &mut [T], len: usize, lanes: usize) {
+        for (key, row) in scores.chunks_exact_mut(lanes).enumerate().take(len) {
+            for (query, score) in row[..len].iter_mut().enumerate() {
+                *score += biases[self.of(query, key)] * factor;
             }
         }
     }
@@ -305,6 +331,11 @@ impl Attention<'_> {
             T::add_product(RowsMut::new(of_buckets, lanes, 0), vectors, queries, size);
             buckets.hand_out(of_buckets, scores, len, lanes);
         }
+        if !relative.biases.is_empty() {
+            let buckets = Buckets { reach: relative.reach };
+            let biases = &relative.biases[part.head * buckets.count()..];
+            buckets.add(&biases[..buckets.count()], self.scale::<T>().recip(), scores, len, lanes);
+        }
         self.hide(part, scores);
         let (top, sum) = scratch.per_query[..2 * lanes].split_at_mut(lanes);
         softmax(scores, top, sum, self.scale());
@@ -397,12 +428,19 @@ mod tests {
         let (rows, dim) = (attention.offsets[attention.offsets.len() - 1], attention.model_dim);
         let (qkv, grad, table) = (numbers(rows * 3 * dim, 1), numbers(rows * dim, 2), numbers(11 * dim, 3));
         let used = |used: bool| if used { &table[..] } else { &[] };
-        let relative = Relative { keys: used(true), values: used(values), reach: 5 };
+        let biases = if values { &table[..11 * attention.heads] } else { &[] };
+        let relative = Relative { keys: used(true), values: used(values), biases, reach: 5 };
         let mut out = vec![T::zero(); rows * dim];
         attention.forward(&qkv, relative, &mut out);
-        let mut gradients = [qkv.len(), table.len(), used(values).len()].map(|len| vec![T::zero(); len]);
-        let [of_qkv, keys, values] = &mut gradients;
-        let sums = &mut Gradients { qkv: of_qkv, relative_keys: keys, relative_values: values };
+        let sizes = [qkv.len(), table.len(), used(values).len(), biases.len()];
+        let mut gradients = sizes.map(|len| vec![T::zero(); len]);
+        let [of_qkv, keys, values, biases] = &mut gradients;
+        let sums = &mut Gradients {
+            qkv: of_qkv,
+            relative_keys: keys,
+            relative_values: values,
+            relative_biases: biases,
+        };
         attention.backward(&qkv, relative, &grad, sums);
         gradients.into_iter().chain([out]).collect()
     }

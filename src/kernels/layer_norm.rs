@@ -2,6 +2,24 @@
 
 use super::Real;
 
+/// A layer norm that no longer learns.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerNorm {
+    /// `[dim]`
+    pub(crate) weight: Vec<f32>,
+    /// `[dim]`
+    pub(crate) bias: Vec<f32>,
+    pub(crate) epsilon: f32,
+}
+
+impl LayerNorm {
+    /// `[row, dim]` to `[row, dim]`.
+    pub(crate) fn forward(&self, x: &[f32], out: &mut Vec<f32>) {
+        out.resize(x.len(), 0.0);
+        layer_norm(x, &self.weight, &self.bias, self.epsilon, out);
+    }
+}
+
 widest! {
     /// `out = (x − mean) / √(variance + ε) · weight + bias`, row by row.
     ///

@@ -13,6 +13,7 @@
 //! | `matmul` | products of (transposed, strided) matrices |
 //! | `small` | products of a few rows |
 //! | `product` | products with a right-hand side that was packed beforehand, in `f32` or `bf16` |
+//! | `affine` | a product with a bias: layers that no longer learn |
 //! | `activation`, `layer_norm`, `dropout`, `sums` | what stands between the products |
 //! | `attention` | softmax attention inside each sequence of a packed batch |
 //! | `flash` | softmax attention for dense `[batch, heads, seq, head_dim]`, block by block |
@@ -31,6 +32,7 @@ mod vector;
 
 pub(crate) mod activation;
 pub(crate) mod adamw;
+mod affine;
 pub(crate) mod attention;
 pub(crate) mod bag;
 pub(crate) mod ceiling;
@@ -45,8 +47,10 @@ mod real;
 pub(crate) mod small;
 pub(crate) mod sums;
 
+pub(crate) use affine::Affine;
+pub(crate) use layer_norm::LayerNorm;
 pub(crate) use matmul::{Matrix, MatrixMut, matmul};
 pub(crate) use processor::Instructions;
 pub use product::Precision;
-pub(crate) use product::{Packed, product};
+pub(crate) use product::{PANEL, Packed, product};
 pub(crate) use real::Real;

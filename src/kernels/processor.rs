@@ -13,15 +13,18 @@ pub(crate) enum Instructions {
     Avx512,
     /// Thirty-two `bf16` at once, summed in `f32`.
     Avx512Bf16,
+    /// Tiles of 16 rows by 32 `bf16`, multiplied whole.
+    Amx,
 }
 
 impl Instructions {
     /// From the least to the most.
-    pub(crate) const ALL: [(&'static str, Self); 4] = [
+    pub(crate) const ALL: [(&'static str, Self); 5] = [
         ("portable", Self::Portable),
         ("avx2", Self::Avx2),
         ("avx512", Self::Avx512),
         ("avx512_bf16", Self::Avx512Bf16),
+        ("amx_bf16", Self::Amx),
     ];
 
     /// The environment variable that keeps kernels from using more than it names.
@@ -35,7 +38,7 @@ impl Instructions {
         *BEST.get_or_init(|| {
             let limit = std::env::var(Self::LIMIT).unwrap_or_default();
             let allowed =
-                Self::ALL.iter().find(|(name, _)| *name == limit).map_or(Self::Avx512Bf16, |(_, set)| *set);
+                Self::ALL.iter().find(|(name, _)| *name == limit).map_or(Self::Amx, |(_, set)| *set);
             if allowed == Self::Portable { allowed } else { Self::detected().min(allowed) }
         })
     }
@@ -51,16 +54,65 @@ impl Instructions {
             && is_x86_feature_detected!("avx512vl");
         if !wide {
             Self::Avx2
-        } else if is_x86_feature_detected!("avx512bf16") {
-            Self::Avx512Bf16
-        } else {
+        } else if !is_x86_feature_detected!("avx512bf16") {
             Self::Avx512
+        } else if tiles::are_granted() {
+            Self::Amx
+        } else {
+            Self::Avx512Bf16
         }
     }
 
     #[cfg(not(target_arch = "x86_64"))]
     fn detected() -> Self {
         Self::Portable
+    }
+}
+
+/// Tiles are large, so the system keeps them only for a process that has asked.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod tiles {
+    use std::arch::asm;
+    use std::arch::x86_64::__cpuid_count;
+
+    /// Whether there are tiles of `bf16` and this process may use them.
+    #[allow(unused_unsafe, reason = "newer compilers call the instruction safe")]
+    pub(super) fn are_granted() -> bool {
+        const BF16: u32 = 1 << 22;
+        const TILES: u32 = 1 << 24;
+        // SAFETY: a processor with AVX-512 has this leaf.
+        let features = unsafe { __cpuid_count(7, 0) }.edx;
+        features & (BF16 | TILES) == BF16 | TILES && ask()
+    }
+
+    /// `arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA)`
+    fn ask() -> bool {
+        const ARCH_PRCTL: usize = 158;
+        const REQUEST: usize = 0x1023;
+        const TILE_DATA: usize = 18;
+        let answer: usize;
+        // SAFETY: the call takes two numbers, touches no memory, and changes nothing but this permission; systems
+        // that do not know it answer with an error.
+        unsafe {
+            asm!(
+                "syscall",
+                inlateout("rax") ARCH_PRCTL => answer,
+                in("rdi") REQUEST,
+                in("rsi") TILE_DATA,
+                lateout("rcx") _,
+                lateout("r11") _,
+                options(nostack),
+            );
+        }
+        answer == 0
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", not(target_os = "linux")))]
+mod tiles {
+    /// Other systems are asked in other ways.
+    pub(super) fn are_granted() -> bool {
+        false
     }
 }
 

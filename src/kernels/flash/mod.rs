@@ -116,9 +116,9 @@ macro_rules! with_arithmetic {
     ($flash:expr, $function:ident($($argument:expr),*)) => {
         match ($flash.instructions, $flash.precision) {
             #[cfg(target_arch = "x86_64")]
-            (Instructions::Avx512Bf16, Precision::Bf16) => $function::<Pairs>($($argument),*),
+            (Instructions::Avx512Bf16 | Instructions::Amx, Precision::Bf16) => $function::<Pairs>($($argument),*),
             #[cfg(target_arch = "x86_64")]
-            (Instructions::Avx512 | Instructions::Avx512Bf16, _) => {
+            (Instructions::Avx512 | Instructions::Avx512Bf16 | Instructions::Amx, _) => {
                 $function::<Single<Avx512>>($($argument),*)
             }
             #[cfg(target_arch = "x86_64")]

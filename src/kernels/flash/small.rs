@@ -47,7 +47,7 @@ pub(crate) fn transpose(from: Rows<'_, f32>, [rows, cols]: [usize; 2], to: &mut 
 fn run(step: impl Step) {
     match Instructions::best() {
         #[cfg(target_arch = "x86_64")]
-        Instructions::Avx512 | Instructions::Avx512Bf16 => Single::<Avx512>::run(step),
+        Instructions::Avx512 | Instructions::Avx512Bf16 | Instructions::Amx => Single::<Avx512>::run(step),
         #[cfg(target_arch = "x86_64")]
         Instructions::Avx2 => Single::<Avx2>::run(step),
         _ => Single::<Portable>::run(step),

@@ -114,13 +114,29 @@ pub(super) fn product_f32(out: MatrixMut<'_, f32>, mode: Into, a: Matrix<'_, f32
 
 /// `out (+)= a · b` for `bf16` panels.
 pub(super) fn product_bf16(out: MatrixMut<'_, f32>, mode: Into, a: Pairs<'_>, panels: &[u32]) {
-    debug_assert_eq!(a.rows, out.shape.rows);
-    let left = Left { values: a.values, row_stride: a.row_stride, step_stride: a.pair_stride };
-    run(out, mode, left, a.per_row, panels);
+    product_from(0, out, mode, a, panels);
 }
 
-/// Walks over all tiles. `steps` are numbers or pairs along `k`.
+/// The same, of all pairs from `first` on.
+pub(super) fn product_from(first: usize, out: MatrixMut<'_, f32>, mode: Into, a: Pairs<'_>, panels: &[u32]) {
+    debug_assert_eq!(a.rows, out.shape.rows);
+    let left = Left { values: a.values, row_stride: a.row_stride, step_stride: a.pair_stride };
+    run_from(first, out, mode, left, a.per_row, panels);
+}
+
 fn run<T: Operand>(out: MatrixMut<'_, f32>, mode: Into, a: Left<'_, T>, steps: usize, panels: &[T]) {
+    run_from(0, out, mode, a, steps, panels);
+}
+
+/// Walks over all tiles. `steps` are numbers or pairs along `k`, of which those before `begin` do not count.
+fn run_from<T: Operand>(
+    begin: usize,
+    out: MatrixMut<'_, f32>,
+    mode: Into,
+    a: Left<'_, T>,
+    steps: usize,
+    panels: &[T],
+) {
     let Shape { rows, cols, row_stride, col_stride } = out.shape;
     assert!(col_stride == 1, "the output of a product has its columns side by side");
     if rows == 0 || cols == 0 {
@@ -142,9 +158,9 @@ fn run<T: Operand>(out: MatrixMut<'_, f32>, mode: Into, a: Left<'_, T>, steps: u
         4..=6 => 2,
         _ => 1,
     };
-    for first in (0..steps).step_by(DEPTH) {
+    for first in (begin..steps).step_by(DEPTH) {
         let depth = DEPTH.min(steps - first);
-        let mode = if first == 0 { mode } else { Into::Sum };
+        let mode = if first == begin { mode } else { Into::Sum };
         for panel in (0..cols.div_ceil(PANEL)).step_by(together) {
             let count = together.min(cols.div_ceil(PANEL) - panel);
             for block in 0..blocks {

@@ -69,8 +69,13 @@ mod avx512 {
     }
 }
 
-/// Rounds a left-hand side into memory of this thread and hands it on.
-pub(super) fn with_pairs<R>(a: Matrix<'_, f32>, use_them: impl FnOnce(Pairs<'_>) -> R) -> R {
+/// Rounds a left-hand side into memory of this thread and hands it on; with the pairs of a row side by side where that is
+/// wanted.
+pub(super) fn with_pairs<R>(
+    a: Matrix<'_, f32>,
+    side_by_side: bool,
+    use_them: impl FnOnce(Pairs<'_>) -> R,
+) -> R {
     thread_local! {
         static PAIRS: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
     }
@@ -81,6 +86,23 @@ pub(super) fn with_pairs<R>(a: Matrix<'_, f32>, use_them: impl FnOnce(Pairs<'_>)
         let (row_stride, pair_stride) = if a.shape.col_stride == 1 {
             for (row, out) in values.chunks_exact_mut(pairs.max(1)).enumerate() {
                 neighbours(&a.data[row * a.shape.row_stride..][..k], out);
+            }
+            (pairs, 1)
+        } else if side_by_side {
+            const BLOCK: usize = 16;
+            let mut block = [[0; BLOCK]; BLOCK];
+            for first in (0..rows).step_by(BLOCK) {
+                let count = BLOCK.min(rows - first);
+                for pair in (0..pairs).step_by(BLOCK) {
+                    let width = BLOCK.min(pairs - pair);
+                    for (j, column) in block.iter_mut().take(width).enumerate() {
+                        column_pair(a, 2 * (pair + j), first..first + count, &mut column[..count]);
+                    }
+                    for row in 0..count {
+                        let out = &mut values[(first + row) * pairs + pair..][..width];
+                        out.iter_mut().zip(&block).for_each(|(out, column)| *out = column[row]);
+                    }
+                }
             }
             (pairs, 1)
         } else {

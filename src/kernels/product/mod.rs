@@ -7,11 +7,14 @@
 //!        └─────────┘   └─────────┘ └───┴───┴──
 //! ```
 //!
-//! On a processor with AVX-512 the inner loops are our own; elsewhere the `gemm` crate multiplies `f32`.
+//! On a processor with AVX-512 the inner loops are our own, and products of `bf16` are done in whole tiles where it has
+//! those (AMX); elsewhere the `gemm` crate multiplies `f32`.
 //! In [`Precision::Bf16`] both sides are rounded to the nearest `bf16` and sums are `f32`: an entry of the
 //! product is off by at most `2⁻⁸ · Σ |a·b|`. Where the processor has no such instruction, products asked
 //! for in `bf16` are done in `f32`, which is slower and more exact.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod bf16;
@@ -34,8 +37,8 @@ pub enum Precision {
     Bf16,
 }
 
-/// Columns of a panel.
-const PANEL: usize = 32;
+/// Columns of a panel: products work on so many at a time.
+pub(crate) const PANEL: usize = 32;
 
 /// A matrix `[k, n]` in the order in which a product reads it.
 #[derive(Clone, Debug)]
@@ -53,11 +56,14 @@ enum Form {
     F32(Vec<f32>),
     /// `[panel, ⌈k / 2⌉, 32]` of two `bf16` each, the row of lower number in the lower half.
     Bf16(Vec<u32>),
+    /// The same, multiplied in tiles.
+    Tiles(Vec<u32>),
 }
 
 impl Form {
     fn empty(precision: Precision, instructions: Instructions) -> Self {
         match (precision, instructions) {
+            (Precision::Bf16, Instructions::Amx) => Self::Tiles(Vec::new()),
             (Precision::Bf16, Instructions::Avx512Bf16) => Self::Bf16(Vec::new()),
             (_, Instructions::Portable | Instructions::Avx2) => Self::Plain(Vec::new()),
             _ => Self::F32(Vec::new()),
@@ -90,7 +96,7 @@ impl Packed {
                 values.resize(panels * self.k * PANEL, 0.0);
                 bf16::panels_f32(b, values);
             }
-            Form::Bf16(values) => {
+            Form::Bf16(values) | Form::Tiles(values) => {
                 values.resize(panels * self.k.div_ceil(2) * PANEL, 0);
                 bf16::panels(b, values);
             }
@@ -116,7 +122,13 @@ pub(crate) fn product(out: MatrixMut<'_, f32>, mode: Into, a: Matrix<'_, f32>, b
         #[cfg(target_arch = "x86_64")]
         Form::F32(values) => avx512::product_f32(out, mode, a, values),
         #[cfg(target_arch = "x86_64")]
-        Form::Bf16(values) => bf16::with_pairs(a, |pairs| avx512::product_bf16(out, mode, pairs, values)),
+        Form::Bf16(values) => {
+            bf16::with_pairs(a, false, |pairs| avx512::product_bf16(out, mode, pairs, values));
+        }
+        #[cfg(target_arch = "x86_64")]
+        Form::Tiles(values) => {
+            bf16::with_pairs(a, true, |pairs| amx::product_bf16(out, mode, pairs, values));
+        }
         #[cfg(not(target_arch = "x86_64"))]
         _ => unreachable!("packed for another processor"),
     }
@@ -156,7 +168,7 @@ mod tests {
         (0..len).map(|i| ((i * 7919 + salt * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()
     }
 
-    const SIZES: [(usize, usize, usize); 12] = [
+    const SIZES: [(usize, usize, usize); 17] = [
         (1, 1, 1),
         (0, 4, 3),
         (2, 0, 3),
@@ -169,6 +181,11 @@ mod tests {
         (25, 100, 96),
         (40, 2100, 35),
         (131, 65, 47),
+        (16, 32, 32),
+        (17, 70, 100),
+        (32, 96, 64),
+        (48, 65, 33),
+        (63, 256, 160),
     ];
 
     /// Every form that this processor can work with.
@@ -204,7 +221,7 @@ mod tests {
                 for (precision, instructions) in forms() {
                     let packed = Packed::for_instructions(b, precision, instructions);
                     let unit = match packed.form {
-                        Form::Bf16(_) => 1.0 / 128.0,
+                        Form::Bf16(_) | Form::Tiles(_) => 1.0 / 128.0,
                         _ => 3e-6,
                     };
                     let mut out = vec![7.0; m * (n + 3)];
@@ -244,10 +261,15 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_stays_so() {
-        let (a, b) = ([1.0, f32::NAN], [1.0, 2.0]);
-        let packed = Packed::new(Matrix::new(&b, 2, 1), Precision::Bf16);
-        let mut out = [0.0];
-        product(MatrixMut::new(&mut out, 1, 1), Into::Fresh, Matrix::new(&a, 1, 2), &packed);
-        assert!(out[0].is_nan());
+        for (k, at) in [(2, 1), (70, 3), (70, 69)] {
+            let (mut a, b) = (vec![1.0; k], vec![2.0; k]);
+            a[at] = f32::NAN;
+            for (precision, instructions) in forms() {
+                let packed = Packed::for_instructions(Matrix::new(&b, k, 1), precision, instructions);
+                let mut out = [0.0];
+                product(MatrixMut::new(&mut out, 1, 1), Into::Fresh, Matrix::new(&a, 1, k), &packed);
+                assert!(out[0].is_nan(), "{k} {precision:?} {instructions:?}");
+            }
+        }
     }
 }
