@@ -1,7 +1,7 @@
 //! Multi-head self-attention with learnable projections.
 
 use candle_core::{D, DType, Result, Shape, Tensor, bail};
-use candle_nn::VarBuilder;
+use candle_nn::{Init, VarBuilder};
 
 use super::fused::{Affine, Parameter};
 use super::op::{Element, Fused, Input, apply, has_kernels};
@@ -15,10 +15,12 @@ use crate::kernels::dropout::{drops, threshold};
 /// `softmax(Q·Kᵀ / √head_dim)·V` per head, heads joined and projected once more
 /// ([Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), section 3.2). With relative
 /// positions, a learnt vector for the distance from query to key, clipped to `±reach`, is
-/// added to the keys, the values or both ([Shaw et al., 2018](https://arxiv.org/abs/1803.02155)).
+/// added to the keys, the values or both ([Shaw et al., 2018](https://arxiv.org/abs/1803.02155)),
+/// or a learnt number to the score ([Raffel et al., 2020](https://arxiv.org/abs/1910.10683)).
 ///
 /// Dropout hides a share of the scores before the softmax, so the weights of a row still sum to
-/// one. A row that sees nothing gets zeros. Queries, keys and values have no bias, the output has.
+/// one. A row that sees nothing gets zeros. Queries, keys and values
+/// have a bias where the configuration says so, the output always has.
 ///
 /// # Shapes
 ///
@@ -50,11 +52,15 @@ pub struct SelfAttention {
     drop_rate: f64,
 }
 
-/// Learnt vectors for the distance from query to key: `[heads, 2·reach + 1, head_dim]` each.
+/// What is learnt for the distance from query to key.
 #[derive(Clone, Debug)]
 struct RelativePositions {
+    /// `[heads, 2·reach + 1, head_dim]`
     keys: Option<Tensor>,
+    /// `[heads, 2·reach + 1, head_dim]`
     values: Option<Tensor>,
+    /// `[heads, 2·reach + 1]`
+    biases: Option<Tensor>,
     reach: usize,
 }
 
@@ -67,8 +73,17 @@ impl RelativePositions {
             let init = glorot_uniform(2 * reach + 1, head_dim);
             wanted.then(|| vb.get_with_hints(shape, name, init)).transpose()
         };
-        let keys = table(config.relative_keys, "relative_keys")?;
-        Ok(Self { keys, values: table(config.relative_values, "relative_values")?, reach })
+        let biases = || vb.get_with_hints((heads, 2 * reach + 1), "relative_biases", Init::Const(0.0));
+        Ok(Self {
+            keys: table(config.relative_keys, "relative_keys")?,
+            values: table(config.relative_values, "relative_values")?,
+            biases: config.relative_biases.then(biases).transpose()?,
+            reach,
+        })
+    }
+
+    fn tables(&self) -> [&Option<Tensor>; 3] {
+        [&self.keys, &self.values, &self.biases]
     }
 }
 
@@ -77,14 +92,19 @@ impl SelfAttention {
     ///
     /// # Errors
     ///
-    /// If `heads` does not divide `model_dim`, or weights are missing or of another shape.
+    /// If `heads` does not divide `model_dim`, distances are to count for keys or values and for scores as well, or weights
+    /// are missing or of another shape.
     pub fn new(config: &TransformerConfig, vb: VarBuilder) -> Result<Self> {
         let dim = config.model_dim;
         if config.heads == 0 || dim == 0 || !dim.is_multiple_of(config.heads) {
             bail!("a model_dim of {dim} cannot be divided among {} heads", config.heads);
         }
+        if config.relative_biases && (config.relative_keys || config.relative_values) {
+            bail!("distances count for keys and values or for scores, not for both");
+        }
         let (inner, outer) = (vb.pp("query_key_value"), vb.pp("output"));
-        let query_key_value = Linear::without_bias(dim, 3 * dim, inner.clone())?;
+        let project = if config.projection_bias { Linear::new } else { Linear::without_bias };
+        let query_key_value = project(dim, 3 * dim, inner.clone())?;
         Ok(Self {
             query_key_value: query_key_value.with_density(config.connection_density, &inner)?,
             output: Linear::new(dim, dim, outer.clone())?.with_density(config.connection_density, &outer)?,
@@ -111,13 +131,11 @@ impl SelfAttention {
             drop_rate: if seed.is_some() { self.drop_rate } else { 0.0 },
             seed: seed.unwrap_or(0),
             reach: self.relative.reach,
-            relative_keys: self.relative.keys.is_some(),
-            relative_values: self.relative.values.is_some(),
+            used: self.relative.tables().map(Option::is_some),
         };
         let context = if has_kernels(x) {
-            let relative = [&self.relative.keys, &self.relative.values];
-            let inputs: Vec<&Tensor> = [&qkv].into_iter().chain(relative.into_iter().flatten()).collect();
-            apply(attend, &inputs)?
+            let relative = self.relative.tables().into_iter().flatten();
+            apply(attend, &[&qkv].into_iter().chain(relative).collect::<Vec<&Tensor>>())?
         } else {
             attend.plain(&qkv, &self.relative)?
         };
@@ -135,8 +153,10 @@ impl SelfAttention {
             let Some(table) = table else { return Ok(Vec::new()) };
             table.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
         };
-        let (keys, values) = (flat(&self.relative.keys)?, flat(&self.relative.values)?);
-        let relative = Relative { keys: &keys, values: &values, reach: self.relative.reach };
+        let tables = self.relative.tables().map(flat);
+        let [keys, values, biases] = tables;
+        let (keys, values, biases) = (keys?, values?, biases?);
+        let relative = Relative { keys: &keys, values: &values, biases: &biases, reach: self.relative.reach };
         let kernel = Attention {
             offsets: segments.offsets(),
             heads: self.heads,
@@ -176,8 +196,8 @@ struct Attend {
     drop_rate: f64,
     seed: u64,
     reach: usize,
-    relative_keys: bool,
-    relative_values: bool,
+    /// Which of the relative keys, values and biases there are.
+    used: [bool; 3],
 }
 
 impl Attend {
@@ -193,9 +213,10 @@ impl Attend {
     }
 
     fn relative<'a, T>(&self, inputs: &[Input<'a, T>]) -> Relative<'a, T> {
-        let keys = if self.relative_keys { inputs[1].values } else { &[] };
-        let values = if self.relative_values { inputs[inputs.len() - 1].values } else { &[] };
-        Relative { keys, values, reach: self.reach }
+        let mut tables = inputs[1..].iter().map(|input| input.values);
+        let [keys, values, biases] =
+            self.used.map(|used| used.then(|| tables.next()).flatten().unwrap_or_default());
+        Relative { keys, values, biases, reach: self.reach }
     }
 
     /// The same with candle's own operations, for devices without our kernels: all rows against
@@ -215,7 +236,11 @@ impl Attend {
         }
         let visible = self.visible(qkv)?.to_dtype(qkv.dtype())?; // [heads, query, key]
         let hidden = ((&visible - 1.0)? * 1e9)?;
-        let scores = ((scores / (head_dim as f64).sqrt())? + hidden)?;
+        let mut scores = ((scores / (head_dim as f64).sqrt())? + hidden)?;
+        if let Some(biases) = &relative.biases {
+            let biases = biases.unsqueeze(1)?.broadcast_as((self.heads, rows, 2 * self.reach + 1))?;
+            scores = (scores + biases.contiguous()?.gather(&buckets, D::Minus1)?)?;
+        }
         let weights = (candle_nn::ops::softmax(&scores, D::Minus1)? * visible)?;
         let mut context = weights.matmul(&v)?; // [heads, query, head_dim]
         if let Some(values) = &relative.values {
@@ -263,35 +288,43 @@ impl Fused for Attend {
     }
 
     fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>> {
-        let zeros = |used: bool, len: usize| if used { vec![T::zero(); len] } else { Vec::new() };
         let relative = self.relative(inputs);
-        let mut qkv = zeros(true, inputs[0].values.len());
-        let mut keys = zeros(self.relative_keys, relative.keys.len());
-        let mut values = zeros(self.relative_values, relative.values.len());
-        let mut gradients =
-            Gradients { qkv: &mut qkv, relative_keys: &mut keys, relative_values: &mut values };
+        let sizes = [inputs[0].values, relative.keys, relative.values, relative.biases].map(<[T]>::len);
+        let mut all = sizes.map(|len| vec![T::zero(); len]);
+        let [qkv, relative_keys, relative_values, relative_biases] = &mut all;
+        let mut gradients = Gradients { qkv, relative_keys, relative_values, relative_biases };
         self.kernel(inputs[0].width() / 3).backward(inputs[0].values, relative, grad, &mut gradients);
-        let used = [(true, qkv), (self.relative_keys, keys), (self.relative_values, values)];
-        used.into_iter().filter_map(|(used, gradient)| used.then_some(gradient)).collect()
+        let used = [true].into_iter().chain(self.used);
+        used.zip(all).filter_map(|(used, gradient)| used.then_some(gradient)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_nn::Init;
     use ndarray::{Array2, ArrayView2, Axis, s};
 
     use super::super::testing::{assert_close, assert_gradients, input, seeded, shake};
     use super::*;
     use crate::attention::{Scale, Visible, multi_head_attention};
 
-    fn config(relative: bool, causal: bool) -> TransformerConfig {
+    /// What the distance from query to key counts for.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Distance {
+        Nothing,
+        KeysAndValues,
+        Scores,
+    }
+
+    fn config(distance: Distance, causal: bool) -> TransformerConfig {
+        let relative = distance == Distance::KeysAndValues;
         TransformerConfig {
             model_dim: 20,
             heads: 5,
             causal,
             relative_keys: relative,
             relative_values: relative,
+            relative_biases: distance == Distance::Scores,
+            projection_bias: distance == Distance::Scores,
             relative_reach: 2,
             ..Default::default()
         }
@@ -301,15 +334,16 @@ mod tests {
         Segments::from_lengths([3, 1, 0, 7])
     }
 
-    fn variants() -> [(bool, bool); 4] {
-        [(false, false), (false, true), (true, false), (true, true)]
+    fn variants() -> impl Iterator<Item = (Distance, bool)> {
+        let all = [Distance::Nothing, Distance::KeysAndValues, Distance::Scores];
+        all.into_iter().flat_map(|distance| [(distance, false), (distance, true)])
     }
 
     #[test]
     fn every_parameter_has_the_right_gradient() -> Result<()> {
-        for (relative, causal) in variants() {
+        for (distance, causal) in variants() {
             let (parameters, vb) = seeded();
-            let block = SelfAttention::new(&config(relative, causal), vb.pp("attention"))?;
+            let block = SelfAttention::new(&config(distance, causal), vb.pp("attention"))?;
             let x = vb.get_with_hints((11, 20), "x", Init::Uniform { lo: -1.0, up: 1.0 })?;
             assert_gradients(&parameters, || block.forward(&x, &segments(), &Pass::inference()))?;
         }
@@ -319,7 +353,7 @@ mod tests {
     #[test]
     fn hidden_scores_have_the_right_gradient() -> Result<()> {
         let (parameters, vb) = seeded();
-        let config = TransformerConfig { attention_dropout: 0.4, ..config(true, false) };
+        let config = TransformerConfig { attention_dropout: 0.4, ..config(Distance::KeysAndValues, false) };
         let block = SelfAttention::new(&config, vb.pp("attention"))?;
         let x = vb.get_with_hints((11, 20), "x", Init::Uniform { lo: -1.0, up: 1.0 })?;
         assert_gradients(&parameters, || block.forward(&x, &segments(), &Pass::training(8)))
@@ -327,9 +361,9 @@ mod tests {
 
     #[test]
     fn the_kernel_agrees_with_candle() -> Result<()> {
-        for (relative, causal) in variants() {
+        for (distance, causal) in variants() {
             let (parameters, vb) = seeded();
-            let block = SelfAttention::new(&config(relative, causal), vb)?;
+            let block = SelfAttention::new(&config(distance, causal), vb)?;
             shake(&parameters)?;
             let x = input((11, 20))?;
             let attend = Attend {
@@ -339,8 +373,7 @@ mod tests {
                 drop_rate: 0.0,
                 seed: 0,
                 reach: 2,
-                relative_keys: relative,
-                relative_values: relative,
+                used: block.relative.tables().map(Option::is_some),
             };
             let plain = attend.plain(&block.query_key_value.forward(&x)?, &block.relative)?;
             let plain = block.output.forward(&plain)?;
@@ -353,7 +386,7 @@ mod tests {
     fn agrees_with_attention_without_weights_on_the_same_numbers() -> Result<()> {
         for causal in [false, true] {
             let (parameters, vb) = seeded();
-            let block = SelfAttention::new(&config(false, causal), vb)?;
+            let block = SelfAttention::new(&config(Distance::Nothing, causal), vb)?;
             shake(&parameters)?;
             let x = input((11, 20))?;
             let qkv = block.query_key_value.forward(&x)?.flatten_all()?.to_vec1::<f64>()?;
@@ -381,7 +414,7 @@ mod tests {
     #[test]
     fn other_sequences_and_for_causal_ones_the_future_change_nothing() -> Result<()> {
         let (_, vb) = seeded();
-        let block = SelfAttention::new(&config(true, true), vb)?;
+        let block = SelfAttention::new(&config(Distance::KeysAndValues, true), vb)?;
         let x = input((11, 20))?;
         let all = block.forward(&x, &segments(), &Pass::inference())?;
         let part = block.forward(&x.narrow(0, 4, 3)?, &Segments::from_lengths([3]), &Pass::inference())?;
@@ -389,10 +422,12 @@ mod tests {
     }
 
     #[test]
-    fn heads_that_do_not_divide_the_width_are_refused() {
+    fn what_does_not_fit_together_is_refused() {
         for (model_dim, heads) in [(20, 3), (20, 0), (0, 1)] {
             let config = TransformerConfig { model_dim, heads, ..Default::default() };
             assert!(SelfAttention::new(&config, seeded().1).is_err());
         }
+        let both = TransformerConfig { relative_biases: true, ..config(Distance::KeysAndValues, false) };
+        assert!(SelfAttention::new(&both, seeded().1).is_err());
     }
 }

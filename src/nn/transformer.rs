@@ -13,6 +13,7 @@ use super::{Dropout, LayerNorm, Linear, Pass, Precision, Segments, SinusoidalPos
 /// Settings of one transformer stack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct TransformerConfig {
     /// Width of the residual stream. DIET's is 256.
     pub model_dim: usize,
@@ -32,14 +33,40 @@ pub struct TransformerConfig {
     pub relative_keys: bool,
     /// Whether values do.
     pub relative_values: bool,
-    /// Distances beyond this share one vector.
+    /// Whether scores get a learnt number for it (Raffel et al. 2020).
+    pub relative_biases: bool,
+    /// Distances beyond this share one vector or number.
     pub relative_reach: usize,
+    /// Whether queries, keys and values have a bias.
+    pub projection_bias: bool,
+    /// Where layer norms stand.
+    pub norm: NormPlacement,
     /// Share of the weights that exist in each map, in `(0, 1]`; one is an ordinary transformer.
     pub connection_density: f64,
     /// Added to the variance in layer norms.
     pub norm_epsilon: f64,
     /// The numbers that products multiply in [fused](super::Pass::fused) training.
     pub precision: Precision,
+}
+
+/// Where the layer norms of a layer stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NormPlacement {
+    /// Before attention and feed-forward network, inside the residual
+    /// ([Xiong et al., 2020](https://arxiv.org/abs/2002.04745)), as in DIET.
+    #[default]
+    Before,
+    /// After the residual, as in the original transformer and in BERT.
+    After,
+}
+
+impl TransformerConfig {
+    /// Whether the stack exists as one operation.
+    fn has_fused_form(&self) -> bool {
+        let plain = self.norm == NormPlacement::Before && !self.projection_bias && !self.relative_biases;
+        plain && self.ff_dim > 0
+    }
 }
 
 impl Default for TransformerConfig {
@@ -54,7 +81,10 @@ impl Default for TransformerConfig {
             causal: false,
             relative_keys: false,
             relative_values: false,
+            relative_biases: false,
             relative_reach: 5,
+            projection_bias: false,
+            norm: NormPlacement::Before,
             connection_density: 1.0,
             norm_epsilon: 1e-6,
             precision: Precision::F32,
@@ -123,7 +153,7 @@ impl Transformer {
     ///
     /// If `x` has other rows than `segments`, or rows of another width.
     pub fn forward(&self, x: &Tensor, segments: &Segments, pass: &Pass) -> Result<Tensor> {
-        if pass.is_fused() && has_kernels(x) && self.config.ff_dim > 0 {
+        if pass.is_fused() && has_kernels(x) && self.config.has_fused_form() {
             return self.forward_fused(x, segments, pass);
         }
         let mut x = self.dropout.forward(&self.embed(x, segments)?, pass)?; // [row, model_dim]

@@ -4,17 +4,17 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::fused::{Layer, Parameter};
-use super::{Dropout, FeedForward, LayerNorm, Pass, Segments, SelfAttention, TransformerConfig};
+use super::{
+    Dropout, FeedForward, LayerNorm, NormPlacement, Pass, Segments, SelfAttention, TransformerConfig,
+};
 
-/// Attention, then the feed-forward network, each behind a layer norm and around a residual:
+/// Attention, then the feed-forward network, each with a layer norm and a residual:
 ///
 /// ```text
-/// x ← x + dropout(attention(norm(x)))
-/// x ← x + dropout(feed_forward(norm(x)))
+/// NormPlacement::Before                       NormPlacement::After
+/// x ← x + dropout(attention(norm(x)))         x ← norm(x + dropout(attention(x)))
+/// x ← x + dropout(feed_forward(norm(x)))      x ← norm(x + dropout(feed_forward(x)))
 /// ```
-///
-/// The norm comes first ([Xiong et al., 2020](https://arxiv.org/abs/2002.04745)), as in DIET; the
-/// original transformer has it last.
 ///
 /// # Shapes
 ///
@@ -26,6 +26,7 @@ pub struct TransformerLayer {
     feed_forward_norm: LayerNorm,
     feed_forward: FeedForward,
     dropout: Dropout,
+    norm: NormPlacement,
 }
 
 impl TransformerLayer {
@@ -42,6 +43,7 @@ impl TransformerLayer {
             feed_forward_norm: norm("feed_forward_norm")?,
             feed_forward: FeedForward::new(config, vb.pp("feed_forward"))?,
             dropout: Dropout::new(config.dropout),
+            norm: config.norm,
         })
     }
 
@@ -51,10 +53,23 @@ impl TransformerLayer {
     ///
     /// As [`SelfAttention::forward`].
     pub fn forward(&self, x: &Tensor, segments: &Segments, pass: &Pass) -> Result<Tensor> {
-        let mixed = self.attention.forward(&self.attention_norm.forward(x)?, segments, pass)?;
-        let x = (x + self.dropout.forward(&mixed, pass)?)?;
-        let changed = self.feed_forward.forward(&self.feed_forward_norm.forward(&x)?, pass)?;
-        x + self.dropout.forward(&changed, pass)?
+        let attention = |x: &Tensor| self.attention.forward(x, segments, pass);
+        let x = self.around(x, &self.attention_norm, pass, attention)?;
+        self.around(&x, &self.feed_forward_norm, pass, |x| self.feed_forward.forward(x, pass))
+    }
+
+    /// A residual and a norm around a part.
+    fn around(
+        &self,
+        x: &Tensor,
+        norm: &LayerNorm,
+        pass: &Pass,
+        part: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        match self.norm {
+            NormPlacement::Before => x + self.dropout.forward(&part(&norm.forward(x)?)?, pass)?,
+            NormPlacement::After => norm.forward(&(x + self.dropout.forward(&part(x)?, pass)?)?),
+        }
     }
 
     pub(super) fn fused(&self) -> Result<Layer<Parameter>> {
@@ -79,7 +94,10 @@ impl TransformerLayer {
     ///
     /// As [`SelfAttention::forward`].
     pub fn attention_weights(&self, x: &Tensor, segments: &Segments) -> Result<Vec<Tensor>> {
-        self.attention.weights(&self.attention_norm.forward(x)?, segments)
+        match self.norm {
+            NormPlacement::Before => self.attention.weights(&self.attention_norm.forward(x)?, segments),
+            NormPlacement::After => self.attention.weights(x, segments),
+        }
     }
 }
 
@@ -91,19 +109,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_parameter_has_the_right_gradient() -> Result<()> {
-        let (parameters, vb) = seeded();
-        let config = TransformerConfig {
-            model_dim: 6,
-            heads: 3,
-            ff_dim: 11,
-            dropout: 0.3,
-            connection_density: 0.6,
-            ..Default::default()
-        };
-        let layer = TransformerLayer::new(&config, vb.pp("layer"))?;
-        let x = vb.get_with_hints((7, 6), "x", Init::Uniform { lo: -1.0, up: 1.0 })?;
-        let segments = Segments::from_lengths([5, 2]);
-        assert_gradients(&parameters, || layer.forward(&x, &segments, &Pass::training(2)))
+    fn every_parameter_has_the_right_gradient_wherever_the_norm_stands() -> Result<()> {
+        for norm in [NormPlacement::Before, NormPlacement::After] {
+            let (parameters, vb) = seeded();
+            let config = TransformerConfig {
+                model_dim: 6,
+                heads: 3,
+                ff_dim: 11,
+                dropout: 0.3,
+                connection_density: 0.6,
+                projection_bias: norm == NormPlacement::After,
+                norm,
+                ..Default::default()
+            };
+            let layer = TransformerLayer::new(&config, vb.pp("layer"))?;
+            let x = vb.get_with_hints((7, 6), "x", Init::Uniform { lo: -1.0, up: 1.0 })?;
+            let segments = Segments::from_lengths([5, 2]);
+            assert_gradients(&parameters, || layer.forward(&x, &segments, &Pass::training(2)))?;
+        }
+        Ok(())
     }
 }

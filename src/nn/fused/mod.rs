@@ -252,8 +252,12 @@ impl<T: Element> Run<'_, T> {
         let mut qkv = self.pool.zeros(self.rows * 3 * dim);
         let table = |values: Option<&[T]>| self.pool.zeros(values.map_or(0, <[T]>::len));
         let (mut keys, mut values) = (table(layer.relative_keys), table(layer.relative_values));
-        let mut gradients =
-            Gradients { qkv: &mut qkv, relative_keys: &mut keys, relative_values: &mut values };
+        let mut gradients = Gradients {
+            qkv: &mut qkv,
+            relative_keys: &mut keys,
+            relative_values: &mut values,
+            relative_biases: &mut [],
+        };
         let relative = self.relative(layer);
         self.attention(&seeds).backward(&kept.query_key_value, relative, &context, &mut gradients);
         let query_key_value =
@@ -289,6 +293,7 @@ impl<T: Element> Run<'_, T> {
         Relative {
             keys: values(layer.relative_keys),
             values: values(layer.relative_values),
+            biases: &[],
             reach: self.config.relative_reach,
         }
     }
