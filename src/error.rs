@@ -3,6 +3,7 @@
 use crate::bundle::BundleError;
 use crate::data::{ReadError, WriteError};
 use crate::diet::ConfigError;
+use crate::embed::EmbedError;
 use crate::features::FeatureError;
 use crate::pipeline::PipelineError;
 use crate::text::TokenizerError;
@@ -29,6 +30,9 @@ pub enum Error {
     /// A featurizer cannot be fitted.
     #[error(transparent)]
     Feature(#[from] FeatureError),
+    /// An encoder cannot be opened or used.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
     /// A model cannot be saved or loaded.
     #[error(transparent)]
     Bundle(#[from] BundleError),

@@ -1,0 +1,86 @@
+//! How an encoder is recognised.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::EmbedError;
+
+/// So much of the beginning and of the end of each file is looked at: encoders are large, and no two agree there.
+const LOOK: u64 = 1 << 20;
+
+/// Tells one encoder from another: a hash of the sizes of its files, and of their beginnings and ends.
+///
+/// # Errors
+///
+/// If a file cannot be read.
+pub fn fingerprint(path: &Path) -> Result<String, EmbedError> {
+    let mut hash = Sha256::new();
+    if path.is_dir() {
+        for name in names(path, "", 1)? {
+            hash.update(&name);
+            look(&path.join(&name), &mut hash)?;
+        }
+    } else {
+        look(path, &mut hash)?;
+    }
+    let digits = hash.finalize().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    Ok(digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect())
+}
+
+/// The files that decide, sorted, and those of folders so many levels down.
+fn names(folder: &Path, prefix: &str, levels: usize) -> Result<Vec<String>, EmbedError> {
+    let failed = || EmbedError::io(folder);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed())? {
+        let entry = entry.map_err(failed())?;
+        let (path, name) = (entry.path(), format!("{prefix}{}", entry.file_name().to_string_lossy()));
+        if path.is_dir() && levels > 0 {
+            found.extend(names(&path, &format!("{name}/"), levels - 1)?);
+        } else if path.is_file() && path.extension().is_some_and(|end| end == "safetensors" || end == "json")
+        {
+            found.push(name);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn look(path: &Path, hash: &mut Sha256) -> Result<(), EmbedError> {
+    let read = || -> io::Result<Vec<u8>> {
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        let mut file = File::open(path)?;
+        let size = file.metadata()?.len();
+        let mut bytes = size.to_le_bytes().to_vec();
+        file.by_ref().take(LOOK).read_to_end(&mut bytes)?;
+        file.seek(SeekFrom::Start(size.saturating_sub(LOOK)))?;
+        file.take(LOOK).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    hash.update(read().map_err(EmbedError::io(path))?);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_files_decides_and_where_they_are_does_not() {
+        let [one, other] = [(), ()].map(|()| tempfile::tempdir().unwrap());
+        for folder in [&one, &other] {
+            std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+            std::fs::write(folder.path().join("model.safetensors"), vec![7; 3 << 20]).unwrap();
+            std::fs::write(folder.path().join("README.md"), folder.path().display().to_string()).unwrap();
+        }
+        let [first, second] = [&one, &other].map(|folder| fingerprint(folder.path()).unwrap());
+        assert_eq!(first, second);
+        std::fs::write(other.path().join("config.json"), "{ }").unwrap();
+        assert_ne!(first, fingerprint(other.path()).unwrap());
+        assert!(fingerprint(&one.path().join("nothing")).is_err());
+    }
+}

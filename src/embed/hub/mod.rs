@@ -1,0 +1,204 @@
+//! Pretrained encoders from the Hugging Face hub, into a folder.
+//!
+//! ```text
+//! modules.json → where the encoder lies, and a config.json for each module      sentence-transformers, if there
+//! config.json  tokenizer.json  model.safetensors, or its index and shards       always
+//! tokenizer_config.json  sentence_bert_config.json                              if there
+//! ```
+//!
+//! [`download`] decides which files; `fetch.rs` brings one of them, and `request.rs` asks for it. Nothing else in the
+//! crate talks to the network.
+
+mod error;
+mod fetch;
+mod names;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+pub use error::HubError;
+use fetch::Folder;
+use request::Hub;
+
+/// Where to download from, and how much.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HubOptions {
+    /// A branch, tag or commit; `main` unless told.
+    pub revision: String,
+    /// The hub or a mirror of it; `https://huggingface.co` unless told.
+    pub endpoint: String,
+    /// Proves who asks, for repositories that are not open to all. Only the endpoint sees it.
+    pub token: Option<String>,
+    /// The most bytes of one file; 8 GiB unless told.
+    pub most_bytes: u64,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            revision: "main".to_owned(),
+            endpoint: "https://huggingface.co".to_owned(),
+            token: None,
+            most_bytes: 8 << 30,
+        }
+    }
+}
+
+/// Shows whether there is a token, not which.
+impl fmt::Debug for HubOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubOptions")
+            .field("revision", &self.revision)
+            .field("endpoint", &self.endpoint)
+            .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("most_bytes", &self.most_bytes)
+            .finish()
+    }
+}
+
+/// Small files that are read in memory.
+const MOST_JSON: u64 = 4 << 20;
+/// Tokenizers of many languages take tens of MB.
+const MOST_TOKENIZER: u64 = 64 << 20;
+/// How long a server may be silent.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Downloads a pretrained encoder from the Hugging Face hub into a folder.
+///
+/// The folder then holds what [`Embedder::open`](crate::embed::Embedder::open) needs. `progress` hears
+/// the name of a file and how many of its bytes are there, again and again while it grows.
+///
+/// A file has its name only once it is whole: of the announced length and, for weights, of the announced SHA-256. Such a
+/// file is kept by the next call, so an interrupted download goes on with the first file that is not whole. Small files
+/// have no SHA-256; bring an empty folder for another revision. One folder is for one download at a time.
+///
+/// # Errors
+///
+/// [`HubError`] if a name is wrong, the repository is not there, wants a token or lacks safetensors weights, the network
+/// fails, a file is not what was announced, or the disk refuses. The folder then keeps the files that are whole.
+///
+/// # Example
+///
+/// ```no_run
+/// use talkformer::embed::hub::{HubOptions, download};
+///
+/// let repository = "sentence-transformers/all-MiniLM-L6-v2";
+/// download(repository, "all-MiniLM-L6-v2".as_ref(), &HubOptions::default(), |file, bytes| {
+///     eprintln!("{file}: {bytes} bytes");
+/// })?;
+/// # Ok::<(), talkformer::embed::hub::HubError>(())
+/// ```
+pub fn download(
+    repository: &str,
+    to: &Path,
+    options: &HubOptions,
+    mut progress: impl FnMut(&str, u64),
+) -> Result<(), HubError> {
+    let hub = Hub::new(repository, options, PATIENCE)?;
+    Encoder { repository, most: options.most_bytes, folder: Folder::new(&hub, to, &mut progress) }.download()
+}
+
+/// The files of an encoder, on their way.
+struct Encoder<'a> {
+    repository: &'a str,
+    most: u64,
+    folder: Folder<'a>,
+}
+
+#[derive(Deserialize)]
+struct Module {
+    #[serde(default)]
+    path: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// `model.safetensors.index.json`
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Encoder<'_> {
+    fn download(&mut self) -> Result<(), HubError> {
+        let place = self.modules()?;
+        let config = place.clone() + "config.json";
+        if !self.small(&config)? {
+            return Err(HubError::NotFound { url: self.folder.url(&config) });
+        }
+        let tokenizer = place.clone() + "tokenizer.json";
+        if !self.folder.fetch(&tokenizer, MOST_TOKENIZER.min(self.most))? {
+            let hint = "save it in Python: `from transformers import AutoTokenizer; AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER)`";
+            return Err(HubError::Missing { url: self.folder.url(&tokenizer), hint });
+        }
+        for optional in ["tokenizer_config.json", "sentence_bert_config.json"] {
+            self.small(&(place.clone() + optional))?;
+        }
+        self.weights(&place)
+    }
+
+    /// The configurations of the modules; returns the folder of the encoder, with a slash if it is not the root.
+    fn modules(&mut self) -> Result<String, HubError> {
+        const FILE: &str = "modules.json";
+        let mut encoder = String::new();
+        if !self.small(FILE)? {
+            return Ok(encoder);
+        }
+        for module in self.read::<Vec<Module>>(FILE)? {
+            let place = names::place(&module.path).ok_or_else(|| {
+                let problem = format!("the path `{}` leads out of the folder", module.path.escape_debug());
+                HubError::file(&self.folder.path(FILE), problem)
+            })?;
+            if module.kind.rsplit('.').next() == Some("Transformer") {
+                encoder = place;
+            } else if !place.is_empty() {
+                self.small(&(place + "config.json"))?;
+            }
+        }
+        Ok(encoder)
+    }
+
+    fn weights(&mut self, place: &str) -> Result<(), HubError> {
+        if self.folder.fetch(&format!("{place}model.safetensors"), self.most)? {
+            return Ok(());
+        }
+        let file = format!("{place}model.safetensors.index.json");
+        if !self.small(&file)? {
+            return Err(HubError::NoSafetensors { repository: self.repository.to_owned() });
+        }
+        let shards: BTreeSet<String> = self.read::<Index>(&file)?.weight_map.into_values().collect();
+        if let Some(shard) = shards.iter().find(|shard| !names::is_shard(shard)) {
+            let problem =
+                format!("it names `{}`, which is no safetensors file of this folder", shard.escape_debug());
+            return Err(HubError::file(&self.folder.path(&file), problem));
+        }
+        for shard in shards {
+            let shard = format!("{place}{shard}");
+            if !self.folder.fetch(&shard, self.most)? {
+                let hint = "the index of the weights names it: the repository is not complete";
+                return Err(HubError::Missing { url: self.folder.url(&shard), hint });
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings a small file, if there is one.
+    fn small(&mut self, file: &str) -> Result<bool, HubError> {
+        self.folder.fetch(file, MOST_JSON.min(self.most))
+    }
+
+    fn read<T: DeserializeOwned>(&self, file: &str) -> Result<T, HubError> {
+        let path = self.folder.path(file);
+        let bytes = fs::read(&path).map_err(HubError::io(&path))?;
+        serde_json::from_slice(&bytes).map_err(|error| HubError::file(&path, error))
+    }
+}

@@ -1,0 +1,42 @@
+//! Contextual embeddings: text in, vectors out that know their context.
+//!
+//! An [`Embedder`] gives one vector for a text, and one for each token that differs with what stands around it: *bank* in
+//! "money in the bank" and in "the bank of the river". Where the vectors come from is up to its [`TextEncoder`]:
+//!
+//! | encoder | context comes from |
+//! | --- | --- |
+//! | [`Pretrained`] | an encoder of BERT's kind in a local folder |
+//! | [`StaticVectors`] | dot-product attention over [word vectors](vectors), with nothing to learn |
+//! | [`Nlu`](crate::pipeline::Nlu) | a model trained by this crate |
+//!
+//! ```no_run
+//! use talkformer::embed::Embedder;
+//!
+//! let embedder = Embedder::open("all-MiniLM-L6-v2".as_ref(), &Default::default())?;
+//! let embeddings = embedder.embed(&["money in the bank", "the bank of the river"])?;
+//! assert_eq!(embeddings.vectors.dim(), (2, 384));
+//! # Ok::<(), talkformer::embed::EmbedError>(())
+//! ```
+//!
+//! Read `embedder.rs` first, then `pretrained/mod.rs`.
+
+mod embedder;
+mod error;
+mod fingerprint;
+#[cfg(feature = "hub")]
+pub mod hub;
+mod pooling;
+mod pretrained;
+mod static_vectors;
+mod text_encoder;
+pub mod vectors;
+
+pub use crate::kernels::Precision;
+pub use embedder::{EmbedOptions, Embedder, Embeddings, TokenEmbeddings, WordEmbeddings};
+pub use error::EmbedError;
+pub use fingerprint::fingerprint;
+pub use pooling::Pooling;
+pub(crate) use pooling::normalize;
+pub use pretrained::{Family, Pretrained, pretrained_block};
+pub use static_vectors::StaticVectors;
+pub use text_encoder::{AttentionMaps, Encoded, Habits, LongTexts, TextEncoder, Work};

@@ -1,0 +1,169 @@
+//! Encoders of BERT's kind, from a folder on this machine.
+//!
+//! The layout is that of Hugging Face (`config.json`, `model.safetensors`, `tokenizer.json`) or of
+//! sentence-transformers (`modules.json` beside it). Nothing is downloaded, and nothing in the folder can run code.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `folder` | which files there are, and how texts are pooled |
+//! | `config` | the sizes |
+//! | `weights` | tensors in `.safetensors` files, one or several |
+//! | `names` | what each family calls its tensors |
+//! | `parts` | the weights alike for all families |
+//! | `tokenizer` | texts to pieces |
+//! | `network` | pieces to rows |
+//! | `blocks` | the same on candle, to learn on |
+//!
+//! The tests hold `network` against [`nn::Encoder`](crate::nn::Encoder) with the same weights.
+
+mod blocks;
+mod config;
+mod folder;
+mod names;
+mod network;
+mod parts;
+#[cfg(test)]
+mod tests;
+mod tokenizer;
+mod weights;
+
+use std::path::Path;
+
+use ndarray::Array3;
+
+use super::{AttentionMaps, EmbedError, EmbedOptions, Encoded, Habits, LongTexts, TextEncoder, Work};
+pub use blocks::pretrained_block;
+pub use config::Family;
+use config::ModelConfig;
+use folder::Folder;
+use network::{Network, Sequences};
+use tokenizer::{PieceTokenizer, Pieces};
+use weights::WeightFiles;
+
+/// An encoder of BERT's kind with its tokenizer.
+///
+/// [`Embedder::open`](super::Embedder::open) is the way to use one.
+#[derive(Debug)]
+pub struct Pretrained {
+    config: ModelConfig,
+    tokenizer: PieceTokenizer,
+    network: Network,
+    habits: Habits,
+}
+
+impl Pretrained {
+    /// Opens a folder.
+    ///
+    /// # Errors
+    ///
+    /// [`EmbedError`] names the file that is missing, damaged or does not fit the others.
+    pub fn open(path: &Path, options: &EmbedOptions) -> Result<Self, EmbedError> {
+        let folder = Folder::read(path)?;
+        let file = folder.encoder.join("config.json");
+        if !file.is_file() {
+            let hint = "bring the whole folder of the encoder";
+            return Err(EmbedError::Missing { folder: folder.encoder, file: "config.json", hint });
+        }
+        let config = ModelConfig::parse(&folder::read_text(&file)?, &file)?;
+        let files = WeightFiles::open(&folder.encoder, &config.model_type, Family::WORDS)?;
+        let longest = folder.longest.unwrap_or(usize::MAX).min(config.longest());
+        Ok(Self {
+            tokenizer: PieceTokenizer::open(&folder.encoder, longest, config.vocabulary)?,
+            network: Network::new(&config, &files, options.precision, options.threads)?,
+            habits: Habits { pooling: folder.pooling, normalize: folder.normalize },
+            config,
+        })
+    }
+
+    /// Whether a folder looks like that of an encoder.
+    #[must_use]
+    pub fn is_folder(path: &Path) -> bool {
+        Folder::is(path)
+    }
+
+    /// Which relative of BERT it is.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.config.family
+    }
+}
+
+/// Tokens that go through the network at once, so that what is between two layers stays small for a text of any length.
+const AT_ONCE: usize = 4096;
+
+/// Neighbours that go through the network at once.
+fn groups<'p>(parts: &[&'p Pieces]) -> Vec<Vec<&'p Pieces>> {
+    let mut groups: Vec<Vec<&Pieces>> = Vec::new();
+    let mut tokens = AT_ONCE;
+    for part in parts {
+        if tokens + part.ids.len() > AT_ONCE {
+            groups.push(Vec::new());
+            tokens = 0;
+        }
+        tokens += part.ids.len();
+        groups.last_mut().into_iter().for_each(|group| group.push(*part));
+    }
+    groups
+}
+
+impl TextEncoder for Pretrained {
+    fn dim(&self) -> usize {
+        self.config.model_dim
+    }
+
+    fn habits(&self) -> Habits {
+        self.habits
+    }
+
+    fn team(&self) -> usize {
+        self.network.shards()
+    }
+
+    fn encode(&self, texts: &[&str], work: Work) -> Result<Vec<Encoded>, EmbedError> {
+        let read = |text: &&str| self.tokenizer.read(text, work.long_texts);
+        let read: Vec<(Vec<Pieces>, bool)> = texts.iter().map(read).collect::<Result<_, _>>()?;
+        let parts: Vec<&Pieces> = read.iter().flat_map(|(parts, _)| parts).collect();
+        let mut rows = Vec::new();
+        for group in groups(&parts) {
+            let ids: Vec<u32> = group.iter().flat_map(|part| part.ids.iter().copied()).collect();
+            let ends = group.iter().scan(0, |end, part| {
+                *end += part.ids.len();
+                Some(*end)
+            });
+            let offsets: Vec<usize> = [0].into_iter().chain(ends).collect();
+            rows.extend(self.network.encode(Sequences { ids: &ids, offsets: &offsets }, work.threads));
+        }
+        if rows.iter().any(|x| !x.is_finite()) {
+            return Err(EmbedError::NotFinite);
+        }
+        let mut rows = rows.chunks_exact(self.dim());
+        let encoded = |(parts, truncated): (Vec<Pieces>, bool)| {
+            let begins = parts.iter().scan(0, |begin, part| {
+                *begin += part.ids.len();
+                Some(*begin - part.ids.len())
+            });
+            let sentences: Vec<usize> = begins.collect();
+            let count = parts.iter().map(|part| part.ids.len()).sum();
+            Encoded {
+                rows: rows.by_ref().take(count).flatten().copied().collect(),
+                special: parts.iter().flat_map(|part| part.special.iter().copied()).collect(),
+                spans: parts.into_iter().flat_map(|part| part.spans).collect(),
+                sentences,
+                truncated,
+            }
+        };
+        Ok(read.into_iter().map(encoded).collect())
+    }
+
+    fn attention(&self, text: &str) -> Result<AttentionMaps, EmbedError> {
+        let (parts, _) = self.tokenizer.read(text, LongTexts::Truncate)?;
+        let Some(pieces) = parts.into_iter().next() else { return Ok(AttentionMaps::default()) };
+        let (heads, len) = (self.config.heads, pieces.ids.len());
+        let map = |weights| Array3::from_shape_vec((heads, len, len), weights).unwrap_or_default();
+        Ok(AttentionMaps {
+            labels: self.tokenizer.labels(&pieces.ids),
+            spans: pieces.spans,
+            layers: self.network.attention(&pieces.ids).into_iter().map(map).collect(),
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! The weights of an encoder, part by part and alike for all families.
+
+use super::config::{Family, ModelConfig};
+use super::weights::{Stored, WeightFiles};
+use crate::embed::EmbedError;
+use crate::kernels::LayerNorm;
+
+/// A map as `PyTorch` keeps it.
+pub(super) struct Map {
+    /// `[out, in]`
+    pub(super) weight: Vec<f32>,
+    /// `[out]`
+    pub(super) bias: Vec<f32>,
+}
+
+/// The weights of one layer.
+pub(super) struct LayerParts {
+    pub(super) query_key_value: [Map; 3],
+    pub(super) output: Map,
+    pub(super) attention_norm: LayerNorm,
+    pub(super) expand: Map,
+    pub(super) contract: Map,
+    pub(super) feed_forward_norm: LayerNorm,
+}
+
+/// What every distance adds to the scores of each head.
+pub(super) struct RelativeBiases {
+    /// `[heads, 2·reach + 1]`
+    pub(super) biases: Vec<f32>,
+    pub(super) reach: usize,
+}
+
+/// Reads the parts of an encoder, one at a time: a whole one may not fit into memory twice.
+pub(super) struct Parts<'w> {
+    pub(super) config: &'w ModelConfig,
+    pub(super) files: &'w WeightFiles,
+}
+
+impl Parts<'_> {
+    /// The vectors of the tokens, where they lie.
+    pub(super) fn words(&self) -> Result<Stored, EmbedError> {
+        self.files.get(Family::WORDS, &[self.config.vocabulary, self.config.model_dim])
+    }
+
+    /// What each place adds to a token, with what the first sentence adds to all of its tokens: `[place, model_dim]`.
+    pub(super) fn positions(&self) -> Result<Vec<f32>, EmbedError> {
+        let ModelConfig { position_rows, first_position, model_dim: dim, types, .. } = *self.config;
+        let mut positions = self.files.values(Family::POSITIONS, &[position_rows, dim])?;
+        positions.drain(..first_position * dim);
+        if types > 0 {
+            let types = self.files.values(Family::TYPES, &[types, dim])?;
+            for row in positions.chunks_exact_mut(dim) {
+                row.iter_mut().zip(&types).for_each(|(x, first)| *x += first);
+            }
+        }
+        Ok(positions)
+    }
+
+    pub(super) fn norm(&self) -> Result<LayerNorm, EmbedError> {
+        self.layer_norm(Family::NORM)
+    }
+
+    pub(super) fn layer(&self, at: usize) -> Result<LayerParts, EmbedError> {
+        let names = self.config.family.layer(at);
+        let (dim, ff_dim) = (self.config.model_dim, self.config.ff_dim);
+        let [query, key, value] = &names.query_key_value;
+        Ok(LayerParts {
+            query_key_value: [
+                self.map(query, dim, dim)?,
+                self.map(key, dim, dim)?,
+                self.map(value, dim, dim)?,
+            ],
+            output: self.map(&names.output, dim, dim)?,
+            attention_norm: self.layer_norm(&names.attention_norm)?,
+            expand: self.map(&names.expand, ff_dim, dim)?,
+            contract: self.map(&names.contract, dim, ff_dim)?,
+            feed_forward_norm: self.layer_norm(&names.feed_forward_norm)?,
+        })
+    }
+
+    /// Those of `MPNet`, which are one number for each bucket of distances and head; others have none.
+    pub(super) fn relative_biases(&self) -> Result<Option<RelativeBiases>, EmbedError> {
+        let ModelConfig { relative_buckets: buckets, heads, .. } = *self.config;
+        if buckets == 0 {
+            return Ok(None);
+        }
+        let table = self.files.values(Family::RELATIVE_BIASES, &[buckets, heads])?;
+        let reach = FARTHEST as isize;
+        let bias = |head: usize, distance| table[bucket(distance, buckets) * heads + head];
+        let biases = (0..heads).flat_map(|head| (-reach..=reach).map(move |distance| (head, distance)));
+        let biases = biases.map(|(head, distance)| bias(head, distance)).collect();
+        Ok(Some(RelativeBiases { biases, reach: FARTHEST }))
+    }
+
+    fn map(&self, name: &str, output: usize, input: usize) -> Result<Map, EmbedError> {
+        let values = |part: &str, shape: &[usize]| self.files.values(&format!("{name}.{part}"), shape);
+        Ok(Map { weight: values("weight", &[output, input])?, bias: values("bias", &[output])? })
+    }
+
+    fn layer_norm(&self, name: &str) -> Result<LayerNorm, EmbedError> {
+        let values = |part: &str| self.files.values(&format!("{name}.{part}"), &[self.config.model_dim]);
+        let epsilon = self.config.norm_epsilon as f32;
+        Ok(LayerNorm { weight: values("weight")?, bias: values("bias")?, epsilon })
+    }
+}
+
+/// Distances beyond this one share the last bucket.
+const FARTHEST: usize = 128;
+
+/// The bucket of a distance from query to key: half of them for keys behind the query, half for those before it; in each
+/// half, one for each near distance and then ever wider ones (Raffel et al. 2020, section 2.1).
+fn bucket(distance: isize, buckets: usize) -> usize {
+    let half = buckets / 2;
+    let start = if distance > 0 { half } else { 0 };
+    let (far, exact) = (distance.unsigned_abs(), half / 2);
+    if far < exact {
+        return start + far;
+    }
+    let share = (far as f32 / exact as f32).ln() / (FARTHEST as f32 / exact as f32).ln();
+    start + (exact + (share * (half - exact) as f32) as usize).min(half - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_distances_have_a_bucket_each_and_far_ones_share() {
+        let found: Vec<usize> =
+            [0, -1, 1, -7, 7, -8, -9, -16, -127, -128, -500, 128].map(|d| bucket(d, 32)).to_vec();
+        assert_eq!(found, [0, 1, 17, 7, 23, 8, 8, 10, 15, 15, 15, 31]);
+    }
+}

@@ -1,0 +1,190 @@
+//! Texts to the pieces that an encoder knows.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tokenizers::Tokenizer;
+
+use super::folder::read_json;
+use crate::embed::{EmbedError, LongTexts};
+use crate::text::Span;
+
+/// The pieces of a text, or of a part of it that the encoder can take at once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pieces {
+    pub(super) ids: Vec<u32>,
+    /// Where each piece stands in the text.
+    pub(super) spans: Vec<Span>,
+    /// Whether a piece stands for the text as a whole, as `[CLS]` does.
+    pub(super) special: Vec<bool>,
+}
+
+/// `tokenizer.json`
+#[derive(Clone, Debug)]
+pub(super) struct PieceTokenizer {
+    tokenizer: Tokenizer,
+    /// Pieces that the encoder takes at once, special ones included.
+    longest: usize,
+    /// Pieces that have a vector.
+    vectors: usize,
+}
+
+/// No piece of a usual text is longer than so many bytes on average.
+const BYTES_OF_PIECE: usize = 32;
+
+/// More of a text is never looked at to find the few pieces that are kept, and is never read at once.
+const MOST_BYTES: usize = 1 << 20;
+
+impl PieceTokenizer {
+    const FILE: &'static str = "tokenizer.json";
+
+    /// Opens the tokenizer of a folder for an encoder with vectors for so many tokens.
+    pub(super) fn open(folder: &Path, longest: usize, vectors: usize) -> Result<Self, EmbedError> {
+        let path = folder.join(Self::FILE);
+        if !path.is_file() {
+            let hint = "download it beside config.json, or make it from vocab.txt in Python: \
+                 `from transformers import AutoTokenizer; AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`";
+            return Err(EmbedError::Missing { folder: folder.to_owned(), file: Self::FILE, hint });
+        }
+        let wrong = |path: PathBuf| move |error: tokenizers::Error| EmbedError::file(path, error);
+        check_template(&read_json(&path)?, &path)?;
+        let mut tokenizer = Tokenizer::from_file(&path).map_err(wrong(path.clone()))?;
+        // What the file says of lengths is for batches of others.
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(wrong(path.clone()))?;
+        let tokens = tokenizer.get_vocab(true).into_values().max().map_or(0, |last| last as usize + 1);
+        if tokens > vectors {
+            return Err(EmbedError::Vocabulary { path, tokens, vectors });
+        }
+        let special = tokenizer.encode("", true).map_err(wrong(path.clone()))?.len();
+        if longest <= special {
+            let problem = format!("{longest} places leave none for a text beside {special} special tokens");
+            return Err(EmbedError::file(path, problem));
+        }
+        Ok(Self { tokenizer, longest, vectors })
+    }
+
+    /// The pieces of a text, and whether some are left out. Only a text that is split has more than one part.
+    pub(super) fn read(&self, text: &str, long: LongTexts) -> Result<(Vec<Pieces>, bool), EmbedError> {
+        match long {
+            LongTexts::Truncate => {
+                let (pieces, truncated) = self.beginning(text)?;
+                Ok((vec![pieces], truncated))
+            }
+            LongTexts::Split => Ok((self.all(text)?, false)),
+        }
+    }
+
+    /// What the tokenizer calls these pieces: `bank`, `##ing`, `[CLS]`.
+    pub(super) fn labels(&self, ids: &[u32]) -> Vec<String> {
+        ids.iter().map(|id| self.tokenizer.id_to_token(*id).unwrap_or_default()).collect()
+    }
+
+    /// What fits of a text, looking at no more of it than needed.
+    fn beginning(&self, text: &str) -> Result<(Pieces, bool), EmbedError> {
+        let mut bytes = BYTES_OF_PIECE * self.longest;
+        loop {
+            let part = head(text, bytes);
+            let whole = part.len() == text.len();
+            let mut windows = self.windows(part, 0)?;
+            let full = windows.len() > 1;
+            if whole || full || bytes >= MOST_BYTES {
+                windows.truncate(1);
+                return Ok((windows.pop().unwrap_or_default(), full || !whole));
+            }
+            bytes *= 4;
+        }
+    }
+
+    /// All of a text, in as many parts as it takes.
+    fn all(&self, text: &str) -> Result<Vec<Pieces>, EmbedError> {
+        let (mut parts, mut start) = (Vec::new(), 0);
+        while start < text.len() || parts.is_empty() {
+            let part = head(&text[start..], MOST_BYTES);
+            parts.extend(self.windows(part, start)?);
+            start += part.len();
+        }
+        Ok(parts)
+    }
+
+    /// A piece of text, which begins at byte `start` of the whole, in parts that the encoder takes at once: one at least.
+    fn windows(&self, text: &str, start: usize) -> Result<Vec<Pieces>, EmbedError> {
+        let wrong = |problem: String| EmbedError::Tokenizer { problem };
+        let encoding = self.tokenizer.encode(text, true).map_err(|error| wrong(error.to_string()))?;
+        if let Some(id) = encoding.get_ids().iter().find(|id| **id as usize >= self.vectors) {
+            return Err(wrong(format!(
+                "piece {id} has no vector; the last that has one is {}",
+                self.vectors - 1
+            )));
+        }
+        let special = |piece: &&u32| **piece == 1;
+        let before = encoding.get_special_tokens_mask().iter().take_while(special).count();
+        let after = encoding.get_special_tokens_mask()[before..].iter().rev().take_while(special).count();
+        let inner = before..encoding.len() - after;
+        let most = self.longest.saturating_sub(before + after).max(1);
+        let starts = (inner.start..inner.end.max(inner.start + 1)).step_by(most);
+        let window = |from: usize| {
+            let own = from..inner.end.min(from + most);
+            let places: Vec<usize> = (0..before).chain(own).chain(inner.end..encoding.len()).collect();
+            let span = |at: &usize| {
+                let (from, to) = encoding.get_offsets()[*at];
+                Span::new(start + from, start + to)
+            };
+            Pieces {
+                ids: places.iter().map(|at| encoding.get_ids()[*at]).collect(),
+                spans: places.iter().map(span).collect(),
+                special: places.iter().map(|at| encoding.get_special_tokens_mask()[*at] == 1).collect(),
+            }
+        };
+        Ok(starts.map(window).collect())
+    }
+}
+
+/// Refuses what the library would stumble over when it frames a text: a token that is not defined, a second text, or the
+/// same text twice.
+fn check_template(file: &Value, path: &Path) -> Result<(), EmbedError> {
+    let nested = |processor: &Value| -> Vec<Value> {
+        let inner = processor["processors"].as_array().cloned().unwrap_or_default();
+        [processor.clone()].into_iter().chain(inner).collect()
+    };
+    for processor in nested(&file["post_processor"]) {
+        let pieces = processor["single"].as_array().map_or(&[][..], Vec::as_slice);
+        let defined = |piece: &Value| {
+            let name = piece["SpecialToken"]["id"].as_str();
+            name.is_none_or(|name| processor["special_tokens"].get(name).is_some())
+        };
+        let texts: Vec<Option<&str>> =
+            pieces.iter().filter_map(|piece| piece.get("Sequence")).map(|one| one["id"].as_str()).collect();
+        if !pieces.iter().all(defined) || (!pieces.is_empty() && texts != [Some("A")]) {
+            let problem = "the template of `post_processor` for a single text does not hold that text once, between tokens that it defines";
+            return Err(EmbedError::file(path, problem));
+        }
+    }
+    Ok(())
+}
+
+/// The first `bytes` of a text or fewer, between words where that is possible.
+fn head(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes {
+        return text;
+    }
+    let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    match text[..end].rfind(char::is_whitespace) {
+        Some(space) if space > 0 => &text[..space],
+        _ => &text[..end],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_words_if_it_has_some() {
+        assert_eq!(head("one two three", 9), "one two");
+        assert_eq!(head("one two three", 20), "one two three");
+        assert_eq!(head("onetwothree", 5), "onetw");
+        assert_eq!(head("€€€", 5), "€");
+        assert_eq!(head(" abcdef", 3), " ab");
+    }
+}

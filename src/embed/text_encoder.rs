@@ -1,0 +1,92 @@
+//! What an embedder asks of whatever makes the vectors.
+
+use std::fmt::Debug;
+
+use ndarray::Array3;
+use serde::{Deserialize, Serialize};
+
+use super::{EmbedError, Pooling};
+use crate::text::Span;
+
+/// Whatever turns texts into one row per token.
+pub trait TextEncoder: Debug + Send + Sync {
+    /// Width of a row.
+    fn dim(&self) -> usize;
+
+    /// How its texts are meant to be pooled.
+    fn habits(&self) -> Habits;
+
+    /// How many threads can work on the same texts together.
+    fn team(&self) -> usize {
+        1
+    }
+
+    /// Encodes some texts together.
+    ///
+    /// # Errors
+    ///
+    /// If a text cannot be read.
+    fn encode(&self, texts: &[&str], work: Work) -> Result<Vec<Encoded>, EmbedError>;
+
+    /// Which token looks at which.
+    ///
+    /// # Errors
+    ///
+    /// [`EmbedError::NoAttention`] if it has no attention, and as [`encode`](Self::encode).
+    fn attention(&self, text: &str) -> Result<AttentionMaps, EmbedError>;
+}
+
+/// How an encoder wants its texts to be pooled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// Rows to one vector.
+    pub pooling: Pooling,
+    /// Whether that vector is scaled to length one.
+    pub normalize: bool,
+}
+
+/// How texts are to be encoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// How many threads may work on these texts, the caller's among them.
+    pub threads: usize,
+    /// What happens to texts that are too long.
+    pub long_texts: LongTexts,
+}
+
+/// What happens to a text with more tokens than the encoder takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LongTexts {
+    /// What is too much is left out, and counted.
+    #[default]
+    Truncate,
+    /// Its parts are encoded one by one, and pooled together.
+    Split,
+}
+
+/// The rows of one text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Encoded {
+    /// `[token, dim]`, row by row.
+    pub rows: Vec<f32>,
+    /// Where each token stands in the text.
+    pub spans: Vec<Span>,
+    /// Which tokens stand for the text as a whole, as `[CLS]` does.
+    pub special: Vec<bool>,
+    /// The tokens whose rows mean the text as a whole: one, or one for each part of a text that was split.
+    pub sentences: Vec<usize>,
+    /// Whether tokens were left out.
+    pub truncated: bool,
+}
+
+/// Who looks at whom in a text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AttentionMaps {
+    /// What the encoder calls its tokens.
+    pub labels: Vec<String>,
+    /// Where each stands in the text.
+    pub spans: Vec<Span>,
+    /// For each layer `[heads, query, key]`; a query's weights add up to one.
+    pub layers: Vec<Array3<f32>>,
+}
