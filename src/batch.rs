@@ -17,6 +17,8 @@ pub struct Batch {
     pub sequence: SparseRows,
     /// Features of all messages: `[message, sentence column]`.
     pub sentence: SparseRows,
+    /// Dense features of all packed rows, where there are some: `[row, dense_dim]`.
+    pub dense: Vec<f32>,
     /// Which tokens belong to which message.
     pub tokens: Segments,
     /// Which packed rows belong to which message.
@@ -33,11 +35,12 @@ impl Batch {
     /// Packs these messages.
     pub fn new<'a>(messages: impl IntoIterator<Item = &'a Features>) -> Self {
         let (mut sequence, mut sentence) = (SparseRows::default(), SparseRows::default());
-        let mut lengths = Vec::new();
+        let (mut lengths, mut dense) = (Vec::new(), Vec::new());
         for features in messages {
             sequence.extend(&features.sequence, 0..features.sequence.len());
             sentence.extend(&features.sentence, 0..1);
             lengths.push(features.sequence.len());
+            dense.extend(features.dense.iter().flat_map(|own| own.rows()));
         }
         let tokens = Segments::from_lengths(lengths.iter().copied());
         let rows = Segments::from_lengths(lengths.iter().map(|len| len + 1));
@@ -49,7 +52,7 @@ impl Batch {
             order.extend(range.map(|token| token as u32));
             order.push((tokens.rows() + message) as u32);
         }
-        Self { sequence, sentence, tokens, rows, order, token_rows, message_rows }
+        Self { sequence, sentence, dense, tokens, rows, order, token_rows, message_rows }
     }
 
     /// What each packed row holds, as a number: equal rows have equal numbers.

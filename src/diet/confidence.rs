@@ -64,6 +64,9 @@ const FOLDS: usize = 10;
 /// About so many messages are enough to tell what the two classifiers of the linear path weigh.
 const ASKED: usize = 4000;
 
+/// And so many what length dense features should have.
+const LENGTH_ASKED: usize = 1500;
+
 /// How firmly few messages hold on to the weights that they begin with: hardly.
 const PRIOR: [f64; KINDS] = [1.0, 1.0, 0.01];
 
@@ -81,9 +84,22 @@ pub(super) struct Kept<'a> {
     pub(super) unseen: usize,
     pub(super) unit_ranges: &'a UnitRanges,
     pub(super) threads: usize,
+    /// How long rows of dense features are in the linear path; found by [`with_best_dense_length`](Self::with_best_dense_length).
+    pub(super) dense_length: f32,
 }
 
 impl Kept<'_> {
+    /// The same with dense features of the length that is best in the linear path.
+    pub(super) fn with_best_dense_length(self) -> Self {
+        let mut folds = self.folds();
+        let asked = folds.first().map_or(1, |fold| LENGTH_ASKED.div_ceil(fold.len().max(1)));
+        folds.truncate(asked);
+        let (config, widths, labels) = (self.config, self.widths, self.intents.len());
+        let dense_length =
+            LinearPath::best_dense_length(config, widths, labels, &self.examples, &folds, self.threads);
+        Self { dense_length, ..self }
+    }
+
     /// Fits the weights of all opinions on the examples that the network, whose `engine` this is, has not seen.
     pub(super) fn fit(&self, engine: &Engine) -> FittedConfidence {
         let unseen = self.opinions(engine);
@@ -161,11 +177,12 @@ impl Kept<'_> {
     fn fit_linear_path(&self, learning: &[u32]) -> LinearPath {
         LinearPath::fit(
             self.config,
-            self.widths.sentence,
+            self.widths,
             self.intents.len(),
             &self.examples,
             learning,
             self.threads,
+            self.dense_length,
         )
     }
 
@@ -190,7 +207,7 @@ impl Kept<'_> {
         if self.config.use_linear_path {
             let path = self.fit_linear_path(&self.others(held_out));
             for message in messages {
-                let [softmax, hinge] = path.scores(&message.sentence);
+                let [softmax, hinge] = path.scores(message);
                 unseen.scores[1].extend(softmax);
                 unseen.scores[2].extend(hinge);
             }

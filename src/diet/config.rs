@@ -422,6 +422,7 @@ impl DietConfig {
             connection_density: self.connection_density,
             norm_epsilon: 1e-6,
             precision: self.precision,
+            ..Default::default()
         }
     }
 

@@ -1,8 +1,11 @@
 //! The way past the transformer: from the features of a message straight to its intent.
 
+use std::borrow::Cow;
+
 use super::fusion::KINDS;
-use super::{DietConfig, Example};
+use super::{DietConfig, Example, Widths};
 use crate::bundle::{Weight, Weights};
+use crate::features::Features;
 use crate::linear::{Labelled, LinearClassifier, Loss, Solver};
 use crate::sparse::SparseRows;
 use crate::table::Table;
@@ -20,45 +23,122 @@ pub(super) struct LinearPath {
     softmax: Option<LinearClassifier>,
     hinge: LinearClassifier,
     labels: usize,
+    widths: Widths,
+    dense_length: f32,
 }
 
-impl LinearPath {
-    /// Learns from the examples whose numbers are in `learning`; each has an intent.
-    pub(super) fn fit(
-        config: &DietConfig,
-        columns: usize,
-        labels: usize,
-        examples: &[&Example],
-        learning: &[u32],
-        threads: usize,
-    ) -> Self {
-        let rows: Vec<&SparseRows> = examples.iter().map(|example| &example.features.sentence).collect();
-        let members: Vec<Vec<u32>> = examples.iter().map(|example| example.intents.clone()).collect();
-        let data = Labelled { rows: &rows, columns, members: &members, classes: labels };
-        let solver = |loss, cost, threads| Solver { loss, cost, seed: config.seed(), threads };
+/// How long rows of dense features may be, beside sparse ones of a length of about two: with few examples they should
+/// decide, with many or in a language that the encoder does not know they should not.
+const DENSE_LENGTHS: [f32; 2] = [1.0, 3.0];
+
+/// Rows to learn from, whichever of them are learnt from.
+struct Problem<'e> {
+    rows: Vec<Cow<'e, SparseRows>>,
+    members: Vec<Vec<u32>>,
+    labels: usize,
+    widths: Widths,
+    dense_length: f32,
+    seed: u64,
+}
+
+impl<'e> Problem<'e> {
+    fn new(widths: Widths, labels: usize, examples: &[&'e Example], dense_length: f32, seed: u64) -> Self {
+        Self {
+            rows: examples
+                .iter()
+                .map(|example| example.features.joined(widths.sentence, dense_length))
+                .collect(),
+            members: examples.iter().map(|example| example.intents.clone()).collect(),
+            labels,
+            widths,
+            dense_length,
+            seed,
+        }
+    }
+
+    fn solve(&self, learning: &[u32], with_softmax: bool, threads: usize) -> LinearPath {
+        let Self { labels, widths, dense_length, seed, .. } = *self;
+        let rows: Vec<&SparseRows> = self.rows.iter().map(AsRef::as_ref).collect();
+        let data =
+            Labelled { rows: &rows, columns: widths.joined(), members: &self.members, classes: labels };
+        let solver = |loss, cost, threads| Solver { loss, cost, seed, threads };
         let softmax = || LinearClassifier::fit(data, learning, solver(Loss::Softmax, SOFTMAX_COST, 1));
         let hinge =
             |threads| LinearClassifier::fit(data, learning, solver(Loss::SquaredHinge, HINGE_COST, threads));
-        if config.multi_label_intents {
-            return Self { softmax: None, hinge: hinge(threads), labels };
+        let path = |softmax, hinge| LinearPath { softmax, hinge, labels, widths, dense_length };
+        if !with_softmax {
+            return path(None, hinge(threads));
         }
         if threads < 2 {
-            return Self { softmax: Some(softmax()), hinge: hinge(1), labels };
+            return path(Some(softmax()), hinge(1));
         }
         std::thread::scope(|scope| {
             let other = scope.spawn(softmax);
             let hinge = hinge(threads - 1);
             match other.join() {
-                Ok(softmax) => Self { softmax: Some(softmax), hinge, labels },
+                Ok(softmax) => path(Some(softmax), hinge),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         })
     }
+}
+
+impl LinearPath {
+    /// Learns from the examples whose numbers are in `learning`; each has an intent. Rows of dense features are `dense_length`
+    /// long.
+    pub(super) fn fit(
+        config: &DietConfig,
+        widths: Widths,
+        labels: usize,
+        examples: &[&Example],
+        learning: &[u32],
+        threads: usize,
+        dense_length: f32,
+    ) -> Self {
+        Problem::new(widths, labels, examples, dense_length, config.seed()).solve(
+            learning,
+            !config.multi_label_intents,
+            threads,
+        )
+    }
+
+    /// Which of these lengths gives the most right answers for what is held out of each fold; all are tried with the
+    /// cheaper classifier alone.
+    pub(super) fn best_dense_length(
+        config: &DietConfig,
+        widths: Widths,
+        labels: usize,
+        examples: &[&Example],
+        folds: &[Vec<usize>],
+        threads: usize,
+    ) -> f32 {
+        let right = |length: f32| {
+            let problem = Problem::new(widths, labels, examples, length, config.seed());
+            let of_fold = |fold: &Vec<usize>| {
+                let others =
+                    (0..examples.len() as u32).filter(|at| fold.binary_search(&(*at as usize)).is_err());
+                let path = problem.solve(&others.collect::<Vec<_>>(), false, threads);
+                let right = |at: &&usize| {
+                    let [_, scores] = path.scores(&examples[**at].features);
+                    let best = (0..labels).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+                    best.is_some_and(|best| examples[**at].intents.contains(&(best as u32)))
+                };
+                fold.iter().filter(right).count()
+            };
+            folds.iter().map(of_fold).sum::<usize>()
+        };
+        if widths.dense == 0 {
+            return DENSE_LENGTHS[0];
+        }
+        let tried = DENSE_LENGTHS.map(|length| (right(length), length));
+        tried.into_iter().max_by_key(|(right, _)| *right).map_or(DENSE_LENGTHS[0], |(_, length)| length)
+    }
 
     /// What each of the two says of a message: `[label]`; nothing where there is none.
-    pub(super) fn scores(&self, message: &SparseRows) -> [Vec<f32>; 2] {
-        let softmax = self.softmax.as_ref().map_or_else(Vec::new, |softmax| softmax.scores(message));
-        [softmax, self.hinge.scores(message)]
+    pub(super) fn scores(&self, message: &Features) -> [Vec<f32>; 2] {
+        let row = message.joined(self.widths.sentence, self.dense_length);
+        let softmax = self.softmax.as_ref().map_or_else(Vec::new, |softmax| softmax.scores(&row));
+        [softmax, self.hinge.scores(&row)]
     }
 
     /// Puts a path that says nothing among the weights, before there is one.
@@ -77,6 +157,9 @@ impl LinearPath {
             table.iter_mut().zip(&other.weights).for_each(add);
             bias.iter_mut().zip(&other.bias).for_each(add);
         }
+        // Whoever answers reads dense rows as they are.
+        let dense = &mut table[self.widths.sentence * self.labels..];
+        dense.iter_mut().for_each(|weight| *weight *= self.dense_length);
         let table = Table::new(&table, self.labels, |row| touched[row]);
         weights.insert("intent.linear.table".to_owned(), Weight::table(table));
         weights.insert("intent.linear.bias".to_owned(), Weight::f32(vec![self.labels], bias));

@@ -14,13 +14,22 @@ use crate::heads::MaskedToken;
 use crate::nn::{Dropout, Linear, Pass, SparseLinear, Transformer, gelu};
 use crate::train::{BatchLoss, Ratio};
 
-/// Number of columns of the sparse features.
+/// Number of columns of the features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Widths {
     /// Per token.
     pub sequence: usize,
     /// Per message.
     pub sentence: usize,
+    /// Dense ones, per token and per message.
+    pub dense: usize,
+}
+
+impl Widths {
+    /// What the linear path reads of a message: its sparse columns, then its dense ones.
+    pub(super) fn joined(self) -> usize {
+        self.sentence + self.dense
+    }
 }
 
 /// All learnable layers of DIET.
@@ -28,6 +37,8 @@ pub struct Widths {
 pub struct Network {
     sequence: SparseLinear,
     sentence: SparseLinear,
+    /// Width of the dense features.
+    dense: usize,
     input_dropout: Dropout,
     hidden: Hidden,
     masked_token: Option<MaskedToken>,
@@ -89,8 +100,9 @@ impl Network {
         let dense = config.dense_dimension.text;
         let sparse_dropout = if config.use_sparse_input_dropout { config.drop_rate } else { 0.0 };
         let sparse = |name: &str, columns| SparseLinear::new(columns, dense, sparse_dropout, vb.pp(name));
-        let hidden = Hidden::new(&config.hidden_layers_sizes.text, dense, config, vb.pp("hidden"))?;
-        let width = hidden.output(dense);
+        let input = dense + widths.dense;
+        let hidden = Hidden::new(&config.hidden_layers_sizes.text, input, config, vb.pp("hidden"))?;
+        let width = hidden.output(input);
         let transformer = config.transformer();
         let layered = transformer.layers > 0;
         let model_dim = if layered { transformer.model_dim } else { width };
@@ -101,6 +113,7 @@ impl Network {
         Ok(Self {
             sequence: sparse("sequence", widths.sequence)?,
             sentence: sparse("sentence", widths.sentence)?,
+            dense: widths.dense,
             input_dropout: Dropout::new(if config.use_dense_input_dropout { config.drop_rate } else { 0.0 }),
             masked_until: config.masked_until,
             reads_twice: config.r_drop > 0.0,
@@ -180,7 +193,12 @@ impl Network {
         let tokens = self.sequence.forward(&batch.sequence, pass)?; // [token, dense]
         let messages = self.sentence.forward(&batch.sentence, pass)?; // [message, dense]
         let index = |rows: &[u32]| Tensor::new(rows, tokens.device());
-        let x = Tensor::cat(&[&tokens, &messages], 0)?.index_select(&index(&batch.order)?, 0)?; // [row, dense]
+        let rows = Tensor::cat(&[&tokens, &messages], 0)?;
+        let mut x = rows.index_select(&index(&batch.order)?, 0)?; // [row, dense]
+        if self.dense > 0 {
+            let dense = Tensor::new(&batch.dense[..], x.device())?.to_dtype(x.dtype())?;
+            x = Tensor::cat(&[&x, &dense.reshape((batch.rows.rows(), self.dense))?], 1)?;
+        }
         let x = self.hidden.forward(&self.input_dropout.forward(&x, pass)?, pass)?; // [row, width]
         let masking = match (&self.masked_token, pass.next_seed()) {
             (Some(masked_token), Some(seed)) if pass.done() < self.masked_until => {
@@ -272,6 +290,7 @@ mod tests {
 
     use super::*;
     use crate::data::{Entity, Utterance};
+    use crate::features::DenseFeatures;
     use crate::nn::testing::{central_differences, seeded, shake};
     use crate::text::{Span, WhitespaceTokenizer};
 
@@ -307,6 +326,9 @@ mod tests {
             let mut features = crate::features::Features::default();
             (0..3).for_each(|token| features.sequence.push([((at + token) as u32, 1.0), (5, 0.5)]));
             features.sentence.push([(at as u32, 1.0), (3, 2.0)]);
+            let numbers = |rows: usize| (0..2 * rows).map(|i| (i as f32 + at as f32).sin()).collect();
+            let dense = DenseFeatures { dim: 2, tokens: numbers(3), message: numbers(1) };
+            features.dense = Some(std::sync::Arc::new(dense));
             labels.example(message, &tokens, features)
         };
         messages.iter().enumerate().map(example).collect()
@@ -328,7 +350,7 @@ mod tests {
         let (labels, examples): (Labels, Vec<&Example>) = (labels.unwrap(), examples.iter().collect());
         let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
         let (parameters, vb) = seeded();
-        let widths = Widths { sequence: 6, sentence: 4 };
+        let widths = Widths { sequence: 6, sentence: 4, dense: 2 };
         let network = Network::new(config, widths, &labels, &label_features, vb)?;
         shake(&parameters)?;
 

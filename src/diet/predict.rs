@@ -91,12 +91,29 @@ impl Diet {
         let mut answers = Vec::with_capacity(messages.len());
         self.engine.answer(&features, |at, mut found| {
             let (text, tokens, features) = messages[at];
-            let blank = features.sentence.entries() == 0 && features.sequence.entries() == 0;
+            let blank = features.are_none();
             let (ranking, out_of_scope) =
                 if blank { (Vec::new(), None) } else { self.rank(found.similarities) };
             answers.push(Answer { ranking, out_of_scope, entities: self.entities(text, tokens, &mut found) });
         });
         answers
+    }
+
+    /// Width of the rows of [`encode`](Self::encode).
+    #[must_use]
+    pub fn model_dim(&self) -> usize {
+        self.engine.model_dim()
+    }
+
+    /// What the transformer makes of each message: a row for each token, then one for the message, which is what intents
+    /// are told by; `[token + 1, model_dim]` each.
+    ///
+    /// # Panics
+    ///
+    /// As [`predict`](Self::predict).
+    #[must_use]
+    pub fn encode(&self, messages: &[&Features]) -> Vec<Vec<f32>> {
+        self.engine.rows(messages)
     }
 
     /// The likeliest intents, best first, as many as asked for, and how likely it is that none of those in scope is right.

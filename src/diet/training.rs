@@ -141,7 +141,9 @@ impl<'a> Learner<'a> {
                 unit_ranges: &self.lessons.unit_ranges,
                 unseen,
                 threads,
+                dense_length: 1.0,
             };
+            let kept = if self.config.use_linear_path { kept.with_best_dense_length() } else { kept };
             let engine = if unseen > 0 { Some(self.engine()?) } else { None };
             let several = self.decision.is_some();
             let decision = engine.as_ref().filter(|_| several).map(|engine| kept.decide(engine));
@@ -204,10 +206,12 @@ impl<'a> Learner<'a> {
             };
             weights.insert("intent.scale".to_owned(), Weight::f32(vec![1], vec![opinions[0]]));
             if self.config.use_linear_path && self.linear.is_none() {
-                LinearPath::nothing(self.widths.sentence, self.labels.intents.len(), &mut weights);
+                LinearPath::nothing(self.widths.joined(), self.labels.intents.len(), &mut weights);
             }
             if let Some(linear) = &self.linear {
-                let touched = self.touched("", self.widths.sentence, |example| &example.features.sentence);
+                let mut touched =
+                    self.touched("", self.widths.sentence, |example| &example.features.sentence);
+                touched.resize(self.widths.joined(), true);
                 linear.save(opinions, &touched, &mut weights);
             }
         }
@@ -296,7 +300,7 @@ mod tests {
             labels.example(message, &[Span::new(0, 1)], features)
         };
         let examples = messages.iter().enumerate().map(example).collect();
-        (labels.clone(), Lessons::all(examples), Widths { sequence: 4, sentence: 4 })
+        (labels.clone(), Lessons::all(examples), Widths { sequence: 4, sentence: 4, dense: 0 })
     }
 
     fn learner(config: &DietConfig, count: usize, change: impl FnOnce(&mut Lessons)) -> Learner<'static> {

@@ -62,6 +62,7 @@ impl Features {
         Self {
             sequence: restrict(&self.sequence, &known.sequence, &ranges.sequence),
             sentence: restrict(&self.sentence, &known.sentence, &ranges.sentence),
+            dense: self.dense.clone(),
         }
     }
 }

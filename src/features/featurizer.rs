@@ -1,10 +1,14 @@
 //! Several featurizers side by side.
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FeatureError, Lexical, LexicalConfig, NGramConfig, NGrams, Patterns, PatternsConfig};
+use super::{
+    DenseFeatures, FeatureError, Lexical, LexicalConfig, NGramConfig, NGrams, Patterns, PatternsConfig,
+};
 use crate::data::TrainingData;
 use crate::sparse::SparseRows;
 use crate::text::Span;
@@ -114,6 +118,28 @@ pub struct Features {
     pub sequence: SparseRows,
     /// One row for the message: `[1, sentence column]`.
     pub sentence: SparseRows,
+    /// What an encoder says, where there is one.
+    pub dense: Option<Arc<DenseFeatures>>,
+}
+
+impl Features {
+    /// Whether nothing is known of the message: only unknown words, say.
+    pub(crate) fn are_none(&self) -> bool {
+        let known = |dense: &Arc<DenseFeatures>| dense.tokens.iter().chain(&dense.message).any(|x| *x != 0.0);
+        self.sentence.entries() == 0
+            && self.sequence.entries() == 0
+            && !self.dense.as_ref().is_some_and(known)
+    }
+
+    /// The row of the message with its dense numbers, as a row of this length, behind the `columns` sparse ones.
+    pub(crate) fn joined(&self, columns: usize, length: f32) -> Cow<'_, SparseRows> {
+        let Some(dense) = &self.dense else { return Cow::Borrowed(&self.sentence) };
+        let mut joined = SparseRows::default();
+        joined.push(
+            self.sentence.row(0).chain((columns as u32..).zip(dense.message.iter().map(|x| x * length))),
+        );
+        Cow::Owned(joined)
+    }
 }
 
 /// Columns that are scaled together to length one: a range for each featurizer that does so.

@@ -14,11 +14,13 @@
 //! | `patterns` | a regular expression or a lookup table matches here |
 //! | `label` | this word occurs in the name of an intent |
 //! | `origins` | which column of an earlier feature set meant the same |
+//! | `dense` | no word of ours: one dimension of an encoder |
 //! | `as_new` | what remains of a message for somebody who has never seen it |
 //!
 //! A new featurizer costs one file, one variant of [`Featurizer`] and one of [`FeaturizerConfig`].
 
 mod as_new;
+mod dense;
 mod error;
 mod featurizer;
 mod label;
@@ -30,6 +32,7 @@ mod units;
 mod vocabulary;
 
 pub(crate) use as_new::Known;
+pub use dense::DenseFeatures;
 pub use error::FeatureError;
 pub use featurizer::{FeatureSet, Features, Featurizer, FeaturizerConfig, Message, UnitRanges};
 pub use label::LabelFeatures;

@@ -1,5 +1,7 @@
 //! Rasa's `config.yml`, as far as it concerns understanding a message.
 
+use std::path::PathBuf;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -21,6 +23,13 @@ pub enum Component {
         /// Its options.
         config: FeaturizerConfig,
     },
+    /// `LanguageModelFeaturizer` or `WordVectorsFeaturizer`, with its alias.
+    DenseFeaturizer {
+        /// The name that `featurizers` of DIET refers to.
+        alias: String,
+        /// Its options.
+        config: DenseConfig,
+    },
     /// Intents and entities; `featurizers` are the aliases it listens to, none meaning all.
     DietClassifier {
         /// Its options.
@@ -38,16 +47,35 @@ pub enum Component {
 
 impl Component {
     /// The names a pipeline may list.
-    pub const NAMES: [&'static str; 8] = [
+    pub const NAMES: [&'static str; 10] = [
         "WhitespaceTokenizer",
         "RegexFeaturizer",
         "LexicalSyntacticFeaturizer",
         "CountVectorsFeaturizer",
+        "LanguageModelFeaturizer",
+        "WordVectorsFeaturizer",
         "DIETClassifier",
         "RegexEntityExtractor",
         "EntitySynonymMapper",
         "FallbackClassifier",
     ];
+
+    /// What a featurizer is called.
+    fn alias(&self) -> Option<&str> {
+        match self {
+            Self::Featurizer { alias, .. } | Self::DenseFeaturizer { alias, .. } => Some(alias),
+            _ => None,
+        }
+    }
+}
+
+/// Where dense features come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DenseConfig {
+    /// The folder of a pretrained encoder, or a file of word vectors.
+    #[serde(alias = "model_weights", alias = "file")]
+    pub path: PathBuf,
 }
 
 /// When an intent is too unsure to act on; names and defaults of Rasa's `FallbackClassifier`.
@@ -198,7 +226,9 @@ impl PipelineConfig {
             (0..self.components.len()).filter(|at| wanted(&self.components[*at])).collect()
         };
         let tokenizers = places(|component| matches!(component, Component::WhitespaceTokenizer(_)));
-        let featurizers = places(|component| matches!(component, Component::Featurizer { .. }));
+        let featurizers = places(|component| {
+            matches!(component, Component::Featurizer { .. } | Component::DenseFeaturizer { .. })
+        });
         let classifiers = places(|component| matches!(component, Component::DietClassifier { .. }));
         if tokenizers.len() != 1 {
             return wrong("the pipeline needs exactly one tokenizer: list WhitespaceTokenizer first");
@@ -213,9 +243,8 @@ impl PipelineConfig {
             );
         }
         if let Component::DietClassifier { featurizers: wanted, .. } = &self.components[classifiers[0]] {
-            let known = self.featurizers(&[]);
-            if let Some(alias) = wanted.iter().find(|alias| !known.iter().any(|(own, _)| own == *alias)) {
-                let names: Vec<&str> = known.iter().map(|(alias, _)| *alias).collect();
+            let names: Vec<&str> = self.components.iter().filter_map(Component::alias).collect();
+            if let Some(alias) = wanted.iter().find(|alias| !names.contains(&alias.as_str())) {
                 return wrong(&format!(
                     "DIETClassifier listens to `{alias}`, but the featurizers are called {}",
                     names.join(", ")
@@ -251,6 +280,22 @@ impl PipelineConfig {
             _ => None,
         });
         all.filter(|(alias, _)| wanted.is_empty() || wanted.iter().any(|own| own == alias)).collect()
+    }
+
+    /// Where the dense features come from that DIET listens to.
+    pub(super) fn dense(&self) -> Vec<DenseConfig> {
+        let wanted = self.components.iter().find_map(|component| match component {
+            Component::DietClassifier { featurizers, .. } => Some(&featurizers[..]),
+            _ => None,
+        });
+        let wanted = wanted.unwrap_or_default();
+        let own = |component: &Component| match component {
+            Component::DenseFeaturizer { alias, config } if wanted.is_empty() || wanted.contains(alias) => {
+                Some(config.clone())
+            }
+            _ => None,
+        };
+        self.components.iter().filter_map(own).collect()
     }
 
     /// Replaces options of DIET, for flags such as `--epochs`.
@@ -302,6 +347,18 @@ fn component(mut entry: Map<String, Value>, file: &str) -> Result<Component, Pip
                 alias,
                 config: FeaturizerConfig::NGrams(reader.options::<NGramConfig>(entry)?),
             }
+        }
+        "LanguageModelFeaturizer" | "WordVectorsFeaturizer" => {
+            let alias = reader.alias(&mut entry)?;
+            for option in ["model_name", "cache_dir"] {
+                reader.without_effect(&mut entry, option);
+            }
+            if !["model_weights", "file", "path"].iter().any(|option| entry.contains_key(*option)) {
+                return Err(reader.error(
+                    "say with `model_weights` (or `file`) where on this machine the folder of the encoder, or the file of word vectors, lies; nothing is downloaded",
+                ));
+            }
+            Component::DenseFeaturizer { alias, config: reader.options(entry)? }
         }
         "DIETClassifier" => {
             let featurizers = match entry.remove("featurizers") {

@@ -8,6 +8,8 @@
 mod card;
 mod config;
 mod cross_validation;
+mod dense;
+mod embedder;
 mod error;
 mod evaluate;
 mod finetune;
@@ -22,8 +24,9 @@ mod suggest;
 mod train;
 
 pub use card::Card;
-pub use config::{Component, FallbackConfig, Fitted, PipelineConfig, Recipe, Threshold};
+pub use config::{Component, DenseConfig, FallbackConfig, Fitted, PipelineConfig, Recipe, Threshold};
 pub use cross_validation::{CrossValidation, Fold, OutOfFold};
+pub use embedder::embedder;
 pub use error::PipelineError;
 pub use evaluate::{
     Answer, CalibrationScores, EntityScoresByRule, Evaluation, EvaluationOptions, IntentScores,

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Arc;
 
+use super::dense::DenseEncoders;
 use super::memory::Memory;
 use super::{Component, PipelineConfig, post};
 use crate::bundle::Weights;
 use crate::diet::{Answer, Diet, FittedConfidence, TokenEntity};
 use crate::error::Result;
-use crate::features::{FeatureSet, Features, Message, Patterns};
+use crate::features::{DenseFeatures, FeatureSet, Features, Message, Patterns};
 use crate::parallel::in_parallel;
 use crate::prediction::{PredictedEntity, Prediction, Scored};
 use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
@@ -38,23 +39,27 @@ pub struct Nlu {
     pub(super) config: PipelineConfig,
     pub(super) tokenizer: WhitespaceTokenizer,
     pub(super) features: FeatureSet,
+    /// Where dense features come from, if there are any.
+    pub(super) encoders: Option<Arc<DenseEncoders>>,
     pub(super) diet: Diet,
     pub(super) extractor: Option<Patterns>,
     pub(super) synonyms: BTreeMap<String, String>,
     /// The learnt numbers, for saving; the large tables are shared with the network.
     pub(super) weights: Arc<Weights>,
-    /// The examples that it was trained on, unless it was told to forget them.
     /// What its opinions on an intent weigh, where that was fitted.
     pub(super) confidence: Option<FittedConfidence>,
+    /// The examples that it was trained on, unless it was told to forget them.
     pub(super) memory: Option<Arc<Memory>>,
     pub(super) threads: usize,
 }
 
 /// A message on its way through the pipeline.
-struct Encoded<'t> {
-    text: &'t str,
-    tokens: Vec<Span>,
-    features: Features,
+pub(super) struct Encoded<'t> {
+    pub(super) text: &'t str,
+    pub(super) tokens: Vec<Span>,
+    pub(super) features: Features,
+    /// Whether there were more tokens than are read.
+    pub(super) truncated: bool,
 }
 
 impl Nlu {
@@ -65,9 +70,12 @@ impl Nlu {
     /// many, and so few that what is between two layers stays in a near cache.
     const BATCH: (usize, usize) = (16, 1 << 13);
 
+    /// Messages whose dense features are held at a time.
+    const ENCODED_TOGETHER: usize = 1024;
+
     /// The same model, which answers many messages on so many threads; at least one.
     ///
-    /// Without this it is one per core. One message is always answered on the thread that asks.
+    /// Without this it is one per core. One message is answered on the thread that asks; only a pretrained encoder takes others for it.
     #[must_use]
     pub fn with_threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }
@@ -102,10 +110,11 @@ impl Nlu {
     ///
     /// If the network cannot be computed.
     pub fn parse(&self, text: &str) -> Result<Prediction> {
-        Ok(self.parse_chunk(&[text]).pop().unwrap_or_default())
+        Ok(self.parse_chunk(self.encode_messages(&[text])?).pop().unwrap_or_default())
     }
 
-    /// The answers to some messages, in their order: the same as one by one, but faster.
+    /// The answers to some messages, in their order: the same as one by one, but faster. Where an encoder takes part, confidences
+    /// may differ in the fourth digit.
     ///
     /// # Errors
     ///
@@ -113,30 +122,51 @@ impl Nlu {
     pub fn parse_batch(&self, texts: &[impl AsRef<str> + Sync]) -> Result<Vec<Prediction>> {
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|at| texts[*at].as_ref().len());
+        let mut answers = vec![Prediction::default(); texts.len()];
+        // Encoders have their own threads, and their rows are many numbers: some messages at a time.
+        let round = if self.encoders.is_some() { Self::ENCODED_TOGETHER } else { order.len().max(1) };
+        for round in order.chunks(round) {
+            let chunks = Self::chunks(round, |at| texts[at].as_ref().len());
+            let dense = self.dense_of(round, texts)?;
+            let starts: Vec<usize> = chunks
+                .iter()
+                .scan(0, |start, chunk| {
+                    *start += chunk.len();
+                    Some(*start - chunk.len())
+                })
+                .collect();
+            let found = in_parallel(chunks.len(), self.threads, |chunk| {
+                let messages = chunks[chunk].iter().enumerate().map(|(place, at)| {
+                    let mut message = self.read(texts[*at].as_ref());
+                    message.features.dense = dense.get(starts[chunk] + place).cloned();
+                    message
+                });
+                self.parse_chunk(messages.collect())
+            });
+            for (at, answer) in chunks.into_iter().flatten().zip(found.into_iter().flatten()) {
+                answers[*at] = answer;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Neighbours in `order`, which is that of their sizes, that go through the network together.
+    fn chunks(order: &[usize], size: impl Fn(usize) -> usize) -> Vec<&[usize]> {
         // In order of length, so that the last of a chunk is its longest.
         let mut chunks: Vec<&[usize]> = Vec::new();
-        let mut rest = &order[..];
+        let mut rest = order;
         while !rest.is_empty() {
-            let bytes = |count: usize| count * texts[rest[count - 1]].as_ref().len();
+            let bytes = |count: usize| count * size(rest[count - 1]);
             let fitting =
                 (1..=rest.len().min(Self::BATCH.0)).take_while(|count| bytes(*count) <= Self::BATCH.1);
             let (chunk, after) = rest.split_at(fitting.last().unwrap_or(1));
             chunks.push(chunk);
             rest = after;
         }
-        let found = in_parallel(chunks.len(), self.threads, |chunk| {
-            let texts: Vec<&str> = chunks[chunk].iter().map(|at| texts[*at].as_ref()).collect();
-            self.parse_chunk(&texts)
-        });
-        let mut answers = vec![Prediction::default(); texts.len()];
-        for (at, answer) in chunks.into_iter().flatten().zip(found.into_iter().flatten()) {
-            answers[*at] = answer;
-        }
-        Ok(answers)
+        chunks
     }
 
-    fn parse_chunk(&self, texts: &[&str]) -> Vec<Prediction> {
-        let messages: Vec<Encoded<'_>> = texts.iter().map(|text| self.encode(text)).collect();
+    fn parse_chunk(&self, messages: Vec<Encoded<'_>>) -> Vec<Prediction> {
         let readable = messages.iter().filter(|message| !message.tokens.is_empty());
         let input: Vec<_> =
             readable.map(|message| (message.text, &message.tokens[..], &message.features)).collect();
@@ -149,11 +179,35 @@ impl Nlu {
         messages.into_iter().map(answer).collect()
     }
 
-    fn encode<'t>(&self, text: &'t str) -> Encoded<'t> {
+    /// Some messages with all their features.
+    pub(super) fn encode_messages<'t>(&self, texts: &[&'t str]) -> Result<Vec<Encoded<'t>>> {
+        let mut messages: Vec<Encoded<'t>> = texts.iter().map(|text| self.read(text)).collect();
+        let dense = self.dense_of(&(0..texts.len()).collect::<Vec<_>>(), texts)?;
+        messages.iter_mut().zip(dense).for_each(|(message, dense)| message.features.dense = Some(dense));
+        Ok(messages)
+    }
+
+    /// The dense features of the texts with these numbers; none where there is no encoder.
+    fn dense_of(&self, order: &[usize], texts: &[impl AsRef<str>]) -> Result<Vec<Arc<DenseFeatures>>> {
+        let Some(encoders) = &self.encoders else { return Ok(Vec::new()) };
+        let texts: Vec<&str> = order.iter().map(|at| texts[*at].as_ref()).collect();
+        let tokens: Vec<Vec<Span>> = texts.iter().map(|text| self.tokenize(text).0).collect();
+        Ok(encoders.features(&texts, &tokens, self.threads)?)
+    }
+
+    /// The tokens that are read, and whether there are more.
+    fn tokenize(&self, text: &str) -> (Vec<Span>, bool) {
         let mut tokens = self.tokenizer.tokenize(text);
+        let truncated = tokens.len() > Self::MAX_TOKENS;
         tokens.truncate(Self::MAX_TOKENS);
+        (tokens, truncated)
+    }
+
+    /// A message with its sparse features.
+    fn read<'t>(&self, text: &'t str) -> Encoded<'t> {
+        let (tokens, truncated) = self.tokenize(text);
         let features = self.features.transform(Message { text, tokens: &tokens });
-        Encoded { text, tokens, features }
+        Encoded { text, tokens, features, truncated }
     }
 
     /// Where a message may have several intents, those it has, and the ranking with all of them together at its head.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::dense::DenseEncoders;
 use super::memory::Memory;
 use super::{Nlu, PipelineConfig, PipelineError};
 use crate::bundle::{Bundle, BundleWriter};
@@ -37,6 +38,10 @@ impl Nlu {
             Some(confidence) => writer.json(CONFIDENCE, confidence)?,
             None => writer,
         };
+        let writer = match &self.encoders {
+            Some(encoders) => writer.json(DenseEncoders::PART, encoders.origins())?,
+            None => writer,
+        };
         let writer = self.memory.iter().try_fold(writer, |writer, memory| memory.save(writer))?;
         Ok(writer.save(place)?)
     }
@@ -63,18 +68,25 @@ impl Nlu {
         let weights = Arc::new(bundle.weights()?);
         let (sequence, sentence) = features.widths();
         let label_features = LabelFeatures::new(&labels.intents, &tokenizer);
-        let widths = Widths { sequence, sentence };
+        let threads = Self::default_threads();
+        let encoders = if bundle.parts().any(|part| part == DenseEncoders::PART) {
+            Some(DenseEncoders::reopen(bundle.json(DenseEncoders::PART)?, threads)?)
+        } else {
+            None
+        };
+        let widths =
+            Widths { sequence, sentence, dense: encoders.as_ref().map_or(0, |encoders| encoders.dim()) };
         let diet = Diet::new(diet_config, widths, labels, &label_features, &weights).map_err(|error| {
             PipelineError::Model { problem: format!("its weights do not fit its configuration: {error}") }
         })?;
         let memory = Memory::open(&bundle)?.map(Arc::new);
         let confidence =
             if bundle.parts().any(|part| part == CONFIDENCE) { Some(bundle.json(CONFIDENCE)?) } else { None };
-        let threads = Self::default_threads();
         Ok(Self {
             config,
             tokenizer,
             features,
+            encoders,
             diet,
             extractor,
             synonyms,

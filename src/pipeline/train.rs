@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::dense::DenseEncoders;
 use super::memory::Memory;
 use super::{Component, Nlu, PipelineConfig, PipelineError, finetune};
 use crate::bundle::Weights;
 use crate::data::{HoldOut, TrainingData, Utterance, stratified_split};
 use crate::diet::{Diet, DietConfig, Example, FittedConfidence, HeldOut, Labels, Learner, Lessons, Widths};
 use crate::error::Result;
-use crate::features::{FeatureSet, LabelFeatures, Message, Patterns};
+use crate::features::{FeatureSet, Features, LabelFeatures, Message, Patterns, UnitRanges};
 use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
 use crate::train::{Event, Outcome, Score, Stopped, Trainable, Trainer, TrainerConfig};
 
@@ -109,13 +110,21 @@ impl Nlu {
             None => features,
         };
         let starts = [0, names.len(), train.len() - unseen, train.len()];
-        let lessons = lessons(&train, &tokens, starts, &features, &labels);
+        let dense = DenseEncoders::for_training(&pipeline, earlier, &train, &tokens, options.threads.max(1))?;
+        let (encoders, dense) = dense.unzip();
+        let dense = dense.unwrap_or_default();
+        let transform = |at: usize| Features {
+            dense: dense.get(at).cloned(),
+            ..features.transform(Message { text: &train[at].text, tokens: &tokens[at] })
+        };
+        let lessons = lessons(&train, &tokens, starts, features.unit_ranges(), &labels, transform);
         let (unseen, settling) = (lessons.unseen, settling(&lessons));
         let count = lessons.examples.len() - lessons.names;
         let label_features = LabelFeatures::new(&labels.intents, &tokenizer);
         let (sequence, sentence) = features.widths();
         let extractor = extractor(&pipeline, data)?;
-        let widths = Widths { sequence, sentence };
+        let widths =
+            Widths { sequence, sentence, dense: encoders.as_ref().map_or(0, |encoders| encoders.dim()) };
         let memory =
             options.remember_examples.then(|| Memory::of(&data.utterances)).transpose()?.map(Arc::new);
         let model = |weights: Weights, confidence: Option<FittedConfidence>| -> Result<Self> {
@@ -126,6 +135,7 @@ impl Nlu {
                 config: pipeline.clone(),
                 tokenizer: tokenizer.clone(),
                 features: features.clone(),
+                encoders: encoders.clone(),
                 diet,
                 extractor: extractor.clone(),
                 synonyms: data.synonyms.clone(),
@@ -184,24 +194,17 @@ fn lessons(
     train: &[&Utterance],
     tokens: &[Vec<Span>],
     starts: [usize; 4],
-    features: &FeatureSet,
+    unit_ranges: UnitRanges,
     labels: &Labels,
+    transform: impl Fn(usize) -> Features,
 ) -> Lessons {
-    let part = |at: usize| {
-        let all = train.iter().zip(tokens).take(starts[at + 1]).skip(starts[at]);
-        let readable = all.filter(|(_, tokens)| !tokens.is_empty());
-        let example = |(one, tokens): (&&Utterance, &Vec<Span>)| {
-            labels.example(one, tokens, features.transform(Message { text: &one.text, tokens }))
-        };
+    let part = |part: usize| {
+        let readable = (starts[part]..starts[part + 1]).filter(|at| !tokens[*at].is_empty());
+        let example = |at: usize| labels.example(train[at], &tokens[at], transform(at));
         readable.map(example).collect::<Vec<Example>>()
     };
     let parts = [part(0), part(1), part(2)];
-    Lessons {
-        names: parts[0].len(),
-        unseen: parts[2].len(),
-        examples: parts.concat(),
-        unit_ranges: features.unit_ranges(),
-    }
+    Lessons { names: parts[0].len(), unseen: parts[2].len(), examples: parts.concat(), unit_ranges }
 }
 
 /// How long the network goes on learning once it also learns from what was kept for calibration, as a share of the

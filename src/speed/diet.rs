@@ -74,7 +74,7 @@ impl DietTraining {
         };
         let labels = self.labels();
         let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
-        let widths = Widths { sequence: self.columns, sentence: self.columns };
+        let widths = Widths { sequence: self.columns, sentence: self.columns, dense: 0 };
         let learner =
             Learner::new(&config, widths, &labels, &label_features, Lessons::all(self.examples()), None)?;
         let mut ends = Vec::new();

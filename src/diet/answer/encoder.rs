@@ -1,11 +1,10 @@
 //! From dense rows to the rows that the heads read.
 
-use super::affine::Affine;
 use super::scratch::Scratch;
 use super::source::{Source, WeightsError};
 use crate::kernels::activation::gelu;
 use crate::kernels::attention::{Attention, Relative};
-use crate::kernels::layer_norm::layer_norm;
+use crate::kernels::{Affine, LayerNorm};
 use crate::nn::{SinusoidalPositions, TransformerConfig};
 
 /// Plain layers with GELU between the sparse layer and the transformer; usually none.
@@ -22,9 +21,8 @@ impl Hidden {
         source: &Source<'_>,
     ) -> Result<Self, WeightsError> {
         let inputs = [input].into_iter().chain(sizes.iter().copied());
-        let layer = |(at, (input, output)): (usize, (usize, &usize))| {
-            Affine::new(input, *output, density, &source.at(at))
-        };
+        let layer =
+            |(at, (input, output)): (usize, (usize, &usize))| source.at(at).affine(input, *output, density);
         Ok(Self { layers: inputs.zip(sizes).enumerate().map(layer).collect::<Result<_, _>>()? })
     }
 
@@ -49,39 +47,20 @@ pub(super) struct Transformer {
     input: Affine,
     positions: SinusoidalPositions,
     layers: Vec<Layer>,
-    norm: Norm,
+    norm: LayerNorm,
     config: TransformerConfig,
 }
 
 #[derive(Clone, Debug)]
 struct Layer {
-    attention_norm: Norm,
+    attention_norm: LayerNorm,
     query_key_value: Affine,
     relative_keys: Vec<f32>,
     relative_values: Vec<f32>,
     output: Affine,
-    feed_forward_norm: Norm,
+    feed_forward_norm: LayerNorm,
     expand: Affine,
     contract: Affine,
-}
-
-#[derive(Clone, Debug)]
-struct Norm {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    epsilon: f32,
-}
-
-impl Norm {
-    fn new(config: &TransformerConfig, source: &Source<'_>) -> Result<Self, WeightsError> {
-        let vector = |name| Ok(source.values(name, &[config.model_dim])?.into_owned());
-        Ok(Self { weight: vector("weight")?, bias: vector("bias")?, epsilon: config.norm_epsilon as f32 })
-    }
-
-    fn forward(&self, x: &[f32], out: &mut Vec<f32>) {
-        out.resize(x.len(), 0.0);
-        layer_norm(x, &self.weight, &self.bias, self.epsilon, out);
-    }
 }
 
 impl Layer {
@@ -94,15 +73,16 @@ impl Layer {
         };
         let qkv = attention.at("query_key_value");
         let feed_forward = source.at("feed_forward");
+        let norm = |name| source.at(name).layer_norm(dim, config.norm_epsilon);
         Ok(Self {
-            attention_norm: Norm::new(config, &source.at("attention_norm"))?,
-            query_key_value: Affine::without_bias(dim, 3 * dim, density, &qkv)?,
+            attention_norm: norm("attention_norm")?,
+            query_key_value: qkv.without_bias(dim, 3 * dim, density)?,
             relative_keys: relative(config.relative_keys, "relative_keys")?,
             relative_values: relative(config.relative_values, "relative_values")?,
-            output: Affine::new(dim, dim, density, &attention.at("output"))?,
-            feed_forward_norm: Norm::new(config, &source.at("feed_forward_norm"))?,
-            expand: Affine::new(dim, config.ff_dim, density, &feed_forward.at("expand"))?,
-            contract: Affine::new(config.ff_dim, dim, density, &feed_forward.at("contract"))?,
+            output: attention.at("output").affine(dim, dim, density)?,
+            feed_forward_norm: norm("feed_forward_norm")?,
+            expand: feed_forward.at("expand").affine(dim, config.ff_dim, density)?,
+            contract: feed_forward.at("contract").affine(config.ff_dim, dim, density)?,
         })
     }
 
@@ -123,6 +103,7 @@ impl Layer {
         let relative = Relative {
             keys: &self.relative_keys[..],
             values: &self.relative_values,
+            biases: &[],
             reach: config.relative_reach,
         };
         attention.forward(inner, relative, normed); // [row, model_dim]
@@ -144,12 +125,12 @@ impl Transformer {
     ) -> Result<Self, WeightsError> {
         let layers = source.at("layers");
         Ok(Self {
-            input: Affine::new(input_dim, config.model_dim, config.connection_density, &source.at("input"))?,
+            input: source.at("input").affine(input_dim, config.model_dim, config.connection_density)?,
             positions: SinusoidalPositions::new(config.model_dim),
             layers: (0..config.layers)
                 .map(|at| Layer::new(config, &layers.at(at)))
                 .collect::<Result<_, _>>()?,
-            norm: Norm::new(config, &source.at("norm"))?,
+            norm: source.at("norm").layer_norm(config.model_dim, config.norm_epsilon)?,
             config: config.clone(),
         })
     }

@@ -1,16 +1,13 @@
 //! How similar a message is to each intent.
 
-use super::affine::Affine;
 use super::bag::Bag;
 use super::encoder::Hidden;
 use super::source::{Source, WeightsError};
 use crate::diet::several::Decision;
-use crate::diet::{DietConfig, Labels};
-use crate::features::LabelFeatures;
+use crate::diet::{DietConfig, Labels, Widths};
+use crate::features::{Features, LabelFeatures};
 use crate::kernels::matmul::Into;
-use crate::kernels::product::{Packed, product};
-use crate::kernels::{Matrix, MatrixMut, Precision};
-use crate::sparse::SparseRows;
+use crate::kernels::{Affine, Matrix, MatrixMut, Packed, Precision, product};
 
 /// The intent head, with every label embedded once and for all.
 #[derive(Clone, Debug)]
@@ -18,6 +15,8 @@ pub(super) struct IntentHead {
     text: Affine,
     /// The linear path, where there is one.
     linear: Option<Bag>,
+    /// Sparse columns that it reads, before the dense ones.
+    sentence_width: usize,
     /// What a similarity weighs; the linear path is weighed already.
     scale: f32,
     /// `[embedding, label]`
@@ -31,7 +30,7 @@ impl IntentHead {
     pub(super) fn new(
         config: &DietConfig,
         model_dim: usize,
-        sentence_width: usize,
+        widths: Widths,
         labels: &Labels,
         features: &LabelFeatures,
         shared: &Hidden,
@@ -39,7 +38,7 @@ impl IntentHead {
     ) -> Result<Self, WeightsError> {
         let embedding = config.embedding_dimension;
         let cosine = config.similarity().is_cosine();
-        let linear = || Bag::new(sentence_width, labels.intents.len(), &source.at("linear"));
+        let linear = || Bag::new(widths.joined(), labels.intents.len(), &source.at("linear"));
         let scale = source.values("scale", &[1])?;
         let decision = || -> Result<Decision, WeightsError> {
             let shape = vec![Decision::NUMBERS];
@@ -51,8 +50,9 @@ impl IntentHead {
         let embedded = embed_labels(config, labels, features, shared, source, cosine)?;
         let embedded = Matrix::new(&embedded, labels.intents.len(), embedding).transposed();
         Ok(Self {
-            text: Affine::new(model_dim, embedding, 1.0, &text)?,
+            text: text.affine(model_dim, embedding, 1.0)?,
             linear: config.use_linear_path.then(linear).transpose()?,
+            sentence_width: widths.sentence,
             scale: scale[0],
             labels: Packed::new(embedded, Precision::F32),
             decision: labels.separator.is_some().then(decision).transpose()?,
@@ -62,10 +62,10 @@ impl IntentHead {
 
     /// Similarity of each message to each label: `[message, model_dim]` and features to `[message, label]`. `room` is for what
     /// lies between.
-    pub(super) fn scores<'f>(
+    pub(super) fn scores(
         &self,
         messages: &[f32],
-        sentences: impl Iterator<Item = &'f SparseRows>,
+        features: &[&Features],
         room: &mut Vec<f32>,
         out: &mut Vec<f32>,
     ) {
@@ -79,8 +79,8 @@ impl IntentHead {
         out.iter_mut().for_each(|score| *score *= self.scale);
         let Some(path) = &self.linear else { return };
         room.resize(labels, 0.0);
-        for (out, sentence) in out.chunks_exact_mut(labels).zip(sentences) {
-            path.forward(sentence, room);
+        for (out, features) in out.chunks_exact_mut(labels).zip(features) {
+            path.forward(&features.joined(self.sentence_width, 1.0), room);
             out.iter_mut().zip(&*room).for_each(|(score, own)| *score += own);
         }
     }
@@ -122,11 +122,7 @@ fn embed_labels(
     hidden.forward(count, &mut x, &mut Vec::new(), &mut Vec::new());
     let mut embedded = Vec::new();
     let map = source.at("similarity.label");
-    Affine::new(hidden.output(dense), config.embedding_dimension, 1.0, &map)?.forward(
-        count,
-        &x,
-        &mut embedded,
-    );
+    map.affine(hidden.output(dense), config.embedding_dimension, 1.0)?.forward(count, &x, &mut embedded);
     if cosine {
         embedded.chunks_exact_mut(config.embedding_dimension).for_each(unit);
     }

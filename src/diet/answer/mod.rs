@@ -8,7 +8,6 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `source` | weights by name, with their shapes checked |
-//! | `affine` | `x·W + b` with `W` packed |
 //! | `bag` | sparse features to dense rows |
 //! | `encoder` | hidden layers and transformer |
 //! | `intent` | similarity to the labels |
@@ -17,7 +16,6 @@
 //!
 //! The tests hold it against the network that learnt.
 
-mod affine;
 mod bag;
 mod encoder;
 mod intent;
@@ -46,6 +44,8 @@ pub(super) use tags::Found;
 pub(super) struct Engine {
     sequence: Bag,
     sentence: Bag,
+    /// Width of the dense features.
+    dense: usize,
     hidden: Hidden,
     transformer: Option<Transformer>,
     /// Width of what the heads read.
@@ -69,19 +69,21 @@ impl Engine {
         let sequence = Bag::new(widths.sequence, dense, &source.at("sequence"))?;
         let sentence = Bag::new(widths.sentence, dense, &source.at("sentence"))?;
         let density = config.connection_density;
-        let hidden = Hidden::new(&config.hidden_layers_sizes.text, dense, density, &source.at("hidden"))?;
-        let width = hidden.output(dense);
+        let input = dense + widths.dense;
+        let hidden = Hidden::new(&config.hidden_layers_sizes.text, input, density, &source.at("hidden"))?;
+        let width = hidden.output(input);
         let layered = config.number_of_transformer_layers > 0;
         let transformer = || Transformer::new(width, &config.transformer(), &source.at("transformer"));
         let model_dim = if layered { config.transformer_size } else { width };
         let intents = config.intent_classification && !labels.intents.is_empty();
         let intent = || {
             let source = source.at("intent");
-            IntentHead::new(config, model_dim, widths.sentence, labels, label_features, &hidden, &source)
+            IntentHead::new(config, model_dim, widths, labels, label_features, &hidden, &source)
         };
         Ok(Self {
             sequence,
             sentence,
+            dense: widths.dense,
             transformer: layered.then(transformer).transpose()?,
             model_dim,
             intent: intents.then(intent).transpose()?,
@@ -91,6 +93,21 @@ impl Engine {
                 Vec::new()
             },
             hidden,
+        })
+    }
+
+    /// Width of the rows that the heads read.
+    pub(super) fn model_dim(&self) -> usize {
+        self.model_dim
+    }
+
+    /// The rows that the heads read, of each message its tokens and then itself: `[token + 1, model_dim]`.
+    pub(super) fn rows(&self, messages: &[&Features]) -> Vec<Vec<f32>> {
+        Scratch::with(|scratch| {
+            self.encode(messages, scratch);
+            let rows =
+                |ends: &[usize]| scratch.x[ends[0] * self.model_dim..ends[1] * self.model_dim].to_vec();
+            scratch.offsets.windows(2).map(rows).collect()
         })
     }
 
@@ -131,7 +148,7 @@ impl Engine {
             for end in &offsets[1..] {
                 normed.extend_from_slice(&x[(end - 1) * dim..end * dim]);
             }
-            intent.scores(normed, messages.iter().map(|features| &features.sentence), room, similarities);
+            intent.scores(normed, messages, room, similarities);
         }
         if self.tags.is_empty() {
             return;
@@ -152,6 +169,25 @@ impl Engine {
         }
     }
 
+    /// The rows of the sparse features with the dense ones behind them.
+    ///
+    /// # Panics
+    ///
+    /// If a message has no dense features, or others than the network was trained with.
+    fn append_dense(&self, messages: &[&Features], sparse: &[f32], joined: &mut Vec<f32>) {
+        let mut sparse = sparse.chunks_exact(self.sequence.dim());
+        joined.clear();
+        for features in messages {
+            let dense = features.dense.as_ref().filter(|own| own.dim == self.dense);
+            let dense = dense.expect("dense features of the width that the network was trained with");
+            let mut dense = dense.rows();
+            for own in sparse.by_ref().take(features.sequence.len() + 1) {
+                joined.extend_from_slice(own);
+                joined.extend(dense.by_ref().take(self.dense));
+            }
+        }
+    }
+
     /// Leaves in `x` the rows that the heads read: `[row, model_dim]`, of each message its tokens, then itself.
     fn encode(&self, messages: &[&Features], scratch: &mut Scratch) {
         let mut end = 0;
@@ -161,13 +197,17 @@ impl Engine {
             end += features.sequence.len() + 1;
             end
         }));
-        let dense = self.sequence.dim();
-        scratch.x.resize(end * dense, 0.0);
+        let dim = self.sequence.dim();
+        scratch.x.resize(end * dim, 0.0);
         for (features, rows) in messages.iter().zip(scratch.offsets.windows(2)) {
             let (tokens, message) =
-                scratch.x[rows[0] * dense..rows[1] * dense].split_at_mut((rows[1] - rows[0] - 1) * dense);
+                scratch.x[rows[0] * dim..rows[1] * dim].split_at_mut((rows[1] - rows[0] - 1) * dim);
             self.sequence.forward(&features.sequence, tokens);
             self.sentence.forward(&features.sentence, message);
+        }
+        if self.dense > 0 {
+            self.append_dense(messages, &scratch.x, &mut scratch.normed);
+            std::mem::swap(&mut scratch.x, &mut scratch.normed);
         }
         self.hidden.forward(end, &mut scratch.x, &mut scratch.normed, &mut scratch.wide);
         if let Some(transformer) = &self.transformer {

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::bundle::{Values, Weight, Weights};
-use crate::kernels::Precision;
+use crate::kernels::{Affine, LayerNorm, Matrix, Precision};
+use crate::nn::connections;
 use crate::table::Table;
 
 /// Weights that do not fit the configuration they came with.
@@ -68,6 +69,43 @@ impl<'w> Source<'w> {
             Values::Table(table) => Stored::Codes(table),
             _ => Stored::Plain(weight.to_f32()),
         })
+    }
+
+    /// A map with bias, of which only a share `density` of the weights exists.
+    pub(super) fn affine(&self, input: usize, output: usize, density: f64) -> Result<Affine, WeightsError> {
+        let bias = self.values("bias", &[output])?.into_owned();
+        self.packed(input, output, density, bias)
+    }
+
+    pub(super) fn without_bias(
+        &self,
+        input: usize,
+        output: usize,
+        density: f64,
+    ) -> Result<Affine, WeightsError> {
+        self.packed(input, output, density, Vec::new())
+    }
+
+    fn packed(
+        &self,
+        input: usize,
+        output: usize,
+        density: f64,
+        bias: Vec<f32>,
+    ) -> Result<Affine, WeightsError> {
+        let mut weight = self.values("weight", &[input, output])?;
+        if density < 1.0 {
+            let exists = connections(self.prefix(), density, input, output);
+            let missing = weight.to_mut().iter_mut().enumerate().filter(|(at, _)| !exists(*at));
+            missing.for_each(|(_, weight)| *weight = 0.0);
+        }
+        Ok(Affine::new(Matrix::new(&weight, input, output), bias, self.precision))
+    }
+
+    /// A layer norm of rows of this width.
+    pub(super) fn layer_norm(&self, dim: usize, epsilon: f64) -> Result<LayerNorm, WeightsError> {
+        let vector = |name| Ok(self.values(name, &[dim])?.into_owned());
+        Ok(LayerNorm { weight: vector("weight")?, bias: vector("bias")?, epsilon: epsilon as f32 })
     }
 
     fn name(&self, name: impl std::fmt::Display) -> String {

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::affine::Affine;
 use super::source::{Source, WeightsError};
 use crate::data::TagSet;
 use crate::diet::tag_head::{SEEN_TAG_DIM, rules};
 use crate::diet::{Labels, TagKind};
+use crate::kernels::Affine;
 use crate::kernels::crf::{Decoder, Workspace};
 
 /// A CRF over entity types, roles or groups.
@@ -77,7 +77,7 @@ impl TagHead {
         let transitions = source.values("transitions", &[tags, tags])?;
         Ok(Self {
             kind,
-            emission: Affine::new(dim, tags, 1.0, &source.at("emission"))?,
+            emission: source.at("emission").affine(dim, tags, 1.0)?,
             decoder: Decoder::new(rules(set).as_rules(), &transitions),
             seen_tags,
         })

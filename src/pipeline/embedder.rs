@@ -1,0 +1,68 @@
+//! An embedder of whatever stands at a path, our own models among it.
+
+use std::path::Path;
+
+use super::Nlu;
+use crate::bundle::BundleError;
+use crate::embed::{
+    AttentionMaps, EmbedError, EmbedOptions, Embedder, Encoded, Habits, Pooling, TextEncoder, Work,
+};
+use crate::error::{Error, Result};
+use crate::features::Features;
+use crate::text::Span;
+
+/// Opens the folder of a pretrained encoder, a file of word vectors, or a model that [`Nlu::train`] has made.
+///
+/// # Errors
+///
+/// If it is neither, or a file is missing, damaged or does not fit the others; the message says what to do.
+///
+/// # Example
+///
+/// ```no_run
+/// let embedder = talkformer::pipeline::embedder("models".as_ref(), &Default::default())?;
+/// let embeddings = embedder.embed(&["book room 4"])?;
+/// # Ok::<(), talkformer::Error>(())
+/// ```
+pub fn embedder(path: &Path, options: &EmbedOptions) -> Result<Embedder> {
+    if path.is_dir() {
+        match Nlu::open(path) {
+            Ok(nlu) => return Ok(Embedder::new(Box::new(nlu.with_threads(1)), options.clone())),
+            // No model of ours; the encoder of somebody else also has a `config.json`.
+            Err(Error::Bundle(BundleError::NoModel { .. } | BundleError::UnknownFormat { .. })) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Embedder::open(path, options)?)
+}
+
+/// The rows of the last layer. That of the message is what its intent is told by, so texts lie near each other where the
+/// model would give them the same intent.
+impl TextEncoder for Nlu {
+    fn dim(&self) -> usize {
+        self.diet.model_dim()
+    }
+
+    fn habits(&self) -> Habits {
+        Habits { pooling: Pooling::Cls, normalize: true }
+    }
+
+    fn encode(&self, texts: &[&str], _: Work) -> Result<Vec<Encoded>, EmbedError> {
+        let failed = |error: Error| EmbedError::Model { problem: error.to_string() };
+        let messages = self.encode_messages(texts).map_err(failed)?;
+        let features: Vec<&Features> = messages.iter().map(|message| &message.features).collect();
+        let rows = self.diet.encode(&features);
+        let encoded = messages.iter().zip(rows).map(|(message, rows)| {
+            let count = message.tokens.len();
+            let mut spans = message.tokens.clone();
+            spans.push(Span::new(0, message.text.len()));
+            let special = (0..=count).map(|at| at == count).collect();
+            Encoded { rows, spans, special, sentences: vec![count], truncated: message.truncated }
+        });
+        Ok(encoded.collect())
+    }
+
+    fn attention(&self, _: &str) -> Result<AttentionMaps, EmbedError> {
+        Err(EmbedError::NoAttention { encoder: "a trained model".to_owned() })
+    }
+}

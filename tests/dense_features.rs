@@ -1,0 +1,121 @@
+//! Dense features of an encoder: learnt with, saved with, and refused when the encoder is another one.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{CONFIG, data};
+use talkformer::data::{TrainingData, Utterance};
+use talkformer::pipeline::{Nlu, PipelineConfig, TrainingOptions};
+
+fn copy_encoder(to: &Path) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/encoders/bert");
+    fs::create_dir_all(to).unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(from.join(file), to.join(file)).unwrap();
+    }
+}
+
+fn with_featurizers(featurizers: &str) -> String {
+    CONFIG.replace(
+        "- name: DIETClassifier",
+        &format!("{featurizers}- name: DIETClassifier\n  use_linear_path: true"),
+    )
+}
+
+fn config(featurizers: &str) -> PipelineConfig {
+    PipelineConfig::from_yaml(&with_featurizers(featurizers), "config.yml").unwrap()
+}
+
+#[test]
+fn a_model_learns_with_encoders_and_answers_the_same_when_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let encoder = folder.path().join("encoder");
+    copy_encoder(&encoder);
+    let words = folder.path().join("words.txt");
+    fs::write(&words, "cancel 1 0\nride 0 1\nthanks 1 1\n").unwrap();
+    let config = config(&format!(
+        "- name: LanguageModelFeaturizer\n  model_weights: {}\n- name: WordVectorsFeaturizer\n  file: {}\n",
+        encoder.display(),
+        words.display()
+    ));
+    let (nlu, _) = Nlu::train(&config, &data(), &TrainingOptions::default(), |_| {}).unwrap();
+    let texts = ["take me to Prague please", "forget it", "many thanks", "", "from Rome to Vienna", "¿qué?"];
+    let together = nlu.parse_batch(&texts).unwrap();
+    for (text, expected) in texts.iter().zip(&together) {
+        let alone = nlu.clone().with_threads(1).parse(text).unwrap();
+        assert_eq!(
+            alone.intent.as_ref().map(|intent| &intent.name),
+            expected.intent.as_ref().map(|i| &i.name)
+        );
+        let confidence = |answer: &talkformer::prediction::Prediction| {
+            answer.intent.as_ref().map_or(0.0, |i| i.confidence)
+        };
+        assert!((confidence(&alone) - confidence(expected)).abs() < 1e-3, "{text}");
+    }
+    assert_eq!(together[1].intent.as_ref().unwrap().name, "cancel");
+
+    let place = nlu.save(&folder.path().join("model"), "card".to_owned()).unwrap();
+    let opened = Nlu::open(&place).unwrap();
+    assert_eq!(opened.parse_batch(&texts).unwrap(), together);
+    let (grown, _) = opened.finetune(opened.config(), &data(), &TrainingOptions::default(), |_| {}).unwrap();
+    assert_eq!(grown.parse("forget it").unwrap().intent.unwrap().name, "cancel");
+
+    let tokenizer = fs::read_to_string(encoder.join("tokenizer.json")).unwrap();
+    fs::write(encoder.join("tokenizer.json"), tokenizer + " ").unwrap();
+    let error = Nlu::open(&place).unwrap_err().to_string();
+    assert!(error.contains("has changed since"), "{error}");
+    fs::remove_dir_all(&encoder).unwrap();
+    let error = Nlu::open(&place).unwrap_err().to_string();
+    assert!(error.contains("which is not there; put it back, or train again"), "{error}");
+}
+
+/// Words that nobody has learnt from are understood by their vectors, which are all that the pipeline has.
+#[test]
+fn what_the_vectors_say_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = folder.path().join("words.txt");
+    let animals = ["dog", "cat", "horse", "cow", "wolf", "lynx"];
+    let cities = ["rome", "paris", "berlin", "vienna", "oslo", "prague"];
+    let line = |at: usize, word: &str, [x, y]: [f32; 2]| format!("{word} {} {} {}\n", x, y, 0.1 * at as f32);
+    let table: String = animals.iter().enumerate().map(|(at, word)| line(at, word, [1.0, 0.1])).collect();
+    let table =
+        table + &cities.iter().enumerate().map(|(at, word)| line(at, word, [0.1, 1.0])).collect::<String>();
+    fs::write(&words, table).unwrap();
+    let yaml = format!(
+        "pipeline:\n- name: WhitespaceTokenizer\n- name: WordVectorsFeaturizer\n  file: {}\n- name: DIETClassifier\n  epochs: 60\n  batch_size: 4\n  transformer_size: 32\n  use_linear_path: true\n",
+        words.display()
+    );
+    let config = PipelineConfig::from_yaml(&yaml, "config.yml").unwrap();
+    let examples =
+        animals[..4].iter().map(|word| (word, "animal")).chain(cities[..4].iter().map(|word| (word, "city")));
+    let data: TrainingData = examples.map(|(word, intent)| Utterance::new(*word, Some(intent))).collect();
+    let (nlu, _) = Nlu::train(&config, &data, &TrainingOptions::default(), |_| {}).unwrap();
+    for (words, intent) in [(&animals[4..], "animal"), (&cities[4..], "city")] {
+        for word in words {
+            assert_eq!(nlu.parse(word).unwrap().intent.unwrap().name, intent, "{word}");
+        }
+    }
+    // Learning on with other vectors would give the old weights another meaning.
+    let others = fs::read_to_string(&words).unwrap().replace("dog", "fox");
+    fs::write(folder.path().join("others.txt"), others).unwrap();
+    let other = PipelineConfig::from_yaml(&yaml.replace("words.txt", "others.txt"), "config.yml").unwrap();
+    let error = nlu.finetune(&other, &data, &TrainingOptions::default(), |_| {}).unwrap_err().to_string();
+    assert!(error.contains("the encoders of its dense features are others"), "{error}");
+}
+
+#[test]
+fn a_pipeline_that_names_no_encoder_is_refused() {
+    for (featurizers, word) in [
+        ("- name: LanguageModelFeaturizer\n  model_name: bert\n", "`model_weights`"),
+        ("- name: WordVectorsFeaturizer\n  file: a\n  size: 3\n", "size"),
+    ] {
+        let error =
+            PipelineConfig::from_yaml(&with_featurizers(featurizers), "config.yml").unwrap_err().to_string();
+        assert!(error.starts_with("config.yml: component ") && error.contains(word), "{error}");
+    }
+    let missing = config("- name: LanguageModelFeaturizer\n  model_weights: rasa/LaBSE\n");
+    let error = Nlu::train(&missing, &data(), &TrainingOptions::default(), |_| {}).unwrap_err().to_string();
+    assert!(error.starts_with("rasa/LaBSE: cannot be read"), "{error}");
+}
