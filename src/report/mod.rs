@@ -9,6 +9,7 @@
 //!
 //! Read `drawing` first, then `charts`.
 
+mod attention;
 mod charts;
 mod drawing;
 mod html;
@@ -18,6 +19,7 @@ mod png;
 mod rasa;
 mod svg;
 
+pub use attention::{AttentionPanel, attention};
 pub use charts::{confusion_matrix, histogram, learning_curve, reliability};
 pub use drawing::{Anchor, Drawing, Paint, Place, Shape};
 

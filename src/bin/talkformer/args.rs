@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use talkformer::pipeline::TrainingOptions;
 
+use super::embed::args::{Attention, Embed, Similar, VectorsCommand};
+
 const AFTER: &str = "\
 Examples:
   talkformer demo
@@ -13,6 +15,7 @@ Examples:
   talkformer test nlu --data data/nlu.yml --cross-validation
   talkformer parse --model models 'book a table for two'
   talkformer parse --model models --input messages.txt > answers.jsonl
+  talkformer embed --model all-MiniLM-L6-v2 --input messages.txt --out vectors.npy
 
 Exit codes:
   0  done (also when the reader of the output goes away)
@@ -43,6 +46,18 @@ pub(crate) enum Command {
     Data(DataCommand),
     /// Answer messages with a model, one line of JSON each.
     Parse(Parse),
+    /// Turn texts into vectors that know their context.
+    Embed(Embed),
+    /// Find the lines of a file that mean nearly the same.
+    Similar(Similar),
+    /// Show which word looks at which in a pretrained encoder.
+    Attention(Attention),
+    /// Download a pretrained encoder from the Hugging Face hub.
+    #[cfg(feature = "hub")]
+    Download(super::embed::args::Download),
+    /// Work with files of word vectors.
+    #[command(subcommand)]
+    Vectors(VectorsCommand),
     /// Measure how fast this machine multiplies, attends, trains and answers; takes half a minute at most.
     Bench(Bench),
 }
@@ -89,6 +104,15 @@ pub(crate) enum Precision {
     F32,
     /// 16 bits, faster where the processor knows them; elsewhere `f32` is used.
     Bf16,
+}
+
+impl From<Precision> for talkformer::nn::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

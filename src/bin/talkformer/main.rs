@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod demo;
+mod embed;
 mod lines;
 mod output;
 mod parse;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Args, Command, DataCommand, TestCommand, TrainCommand};
+use embed::args::VectorsCommand;
 use output::{Interrupted, is_closed_pipe};
 
 /// Tensors come and go by the megabyte; the system's allocator hands their pages back each time.
@@ -47,6 +49,12 @@ fn main() -> ExitCode {
         Command::Data(DataCommand::Review(args)) => review::run(&args),
         Command::Data(DataCommand::Suggest(args)) => suggest::run(&args),
         Command::Parse(args) => parse::run(&args),
+        Command::Embed(args) => embed::run(&args),
+        Command::Similar(args) => embed::similar::run(&args),
+        Command::Attention(args) => embed::attention::run(&args),
+        #[cfg(feature = "hub")]
+        Command::Download(args) => embed::download::run(&args),
+        Command::Vectors(VectorsCommand::Convert(args)) => embed::vectors::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match result {

@@ -9,11 +9,10 @@ use anyhow::{Context, anyhow};
 use serde_json::json;
 use talkformer::bundle::{check_writable, choose_place};
 use talkformer::data::{HoldOut, TrainingData};
-use talkformer::nn::Precision;
 use talkformer::pipeline::{Card, Nlu, PipelineConfig, Recipe, Training, TrainingOptions};
 use talkformer::train::Stopped;
 
-use super::args::{self, TrainNlu};
+use super::args::TrainNlu;
 use super::output::{Interrupted, json_line, say, warn};
 use super::progress::{Progress, stop_on_interrupt};
 
@@ -28,10 +27,7 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
             (diet.epochs, diet.minimum_steps) = (epochs as usize, 0);
         }
         diet.random_seed = args.seed.or(diet.random_seed);
-        diet.precision = args.precision.map_or(diet.precision, |precision| match precision {
-            args::Precision::F32 => Precision::F32,
-            args::Precision::Bf16 => Precision::Bf16,
-        });
+        diet.precision = args.precision.map_or(diet.precision, Into::into);
     });
     let data = read(&args.data)?;
     // Better to hear now than after the training that the model cannot be saved.

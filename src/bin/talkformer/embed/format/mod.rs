@@ -1,0 +1,186 @@
+//! Vectors as JSON Lines, `NumPy` array or Arrow file.
+
+#[cfg(feature = "arrow")]
+mod arrow;
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use ndarray::Array2;
+use serde::Serialize;
+use talkformer::ndarray;
+
+use super::args::{Embed, Format};
+
+/// The format that is asked for, or that the name of the file asks for.
+pub(crate) fn decide(args: &Embed) -> anyhow::Result<Format> {
+    let end = args.out.as_deref().and_then(Path::extension).and_then(|end| end.to_str());
+    let format = args.format.unwrap_or(match end {
+        Some("npy") => Format::Npy,
+        Some("arrow" | "feather") => Format::Arrow,
+        _ => Format::Jsonl,
+    });
+    if format != Format::Jsonl && args.out.is_none() {
+        bail!("this format is no text: say with --out where it goes");
+    }
+    if args.tokens && (format != Format::Jsonl || args.out.is_some()) {
+        bail!("--tokens is written to standard output, as JSON Lines; leave --out and --format away");
+    }
+    if format == Format::Arrow && !cfg!(feature = "arrow") {
+        bail!(
+            "this program was built without Arrow; build it with `--features arrow`, or write .npy or .jsonl"
+        );
+    }
+    Ok(format)
+}
+
+/// Where vectors go.
+pub(crate) enum Sink {
+    Jsonl(Target),
+    Npy(Target, Npy),
+    #[cfg(feature = "arrow")]
+    Arrow(Box<arrow::Arrow>),
+}
+
+/// A file that appears under its name when it is whole, or standard output.
+pub(crate) struct Target {
+    out: BufWriter<Box<dyn Out>>,
+    file: Option<(PathBuf, PathBuf)>,
+}
+
+/// What an array still needs when all its rows are there: how many there are.
+pub(crate) struct Npy {
+    rows: usize,
+    dim: usize,
+}
+
+pub(crate) trait Out: Write {
+    /// Goes back to the beginning.
+    fn rewind(&mut self) -> io::Result<()>;
+}
+
+impl Out for File {
+    fn rewind(&mut self) -> io::Result<()> {
+        self.seek(SeekFrom::Start(0)).map(|_| ())
+    }
+}
+
+impl Out for io::Stdout {
+    fn rewind(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::NotSeekable.into())
+    }
+}
+
+impl Target {
+    fn create(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else {
+            return Ok(Self { out: BufWriter::new(Box::new(io::stdout())), file: None });
+        };
+        let mut name = path.as_os_str().to_owned();
+        name.push(".part");
+        let part = PathBuf::from(name);
+        let file = File::create(&part).with_context(|| format!("{}: cannot be written", part.display()))?;
+        Ok(Self { out: BufWriter::new(Box::new(file)), file: Some((part, path.to_owned())) })
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        self.out.flush()?;
+        if let Some((part, path)) = &self.file {
+            fs::rename(part, path).with_context(|| format!("{}: cannot be written", path.display()))?;
+        }
+        self.file = None;
+        Ok(())
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if let Some((part, _)) = &self.file {
+            let _ = fs::remove_file(part); // what is not whole is of no use
+        }
+    }
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    text: &'a str,
+    embedding: &'a [f32],
+}
+
+impl Sink {
+    pub(crate) fn create(format: Format, path: Option<&Path>, dim: usize) -> anyhow::Result<Self> {
+        let mut target = Target::create(path)?;
+        Ok(match format {
+            Format::Jsonl => Self::Jsonl(target),
+            Format::Npy => {
+                target.write_all(&npy_header(0, dim))?;
+                Self::Npy(target, Npy { rows: 0, dim })
+            }
+            #[cfg(feature = "arrow")]
+            Format::Arrow => Self::Arrow(Box::new(arrow::Arrow::new(target, dim)?)),
+            #[cfg(not(feature = "arrow"))]
+            Format::Arrow => bail!("this program was built without Arrow"),
+        })
+    }
+
+    /// Appends some texts with their vectors.
+    pub(crate) fn write(&mut self, texts: &[String], vectors: Array2<f32>) -> anyhow::Result<()> {
+        match self {
+            Self::Jsonl(target) => {
+                for (text, row) in texts.iter().zip(vectors.outer_iter()) {
+                    let embedding = row.to_slice().unwrap_or_default();
+                    serde_json::to_writer(&mut *target, &Line { text, embedding })?;
+                    target.write_all(b"\n")?;
+                }
+                target.flush()?; // whoever reads along gets all that there is
+            }
+            Self::Npy(target, npy) => {
+                for value in &vectors {
+                    target.write_all(&value.to_le_bytes())?;
+                }
+                npy.rows += texts.len();
+            }
+            #[cfg(feature = "arrow")]
+            Self::Arrow(arrow) => arrow.write(texts, vectors)?,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Jsonl(target) => target.finish(),
+            Self::Npy(mut target, Npy { rows, dim }) => {
+                target.flush()?;
+                target.out.get_mut().rewind()?;
+                target.write_all(&npy_header(rows, dim))?;
+                target.finish()
+            }
+            #[cfg(feature = "arrow")]
+            Self::Arrow(arrow) => arrow.finish()?.finish(),
+        }
+    }
+}
+
+/// The first 128 bytes of a `NumPy` array of `[rows, dim]` numbers of 32 bits, format version 1.0.
+fn npy_header(rows: usize, dim: usize) -> Vec<u8> {
+    const LEN: usize = 128;
+    const START: &[u8] = b"\x93NUMPY\x01\x00";
+    let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dim}), }}");
+    let room = LEN - START.len() - size_of::<u16>();
+    let mut header = START.to_vec();
+    header.extend((room as u16).to_le_bytes());
+    header.extend(format!("{text:<width$}\n", width = room - 1).bytes());
+    header
+}

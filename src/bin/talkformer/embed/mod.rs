@@ -1,0 +1,95 @@
+//! `talkformer embed`, and what else looks at vectors.
+
+pub(crate) mod args;
+pub(crate) mod attention;
+#[cfg(feature = "hub")]
+pub(crate) mod download;
+mod format;
+pub(crate) mod similar;
+mod texts;
+pub(crate) mod vectors;
+
+use serde::Serialize;
+use talkformer::embed::{Embedder, TokenEmbeddings};
+use talkformer::pipeline;
+use talkformer::text::CharOffsets;
+
+use crate::output::{json_line, say};
+use args::{Embed, Format};
+use format::Sink;
+use texts::Texts;
+
+/// Texts that are read, embedded and written before the next ones are read.
+const BATCH: usize = 4096;
+
+pub(crate) fn run(args: &Embed) -> anyhow::Result<()> {
+    let format = format::decide(args)?;
+    let embedder = pipeline::embedder(&args.encoder.model, &args.encoder.options())?;
+    let mut texts = Texts::new(&args.texts, args.input.as_deref())?;
+    if args.tokens {
+        return tokens(&embedder, &mut texts);
+    }
+    let mut sink = Sink::create(format, args.out.as_deref(), embedder.dim())?;
+    let mut truncated = 0;
+    loop {
+        let (batch, failure) = texts.next(if format == Format::Jsonl { 512 } else { BATCH });
+        if !batch.is_empty() {
+            let embeddings = embedder.embed(&batch)?;
+            truncated += embeddings.truncated;
+            sink.write(&batch, embeddings.vectors)?;
+        }
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if batch.is_empty() {
+            break;
+        }
+    }
+    sink.finish()?;
+    if truncated > 0 {
+        say(&format!(
+            "{truncated} texts were longer than the model takes, and the rest of each was left out; \
+             --long-texts split embeds all of it"
+        ));
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    text: &'a str,
+    tokens: Vec<Token<'a>>,
+}
+
+#[derive(Serialize)]
+struct Token<'a> {
+    text: &'a str,
+    start: usize,
+    end: usize,
+    embedding: &'a [f32],
+}
+
+fn tokens(embedder: &Embedder, texts: &mut Texts) -> anyhow::Result<()> {
+    loop {
+        let (batch, failure) = texts.next(1);
+        for text in &batch {
+            json_line(&Line { text, tokens: of(text, &embedder.embed_tokens(text)?) })?;
+        }
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+fn of<'a>(text: &'a str, found: &'a TokenEmbeddings) -> Vec<Token<'a>> {
+    let offsets = CharOffsets::new(text);
+    let rows = found.vectors.outer_iter().map(|row| row.to_slice().unwrap_or_default());
+    let token = |(span, embedding): (&talkformer::text::Span, &'a [f32])| {
+        let (start, end) = offsets.to_chars(*span);
+        Token { text: span.of(text), start, end, embedding }
+    };
+    found.spans.iter().zip(rows).map(token).collect()
+}
