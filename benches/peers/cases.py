@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from texts import made_up, minilm
+
 Case = dict[str, Any]
 
 # Rows × inner size × columns.
@@ -41,6 +43,16 @@ def answers() -> list[Case]:
     return [{"kind": "answer", "size": [tokens]} for tokens in (7, 11)]
 
 
+def embeddings() -> list[Case]:
+    """Texts and tokens of each; a single text is encoded again and again, for its latency."""
+    sizes = [[1000, 12], [1000, 128], [1, 12], [1, 128]]
+    return [
+        {"kind": "embed", "size": size, "precision": precision, "model": str(minilm()), "texts": made_up(*size)}
+        for precision in ("f32", "bf16")
+        for size in sizes
+    ]
+
+
 def all_cases() -> list[Case]:
     return [
         *products(),
@@ -48,4 +60,5 @@ def all_cases() -> list[Case]:
         *attention("block", LENGTHS, ["f32"]),
         *training(),
         *answers(),
+        *embeddings(),
     ]

@@ -4,11 +4,13 @@
 //! there tells the words.
 
 use std::io::Write as _;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use talkformer::data::{Format, read_str};
+use talkformer::embed::{EmbedOptions, Embedder};
 use talkformer::pipeline::{Nlu, Recipe, TrainingOptions};
 use talkformer::speed::{
     Attention, AttentionBlock, DietTraining, Machine, Precision, Product, Times, ceiling,
@@ -33,6 +35,11 @@ struct Work {
     drop_rate: f64,
     #[serde(default)]
     columns: usize,
+    /// Texts to embed, and the folder of the encoder to do it with.
+    #[serde(default)]
+    texts: Vec<String>,
+    #[serde(default)]
+    model: PathBuf,
     /// How long to go on measuring.
     seconds: f64,
 }
@@ -94,6 +101,22 @@ fn measure(work: &Work, threads: usize, nlu: &mut Option<Nlu>) -> Result<Value, 
                 ["when", "does", "the", "talk", "about", "Rust", "begin", "in", "hall", "two", "please"];
             let text = words[words.len() - tokens..].join(" ");
             Times::measure(time, || drop(nlu.parse(&text)))
+        }
+        ("embed", _) => {
+            let embedder =
+                Embedder::open(&work.model, &EmbedOptions { threads, precision, ..Default::default() })?;
+            match &work.texts[..] {
+                [text] => Times::measure(time, || drop(embedder.embed(&[text]))),
+                texts => {
+                    embedder.embed(&texts[..texts.len().min(32)])?;
+                    let begun = Instant::now();
+                    // Only whether we can is asked if there is no time.
+                    if !time.is_zero() {
+                        embedder.embed(texts)?;
+                    }
+                    Times::new(vec![begun.elapsed()])
+                }
+            }
         }
         _ => return Ok(Value::Null),
     };

@@ -51,7 +51,7 @@ class Worker:
         print(json.dumps(case), file=self.process.stdin, flush=True)
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"a worker went away at {case}")
+            sys.exit(f"a worker went away at {case['kind']} {case.get('size')}")
         return json.loads(line)
 
     def end(self) -> int:
@@ -75,7 +75,8 @@ def compare(cases: list[Case], commands: dict[str, list[str]], threads: int, opt
     """All cases on so many threads, round by round; cases that we cannot do are left out."""
     workers = {name: Worker(command, threads) for name, command in commands.items()}
     possible = [case for case in cases if workers[OURS].ask(case | {"seconds": 0.0}) is not None]
-    rows = [{"threads": threads, **case, "seconds": {}} for case in possible]
+    kept = [{key: value for key, value in case.items() if key not in ("model", "texts")} for case in possible]
+    rows = [{"threads": threads, **case, "seconds": {}} for case in kept]
     for at in range(options.rounds):
         for case, row in zip(possible, rows):
             # Whoever begins meets a cooler machine.
@@ -134,7 +135,7 @@ def show(row: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", help="kinds: product, attention, block, training, answer")
+    parser.add_argument("--only", nargs="*", help="kinds: product, attention, block, training, answer, embed")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.1, help="per case, worker and round")
     parser.add_argument("--threads", type=int, nargs="*", default=sorted({1, os.cpu_count() or 1}))

@@ -27,6 +27,16 @@ def measure(seconds: float, work: Callable[[], object]) -> float:
     return median(times)
 
 
+def measure_texts(texts: list[str], seconds: float, embed: Callable[[list[str]], object]) -> float:
+    """One text again and again; many texts once, after a few to warm up, as that takes its time."""
+    if len(texts) == 1:
+        return measure(seconds, lambda: embed(texts))
+    embed(texts[:32])
+    begun = time.perf_counter()
+    embed(texts)
+    return time.perf_counter() - begun
+
+
 def unfused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]), -1) @ v
 
@@ -179,6 +189,15 @@ def answer(tokens: int, seconds: float) -> float:
 
 
 @torch.inference_mode()
+def embed(model: str, texts: list[str], dtype: torch.dtype, seconds: float) -> float:
+    """Texts to vectors by sentence-transformers, which sorts them by length itself."""
+    from sentence_transformers import SentenceTransformer
+
+    encoder = SentenceTransformer(model, device="cpu").to(dtype)
+    return measure_texts(texts, seconds, lambda some: encoder.encode(some, batch_size=32, convert_to_tensor=True))
+
+
+@torch.inference_mode()
 def product(size: list[int], dtype: torch.dtype, seconds: float) -> float:
     m, k, n = size
     a, b, out = torch.randn(m, k).to(dtype), torch.randn(k, n).to(dtype), torch.empty(m, n, dtype=dtype)
@@ -201,6 +220,8 @@ def answer_line(work: dict) -> object:
             return training(size, dtype, work["columns"], work["drop_rate"], seconds)
         case "answer":
             return answer(size[0], seconds)
+        case "embed":
+            return embed(work["model"], work["texts"], dtype, seconds)
     return None
 
 
