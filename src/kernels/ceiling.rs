@@ -19,6 +19,9 @@ pub(crate) fn multiply_adds(precision: Precision, rounds: usize) -> f64 {
         (Instructions::Avx512, _) | (_, Precision::F32) => unsafe { x86::avx512(rounds) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
+        (Instructions::Amx, Precision::Bf16) => unsafe { super::product::amx::ceiling(rounds) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
         (_, Precision::Bf16) => unsafe { x86::avx512_bf16(rounds) },
         #[cfg(not(target_arch = "x86_64"))]
         _ => portable(rounds),

@@ -223,6 +223,37 @@ impl Run<'_> {
     }
 }
 
+/// Multiplies tiles that never leave their registers, four sums that do not wait for each other, and returns the
+/// operations of one round.
+///
+/// # Safety
+///
+/// The processor must have tiles.
+pub(in super::super) unsafe fn ceiling(rounds: usize) -> usize {
+    configure([TILE as u8; 8]);
+    // SAFETY: the caller vouches for the tiles, and they are configured.
+    unsafe {
+        asm!(
+            "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", "tilezero tmm4", "tilezero tmm5",
+            "test {n}, {n}",
+            "jz 4f",
+            "3:",
+            "tdpbf16ps tmm0, tmm4, tmm5",
+            "tdpbf16ps tmm1, tmm4, tmm5",
+            "tdpbf16ps tmm2, tmm4, tmm5",
+            "tdpbf16ps tmm3, tmm4, tmm5",
+            "dec {n}",
+            "jnz 3b",
+            "4:",
+            n = inout(reg) rounds => _,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
+            options(nostack, nomem),
+        );
+    }
+    release();
+    4 * 2 * TILE * TILE * 2 * TILE
+}
+
 /// Gives each tile so many rows of 64 bytes.
 fn configure(rows: [u8; 8]) {
     #[repr(C, align(64))]

@@ -4,9 +4,10 @@
 //! while one pass over `k` reads its rows of `a`, a number at a time, and its panels of `b`, sixteen at a time.
 
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, __mmask16, _mm512_add_ps, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps,
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
-    _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_si512,
+    __m512, __m512bh, __m512i, __mmask16, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_add_ps,
+    _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_si512,
 };
 use std::mem::transmute;
 
@@ -19,6 +20,13 @@ const ROWS: usize = 12;
 
 /// Steps along `k` that one pass makes at most, so that its part of a panel stays near the processor.
 const DEPTH: usize = 1024;
+
+/// So many steps before they are needed, numbers of a panel are asked for: a panel and a block of rows together are often
+/// larger than the nearest memory.
+const AHEAD: usize = 16;
+
+/// Bytes that the processor fetches at a time.
+const LINE: usize = 64;
 
 /// One number, or pair, of `a` and the sixteen of `b` that it meets.
 trait Operand: Copy {
@@ -95,6 +103,9 @@ struct Right<'a, T> {
     panel_stride: usize,
     /// Steps along `k`.
     depth: usize,
+    /// Bytes of the next panels that are asked for beside each step, and where they begin: weights lie far away when they
+    /// are first touched, and there is time to fetch them while the rows meet the panels before.
+    coming: (*const T, usize),
 }
 
 /// Where a tile ends up.
@@ -175,7 +186,11 @@ fn run_from<T: Operand>(
                 let left = &a.values[from * a.row_stride + first * a.step_stride..];
                 let left = Left { values: left, ..a };
                 let right = &panels[(panel * steps + first) * PANEL..];
-                let right = Right { values: right, panel_stride: steps * PANEL, depth };
+                let each = (count * PANEL * size_of::<T>()).div_ceil(blocks);
+                let each = if each <= LINE { each } else { 0 };
+                let coming = right.as_ptr().wrapping_add(count * steps * PANEL);
+                let coming = (coming.wrapping_byte_add(block * depth * each), each);
+                let right = Right { values: right, panel_stride: steps * PANEL, depth, coming };
                 // SAFETY: the processor has the instructions (`Packed` has this form nowhere else); the
                 // rows `from..to`, the steps `first..first + depth` and the `count` panels from `panel`
                 // on lie inside their slices, as asserted above.
@@ -222,7 +237,18 @@ unsafe fn tile<T: Operand, const ROWS: usize, const PANELS: usize>(
     // SAFETY: the caller vouches for the instructions.
     let mut sums = [[[unsafe { _mm512_setzero_ps() }; 2]; PANELS]; ROWS];
     let (mut left, mut right) = (a.values.as_ptr(), b.values.as_ptr());
+    let (mut coming, each) = b.coming;
     for _ in 0..b.depth {
+        if each > 0 {
+            // SAFETY: a hint, which may be about any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(coming.cast()) }
+            coming = coming.wrapping_byte_add(each);
+        }
+        for line in 0..2 * PANELS {
+            let ahead = right.wrapping_add(line / 2 * b.panel_stride + AHEAD * PANEL + line % 2 * 16);
+            // SAFETY: as above.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.cast()) }
+        }
         for (row, sums) in sums.iter_mut().enumerate() {
             // SAFETY: row and step lie inside `a`, panel and step inside `b`.
             unsafe {

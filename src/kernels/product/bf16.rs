@@ -9,6 +9,7 @@ use super::super::matmul::Matrix;
 use super::PANEL;
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
+use super::lines::Lines;
 
 /// The left-hand side of a `bf16` product: two neighbours of a row in one number.
 ///
@@ -77,12 +78,12 @@ pub(super) fn with_pairs<R>(
     use_them: impl FnOnce(Pairs<'_>) -> R,
 ) -> R {
     thread_local! {
-        static PAIRS: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+        static PAIRS: RefCell<Lines<u32>> = const { RefCell::new(Lines::new()) };
     }
     PAIRS.with_borrow_mut(|values| {
         let (rows, k) = a.dims();
         let pairs = k.div_ceil(2);
-        values.resize(rows * pairs, 0);
+        values.resize(rows * pairs);
         let (row_stride, pair_stride) = if a.shape.col_stride == 1 {
             for (row, out) in values.chunks_exact_mut(pairs.max(1)).enumerate() {
                 neighbours(&a.data[row * a.shape.row_stride..][..k], out);

@@ -14,10 +14,11 @@
 //! for in `bf16` are done in `f32`, which is slower and more exact.
 
 #[cfg(target_arch = "x86_64")]
-mod amx;
+pub(super) mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod bf16;
+mod lines;
 
 use std::cell::RefCell;
 
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Instructions;
 use super::matmul::{Into, Matrix, MatrixMut, matmul};
+use lines::Lines;
 
 /// The numbers that products multiply. Sums are `f32` in either case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,20 +55,20 @@ enum Form {
     /// Row-major `[k, n]`, for the `gemm` crate.
     Plain(Vec<f32>),
     /// `[panel, k, 32]`; what stands in columns that are missing is never stored.
-    F32(Vec<f32>),
+    F32(Lines<f32>),
     /// `[panel, ⌈k / 2⌉, 32]` of two `bf16` each, the row of lower number in the lower half.
-    Bf16(Vec<u32>),
+    Bf16(Lines<u32>),
     /// The same, multiplied in tiles.
-    Tiles(Vec<u32>),
+    Tiles(Lines<u32>),
 }
 
 impl Form {
     fn empty(precision: Precision, instructions: Instructions) -> Self {
         match (precision, instructions) {
-            (Precision::Bf16, Instructions::Amx) => Self::Tiles(Vec::new()),
-            (Precision::Bf16, Instructions::Avx512Bf16) => Self::Bf16(Vec::new()),
+            (Precision::Bf16, Instructions::Amx) => Self::Tiles(Lines::new()),
+            (Precision::Bf16, Instructions::Avx512Bf16) => Self::Bf16(Lines::new()),
             (_, Instructions::Portable | Instructions::Avx2) => Self::Plain(Vec::new()),
-            _ => Self::F32(Vec::new()),
+            _ => Self::F32(Lines::new()),
         }
     }
 }
@@ -93,11 +95,11 @@ impl Packed {
                 values.extend((0..self.k * self.n).map(|i| b.at(i / self.n, i % self.n)));
             }
             Form::F32(values) => {
-                values.resize(panels * self.k * PANEL, 0.0);
+                values.resize(panels * self.k * PANEL);
                 bf16::panels_f32(b, values);
             }
             Form::Bf16(values) | Form::Tiles(values) => {
-                values.resize(panels * self.k.div_ceil(2) * PANEL, 0);
+                values.resize(panels * self.k.div_ceil(2) * PANEL);
                 bf16::panels(b, values);
             }
         }
