@@ -5,10 +5,14 @@
 //! `model_dim` wide and divided among the heads. The scores of one head of one
 //! sequence are all that is ever held; the backward pass computes them again.
 
+mod relative;
+
 use std::ops::Range;
 
 use super::small::{Rows, RowsMut, Side};
 use super::{Real, dropout};
+use relative::Buckets;
+pub(crate) use relative::Relative;
 
 /// What attention needs to know beside the numbers.
 #[derive(Clone, Debug)]
@@ -25,23 +29,6 @@ pub(crate) struct Attention<'a> {
     pub(crate) drop_rate: f64,
     /// Decides which ones.
     pub(crate) seed: u64,
-}
-
-/// What the distance from query to key adds; each empty where it is not used.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Relative<'a, T> {
-    /// To the keys: learnt vectors `[heads, 2·reach + 1, head_dim]` (Shaw et al. 2018).
-    pub(crate) keys: &'a [T],
-    /// To the values: the same.
-    pub(crate) values: &'a [T],
-    /// To the scaled scores: learnt numbers `[heads, 2·reach + 1]` (Raffel et al. 2020).
-    pub(crate) biases: &'a [T],
-    pub(crate) reach: usize,
-}
-
-impl<T> Relative<'_, T> {
-    /// Distances do not matter.
-    pub(crate) const NONE: Self = Self { keys: &[], values: &[], biases: &[], reach: 0 };
 }
 
 /// Sums of gradients, each of the shape of what it belongs to.
@@ -123,50 +110,6 @@ impl Part {
     fn table(&self, buckets: usize) -> Range<usize> {
         let size = buckets * self.head_dim;
         self.head * size..(self.head + 1) * size
-    }
-}
-
-/// Distances from query to key, clipped to `±reach`.
-#[derive(Clone, Copy)]
-struct Buckets {
-    reach: usize,
-}
-
-impl Buckets {
-    fn count(self) -> usize {
-        2 * self.reach + 1
-    }
-
-    fn of(self, query: usize, key: usize) -> usize {
-        (key + self.reach).saturating_sub(query).min(2 * self.reach)
-    }
-
-    /// `scores[key, query] += of_buckets[bucket, query]`.
-    fn hand_out<T: Real>(self, of_buckets: &[T], scores: &mut [T], len: usize, lanes: usize) {
-        for (key, row) in scores.chunks_exact_mut(lanes).enumerate().take(len) {
-            for (query, score) in row[..len].iter_mut().enumerate() {
-                *score += of_buckets[self.of(query, key) * lanes + query];
-            }
-        }
-    }
-
-    /// `scores[key, query] += biases[bucket] · factor`.
-    fn add<T: Real>(self, biases: &[T], factor: T, scores: &mut [T], len: usize, lanes: usize) {
-        for (key, row) in scores.chunks_exact_mut(lanes).enumerate().take(len) {
-            for (query, score) in row[..len].iter_mut().enumerate() {
-                *score += biases[self.of(query, key)] * factor;
-            }
-        }
-    }
-
-    /// `of_buckets[bucket, query] = Σ values[key, query]`.
-    fn gather<T: Real>(self, values: &[T], of_buckets: &mut [T], len: usize, lanes: usize) {
-        of_buckets.fill(T::zero());
-        for (key, row) in values.chunks_exact(lanes).enumerate().take(len) {
-            for (query, value) in row[..len].iter().enumerate() {
-                of_buckets[self.of(query, key) * lanes + query] += *value;
-            }
-        }
     }
 }
 
