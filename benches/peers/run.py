@@ -6,6 +6,7 @@ Run by `just bench-peers`; `--help` tells the flags. Results go to docs/performa
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from datetime import date
@@ -39,24 +40,37 @@ OURS_SETS = {
 
 
 class Worker:
-    """A program that answers one line per case."""
+    """A program that answers one line per case, and sleeps while others are asked.
+
+    Threads of some libraries go on spinning for a while after an answer, on the cores that the next one is measured on.
+    """
 
     def __init__(self, command: list[str], threads: int) -> None:
         environment = os.environ | OURS_SETS
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen([*command, str(threads)], env=environment, **pipes)
+        self.asleep = False
 
     def ask(self, case: Case) -> Any:
         assert self.process.stdin and self.process.stdout
+        self.wake()
         print(json.dumps(case), file=self.process.stdin, flush=True)
         line = self.process.stdout.readline()
         if not line:
             sys.exit(f"a worker went away at {case['kind']} {case.get('size')}")
+        self.process.send_signal(signal.SIGSTOP)
+        self.asleep = True
         return json.loads(line)
+
+    def wake(self) -> None:
+        if self.asleep:
+            self.process.send_signal(signal.SIGCONT)
+            self.asleep = False
 
     def end(self) -> int:
         """Lets it go; returns the most memory it ever held, in bytes."""
         assert self.process.stdin
+        self.wake()
         self.process.stdin.close()
         usage = os.wait4(self.process.pid, 0)[2]
         return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -75,6 +89,8 @@ def compare(cases: list[Case], commands: dict[str, list[str]], threads: int, opt
     """All cases on so many threads, round by round; cases that we cannot do are left out."""
     workers = {name: Worker(command, threads) for name, command in commands.items()}
     possible = [case for case in cases if workers[OURS].ask(case | {"seconds": 0.0}) is not None]
+    for worker in workers.values():
+        worker.ask({"kind": "machine", "seconds": 0})  # nobody is measured while another still starts
     kept = [{key: value for key, value in case.items() if key not in ("model", "texts")} for case in possible]
     rows = [{"threads": threads, **case, "seconds": {}} for case in kept]
     for at in range(options.rounds):
