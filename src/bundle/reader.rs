@@ -134,8 +134,17 @@ impl Bundle {
     /// [`BundleError::NoPart`] if the model has none; [`BundleError::Weights`] names a tensor of an unknown
     /// form, one that does not fit its shape, or one that holds a value that is not finite.
     pub fn weights(&self) -> Result<Weights, BundleError> {
-        let path = || self.folder.join(WEIGHTS);
-        decode(self.part(WEIGHTS)?).map_err(|problem| BundleError::Weights { path: path(), problem })
+        self.tensors(WEIGHTS)
+    }
+
+    /// The tensors of a part of this name.
+    ///
+    /// # Errors
+    ///
+    /// As [`weights`](Self::weights).
+    pub fn tensors(&self, name: &str) -> Result<Weights, BundleError> {
+        let path = || self.folder.join(name);
+        decode(self.part(name)?).map_err(|problem| BundleError::Weights { path: path(), problem })
     }
 
     fn part(&self, name: &str) -> Result<&Bytes, BundleError> {

@@ -84,9 +84,17 @@ impl BundleWriter {
     /// [`BundleError::Weights`] names a tensor whose values do not fit its shape or are not all finite;
     /// [`BundleError::PartTwice`] if weights are there already.
     pub fn weights(self, weights: &Weights) -> Result<Self, BundleError> {
-        let bytes =
-            encode(weights).map_err(|problem| BundleError::Weights { path: WEIGHTS.into(), problem })?;
-        self.part(WEIGHTS, bytes)
+        self.tensors(WEIGHTS, weights)
+    }
+
+    /// Adds tensors that are not the model's own, such as those of an encoder it listens to.
+    ///
+    /// # Errors
+    ///
+    /// As [`weights`](Self::weights), and if the name cannot be that of a part.
+    pub fn tensors(self, name: &str, weights: &Weights) -> Result<Self, BundleError> {
+        let bytes = encode(weights).map_err(|problem| BundleError::Weights { path: name.into(), problem })?;
+        self.part(name, bytes)
     }
 
     fn part(mut self, name: &str, bytes: Vec<u8>) -> Result<Self, BundleError> {

@@ -99,6 +99,15 @@ pub enum EmbedError {
     /// The weights are damaged in a way that only shows when they are used.
     #[error("the encoder gives numbers that are not finite: its weights are damaged, download them again")]
     NotFinite,
+    /// What was learnt beyond a folder does not fit it.
+    #[error("what the encoder has learnt does not belong to it: {problem}")]
+    Tuned {
+        /// What does not fit.
+        problem: String,
+    },
+    /// An encoder cannot learn from these texts.
+    #[error("there is nothing to fine-tune an encoder on: give two intents at least, or annotated entities")]
+    NothingToTune,
     /// The encoder has no attention to look at.
     #[error("{encoder} has no attention weights to show; bring the folder of a pretrained encoder")]
     NoAttention {

@@ -37,6 +37,6 @@ pub use error::EmbedError;
 pub use fingerprint::fingerprint;
 pub use pooling::Pooling;
 pub(crate) use pooling::normalize;
-pub use pretrained::{Family, Pretrained, pretrained_block};
+pub use pretrained::{Family, FineTuning, Lesson, Pretrained, Tuned, pretrained_block};
 pub use static_vectors::StaticVectors;
 pub use text_encoder::{AttentionMaps, Encoded, Habits, LongTexts, TextEncoder, Work};

@@ -50,6 +50,18 @@ impl Parameters {
         VarBuilder::from_backend(Box::new(self.clone()), dtype, device.clone())
     }
 
+    /// A parameter that begins with these numbers, for layers that ask for it later.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot copy them.
+    pub fn insert(&self, name: &str, values: &Tensor) -> Result<Tensor> {
+        let var = Var::from_tensor(&values.detach())?;
+        let tensor = var.as_tensor().clone();
+        self.lock().insert(name.to_owned(), var);
+        Ok(tensor)
+    }
+
     /// All tensors with their names, sorted by name.
     #[must_use]
     pub fn all(&self) -> Vec<(String, Var)> {

@@ -76,6 +76,11 @@ impl Card {
             training.parameters,
             training.outcome.last.loss,
         ));
+        if let Some(encoders) = &nlu.encoders {
+            line("## Encoders\n\nThe model does not open without these:\n".to_owned());
+            encoders.described().for_each(|encoder| line(format!("- {encoder}")));
+            line(String::new());
+        }
         line("## Scores\n".to_owned());
         if let Some((epoch, score)) = &training.outcome.best {
             let parts: Vec<String> =

@@ -1,19 +1,24 @@
 //! Dense features: what encoders say of each message and of each of its tokens.
 //!
-//! Encoders are not trained here, so a text is encoded once and its rows are kept through the training.
+//! An encoder learns before DIET does, or not at all, so a text is encoded once and its rows are kept through the training.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::config::DenseConfig;
-use super::{Nlu, PipelineConfig, PipelineError};
+use super::{Nlu, PipelineConfig, PipelineError, TrainingOptions};
+use crate::bundle::{Bundle, BundleError, BundleWriter, Weight, Weights};
 use crate::data::Utterance;
-use crate::embed::{EmbedError, EmbedOptions, Embedder, fingerprint, normalize};
+use crate::diet::Labels;
+use crate::embed::{
+    EmbedError, EmbedOptions, Embedder, FineTuning, Lesson, Pretrained, Tuned, fingerprint, normalize,
+};
 use crate::error::Result;
-use crate::features::DenseFeatures;
+use crate::features::{DenseFeatures, Features};
 use crate::text::Span;
+use crate::train::Event;
 
 /// Features of some messages, in their order.
 type OfMessages = Vec<Arc<DenseFeatures>>;
@@ -23,67 +28,128 @@ type OfMessages = Vec<Arc<DenseFeatures>>;
 pub(super) struct DenseEncoders {
     encoders: Vec<Embedder>,
     origins: Vec<Origin>,
+    /// What they have learnt, by the number of the encoder and the name of the tensor.
+    tuned: Weights,
 }
 
 /// Where an encoder lies and how it is recognised: a bundle holds this instead of the encoder, which is often many times
-/// larger than the rest of the model.
+/// larger than the rest of the model, and of an encoder that has learnt, the layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Origin {
     path: PathBuf,
     fingerprint: String,
     dim: usize,
+    /// Whether its layers are in the bundle.
+    #[serde(default)]
+    tuned: bool,
+}
+
+/// What dense features are made of in training.
+pub(super) struct Lessons<'l> {
+    pub(super) train: &'l [&'l Utterance],
+    pub(super) tokens: &'l [Vec<Span>],
+    pub(super) labels: &'l Labels,
+    /// How many at the end no encoder may learn from.
+    pub(super) unseen: usize,
 }
 
 impl DenseEncoders {
-    /// The part of a bundle that says where they are.
-    pub(super) const PART: &'static str = "encoders.json";
+    /// The part of a bundle that says where they are, and the one with what they have learnt.
+    const ORIGINS: &'static str = "encoders.json";
+    const TUNED: &'static str = "encoders.safetensors";
 
-    /// The encoders of a pipeline; none where it has none.
-    fn open(configs: &[DenseConfig], threads: usize) -> Result<Option<Arc<Self>>> {
-        let (mut encoders, mut origins) = (Vec::new(), Vec::new());
-        for config in configs {
-            let encoder = open(&config.path, threads)?;
+    /// The encoders of a pipeline; none where it has none. Those that are to learn do so first.
+    fn open(
+        pipeline: &PipelineConfig,
+        lessons: &Lessons<'_>,
+        options: &TrainingOptions,
+        observe: &mut dyn FnMut(Event),
+    ) -> Result<Option<Arc<Self>>> {
+        let mut found = Self { encoders: Vec::new(), origins: Vec::new(), tuned: Weights::new() };
+        for (at, config) in pipeline.dense().iter().enumerate() {
+            if config.fine_tune {
+                found.tuned.extend(numbered(at, &fine_tune(config, pipeline, lessons, options, observe)?));
+            }
             let path = std::path::absolute(&config.path).unwrap_or_else(|_| config.path.clone());
-            origins.push(Origin { fingerprint: fingerprint(&path)?, path, dim: encoder.dim() });
-            encoders.push(encoder);
+            let print = fingerprint(&path)?;
+            found.add(
+                at,
+                Origin { path, fingerprint: print, dim: 0, tuned: config.fine_tune },
+                options.threads.max(1),
+            )?;
         }
-        Ok((!encoders.is_empty()).then(|| Arc::new(Self { encoders, origins })))
+        Ok((!found.encoders.is_empty()).then(|| Arc::new(found)))
+    }
+
+    /// Opens the encoder of this number.
+    fn add(&mut self, at: usize, origin: Origin, threads: usize) -> Result<usize, EmbedError> {
+        let options = EmbedOptions { threads, ..Default::default() };
+        let encoder = if origin.tuned {
+            let encoder = Pretrained::open_tuned(&origin.path, &of_number(at, &self.tuned), &options)?;
+            Embedder::new(Box::new(encoder), options)
+        } else {
+            Embedder::open(&origin.path, &options)?
+        };
+        let dim = encoder.dim();
+        self.encoders.push(encoder);
+        self.origins.push(Origin { dim, ..origin });
+        Ok(dim)
     }
 
     /// The same for training a network with these options, and what they say of each example.
     pub(super) fn for_training(
         pipeline: &PipelineConfig,
         earlier: Option<&Nlu>,
-        train: &[&Utterance],
-        tokens: &[Vec<Span>],
-        threads: usize,
+        lessons: &Lessons<'_>,
+        options: &TrainingOptions,
+        observe: &mut dyn FnMut(Event),
     ) -> Result<Option<(Arc<Self>, OfMessages)>> {
-        let encoders = match earlier {
-            // The same pipeline means the same encoders, wherever they are by now.
-            Some(earlier) if earlier.config.dense() == pipeline.dense() => earlier.encoders.clone(),
-            _ => Self::open(&pipeline.dense(), threads)?,
-        };
-        if let Some(earlier) = earlier
-            && prints(earlier.encoders.as_ref()) != prints(encoders.as_ref())
-        {
-            let differences = vec!["the encoders of its dense features are others".to_owned()];
-            return Err(PipelineError::OtherNetwork { differences }.into());
-        }
-        let Some(encoders) = encoders else { return Ok(None) };
-        if pipeline.diet().0.share_hidden_layers {
+        if !pipeline.dense().is_empty() && pipeline.diet().0.share_hidden_layers {
             let problem =
                 "`share_hidden_layers` does not go with dense features, which labels have not".to_owned();
             return Err(PipelineError::Order { file: "the pipeline".to_owned(), problem }.into());
         }
-        let texts: Vec<&str> = train.iter().map(|one| one.text.as_str()).collect();
-        let features = encoders.features(&texts, tokens, threads)?;
+        let encoders = match earlier {
+            // The same pipeline means the same encoders, wherever they are by now, with what they had learnt.
+            Some(earlier) if earlier.config.dense() == pipeline.dense() => earlier.encoders.clone(),
+            Some(earlier) => {
+                let learns = |of: &PipelineConfig| of.dense().iter().any(|config| config.fine_tune);
+                let others = learns(pipeline) || learns(&earlier.config);
+                let encoders = if others { None } else { Self::open(pipeline, lessons, options, observe)? };
+                if others || prints(earlier.encoders.as_ref()) != prints(encoders.as_ref()) {
+                    let differences = vec!["the encoders of its dense features are others".to_owned()];
+                    return Err(PipelineError::OtherNetwork { differences }.into());
+                }
+                encoders
+            }
+            None => Self::open(pipeline, lessons, options, observe)?,
+        };
+        let Some(encoders) = encoders else { return Ok(None) };
+        let texts: Vec<&str> = lessons.train.iter().map(|one| one.text.as_str()).collect();
+        let features = encoders.features(&texts, lessons.tokens, options.threads.max(1))?;
         Ok(Some((encoders, features)))
     }
 
-    /// The encoders that a model was trained with.
-    pub(super) fn reopen(origins: Vec<Origin>, threads: usize) -> Result<Arc<Self>> {
-        let reopen = |origin: &Origin| -> Result<Embedder> {
+    /// Puts them into a bundle.
+    pub(super) fn save(&self, writer: BundleWriter) -> Result<BundleWriter, BundleError> {
+        let writer = writer.json(Self::ORIGINS, &self.origins)?;
+        if self.tuned.is_empty() { Ok(writer) } else { writer.tensors(Self::TUNED, &self.tuned) }
+    }
+
+    /// The encoders that a model was trained with; none where it has none.
+    pub(super) fn reopen(bundle: &Bundle, threads: usize) -> Result<Option<Arc<Self>>> {
+        if bundle.parts().all(|part| part != Self::ORIGINS) {
+            return Ok(None);
+        }
+        let origins: Vec<Origin> = bundle.json(Self::ORIGINS)?;
+        let tuned = if origins.iter().any(|origin| origin.tuned) {
+            bundle.tensors(Self::TUNED)?
+        } else {
+            Weights::new()
+        };
+        let mut found = Self { encoders: Vec::new(), origins: Vec::new(), tuned };
+        for (number, origin) in origins.into_iter().enumerate() {
             let at = origin.path.display();
             let problem = if !origin.path.exists() {
                 format!(
@@ -94,20 +160,23 @@ impl DenseEncoders {
                     "the encoder {at} has changed since it was trained; put the old one back, or train again"
                 )
             } else {
-                let encoder = open(&origin.path, threads)?;
-                if encoder.dim() == origin.dim {
-                    return Ok(encoder);
+                let dim = found.add(number, origin.clone(), threads)?;
+                if dim == origin.dim {
+                    continue;
                 }
-                format!("the encoder {at} gives {} numbers, not {}", encoder.dim(), origin.dim)
+                format!("the encoder {at} gives {dim} numbers, not {}", origin.dim)
             };
-            Err(PipelineError::Model { problem }.into())
-        };
-        let encoders = origins.iter().map(reopen).collect::<Result<_>>()?;
-        Ok(Arc::new(Self { encoders, origins }))
+            return Err(PipelineError::Model { problem }.into());
+        }
+        Ok(Some(Arc::new(found)))
     }
 
-    pub(super) fn origins(&self) -> &[Origin] {
-        &self.origins
+    /// Where each lies, and what became of it, for people.
+    pub(super) fn described(&self) -> impl Iterator<Item = String> + '_ {
+        self.origins.iter().map(|Origin { path, dim, tuned, .. }| {
+            let what = if *tuned { "fine-tuned, the layers are in the model" } else { "as it is" };
+            format!("`{}`, {dim} dimensions, {what}", path.display())
+        })
     }
 
     /// Width of all rows side by side.
@@ -151,8 +220,47 @@ impl DenseEncoders {
     }
 }
 
-fn open(path: &Path, threads: usize) -> Result<Embedder, EmbedError> {
-    Embedder::open(path, &EmbedOptions { threads, ..Default::default() })
+/// Lets the encoder of a pipeline learn from the examples, as far as it may see them.
+fn fine_tune<'l>(
+    config: &DenseConfig,
+    pipeline: &PipelineConfig,
+    lessons: &Lessons<'l>,
+    options: &TrainingOptions,
+    observe: &mut dyn FnMut(Event),
+) -> Result<Tuned, EmbedError> {
+    let seen = lessons.train.len() - lessons.unseen;
+    let lesson = |(one, tokens): (&&'l Utterance, &'l Vec<Span>)| {
+        let example = lessons.labels.example(one, tokens, Features::default());
+        Lesson { text: &one.text, classes: example.intents, words: tokens, tags: example.entities }
+    };
+    let lessons: Vec<Lesson<'l>> = lessons.train[..seen].iter().zip(lessons.tokens).map(lesson).collect();
+    let tuning = FineTuning {
+        epochs: config.fine_tune_epochs,
+        learning_rate: config.fine_tune_learning_rate,
+        seed: pipeline.diet().0.seed(),
+        threads: options.threads.max(1),
+        ..Default::default()
+    };
+    tuning.run(&config.path, &lessons, &options.stop, |event| observe(Event::Encoder(Box::new(event))))
+}
+
+/// What the encoder of this number has learnt, as a bundle keeps it: matrices in `bf16`.
+fn numbered(at: usize, tuned: &Tuned) -> Weights {
+    let weight = |shape: &[usize], values: &[f32]| match shape {
+        [] | [_] => Weight::f32(shape.to_vec(), values.to_vec()),
+        _ => Weight::bf16(shape.to_vec(), values),
+    };
+    let tensors = tuned.tensors().iter();
+    tensors.map(|(name, (shape, values))| (format!("{at}.{name}"), weight(shape, values))).collect()
+}
+
+/// The same back.
+fn of_number(at: usize, weights: &Weights) -> Tuned {
+    let own = |(name, weight): (&String, &Weight)| {
+        let name = name.strip_prefix(&format!("{at}."))?.to_owned();
+        Some((name, (weight.shape.clone(), weight.to_f32().into_owned())))
+    };
+    Tuned::new(weights.iter().filter_map(own).collect())
 }
 
 /// How the encoders are recognised.

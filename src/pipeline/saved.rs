@@ -38,10 +38,7 @@ impl Nlu {
             Some(confidence) => writer.json(CONFIDENCE, confidence)?,
             None => writer,
         };
-        let writer = match &self.encoders {
-            Some(encoders) => writer.json(DenseEncoders::PART, encoders.origins())?,
-            None => writer,
-        };
+        let writer = self.encoders.iter().try_fold(writer, |writer, encoders| encoders.save(writer))?;
         let writer = self.memory.iter().try_fold(writer, |writer, memory| memory.save(writer))?;
         Ok(writer.save(place)?)
     }
@@ -69,11 +66,7 @@ impl Nlu {
         let (sequence, sentence) = features.widths();
         let label_features = LabelFeatures::new(&labels.intents, &tokenizer);
         let threads = Self::default_threads();
-        let encoders = if bundle.parts().any(|part| part == DenseEncoders::PART) {
-            Some(DenseEncoders::reopen(bundle.json(DenseEncoders::PART)?, threads)?)
-        } else {
-            None
-        };
+        let encoders = DenseEncoders::reopen(&bundle, threads)?;
         let widths =
             Widths { sequence, sentence, dense: encoders.as_ref().map_or(0, |encoders| encoders.dim()) };
         let diet = Diet::new(diet_config, widths, labels, &label_features, &weights).map_err(|error| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::dense::DenseEncoders;
+use super::dense::{self, DenseEncoders};
 use super::memory::Memory;
 use super::{Component, Nlu, PipelineConfig, PipelineError, finetune};
 use crate::bundle::Weights;
@@ -110,7 +110,8 @@ impl Nlu {
             None => features,
         };
         let starts = [0, names.len(), train.len() - unseen, train.len()];
-        let dense = DenseEncoders::for_training(&pipeline, earlier, &train, &tokens, options.threads.max(1))?;
+        let seen = dense::Lessons { train: &train, tokens: &tokens, labels: &labels, unseen };
+        let dense = DenseEncoders::for_training(&pipeline, earlier, &seen, options, &mut observe)?;
         let (encoders, dense) = dense.unzip();
         let dense = dense.unwrap_or_default();
         let transform = |at: usize| Features {

@@ -78,6 +78,8 @@ pub enum Event {
         /// Whether it is the best so far.
         best: bool,
     },
+    /// The same of an encoder, which learns before the model that listens to it.
+    Encoder(Box<Event>),
 }
 
 impl Event {

@@ -41,9 +41,18 @@ impl Progress {
             return;
         }
         match event {
-            Event::Started { examples, epochs, parameters, threads } => say(&format!(
-                "learning from {examples} examples, {epochs} epochs, {parameters} parameters, {threads} threads"
-            )),
+            Event::Encoder(event) => {
+                if let Event::Started { .. } = **event {
+                    say("fine-tuning the encoder first");
+                }
+                self.show(event);
+            }
+            Event::Started { examples, epochs, parameters, threads } => {
+                self.begun = Instant::now();
+                say(&format!(
+                    "learning from {examples} examples, {epochs} epochs, {parameters} parameters, {threads} threads"
+                ));
+            }
             Event::Step { report, done } => {
                 if let Some(bar) = &self.bar {
                     bar.set_position((done * 1000.0) as u64);
@@ -149,6 +158,7 @@ fn as_json(event: &Event) -> Value {
         Event::Evaluated { epoch, score, best } => json!({
             "event": "evaluated", "epoch": epoch, "best": best, "scores": map(&score.parts)
         }),
+        Event::Encoder(event) => json!({"event": "encoder", "of": as_json(event)}),
         _ => json!({"event": "other"}),
     }
 }

@@ -6,13 +6,22 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
-use super::config::{Activation, Family, ModelConfig};
-use super::folder::{self, Folder};
-use super::parts::{Map, Parts};
-use super::weights::WeightFiles;
+use super::Tuned;
+use super::config::{Activation, ModelConfig};
+use super::parts::{LayerParts, Map, Parts, RelativeBiases};
 use crate::embed::EmbedError;
-use crate::kernels::LayerNorm;
+use crate::kernels::{LayerNorm, Matrix};
 use crate::nn::{Encoder, EncoderConfig, NormPlacement, TransformerConfig};
+
+// What the block calls its parts.
+pub(super) const LAYERS: &str = "layers";
+const QUERY_KEY_VALUE: &str = "attention.query_key_value";
+const OUTPUT: &str = "attention.output";
+pub(super) const RELATIVE_BIASES: &str = "attention.relative_biases";
+const ATTENTION_NORM: &str = "attention_norm";
+const EXPAND: &str = "feed_forward.expand";
+const CONTRACT: &str = "feed_forward.contract";
+const FEED_FORWARD_NORM: &str = "feed_forward_norm";
 
 /// Opens a pretrained encoder as a block of [`nn`](crate::nn): to look inside, to learn on, to run on another device.
 ///
@@ -35,14 +44,20 @@ use crate::nn::{Encoder, EncoderConfig, NormPlacement, TransformerConfig};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn pretrained_block(path: &Path, dtype: DType, device: &Device) -> Result<Encoder, EmbedError> {
-    let folder = Folder::read(path)?;
-    let file = folder.encoder.join("config.json");
-    let config = ModelConfig::parse(&folder::read_text(&file)?, &file)?;
+    let parts = Parts::open(path, None)?;
+    let config = block_config(&parts)?;
+    let tensors = block_tensors(&parts, dtype, device)?;
+    let wrong = |error| EmbedError::file(path, error);
+    Encoder::new(&config, VarBuilder::from_tensors(tensors, dtype, device)).map_err(wrong)
+}
+
+/// The settings of the block.
+pub(super) fn block_config(parts: &Parts<'_>) -> Result<EncoderConfig, EmbedError> {
+    let config = &parts.config;
     if config.activation != Activation::Gelu {
+        let file = parts.folder.encoder.join("config.json");
         return Err(EmbedError::file(file, "blocks know no other activation than gelu"));
     }
-    let files = WeightFiles::open(&folder.encoder, &config.model_type, Family::WORDS)?;
-    let parts = Parts { config: &config, files: &files };
     let relative = parts.relative_biases()?;
     let layers = TransformerConfig {
         model_dim: config.model_dim,
@@ -51,19 +66,54 @@ pub fn pretrained_block(path: &Path, dtype: DType, device: &Device) -> Result<En
         ff_dim: config.ff_dim,
         norm_epsilon: config.norm_epsilon,
         relative_biases: relative.is_some(),
-        relative_reach: relative.as_ref().map_or(0, |relative| relative.reach),
+        relative_reach: relative.map_or(0, |relative| relative.reach),
         projection_bias: true,
         norm: NormPlacement::After,
         ..Default::default()
     };
-    let config = EncoderConfig { vocabulary: config.vocabulary, positions: config.longest(), layers };
+    Ok(EncoderConfig { vocabulary: config.vocabulary, positions: config.longest(), layers })
+}
+
+/// All weights under the names of the block.
+pub(super) fn block_tensors(
+    parts: &Parts<'_>,
+    dtype: DType,
+    device: &Device,
+) -> Result<HashMap<String, Tensor>, EmbedError> {
     let mut tensors = Tensors { named: HashMap::new(), dtype, device };
-    tensors.read(&parts, &config, relative.map(|relative| relative.biases)).map_err(|error| match error {
+    tensors.read(parts).map_err(|error| match error {
         Failure::Embed(error) => error,
-        Failure::Tensor(error) => EmbedError::file(path, error),
+        Failure::Tensor(error) => EmbedError::file(&parts.folder.encoder, error),
     })?;
-    let builder = VarBuilder::from_tensors(tensors.named, dtype, device);
-    Encoder::new(&config, builder).map_err(|error| EmbedError::file(path, error))
+    Ok(tensors.named)
+}
+
+/// The weights of one layer from tensors with the names of the block.
+pub(super) fn layer_parts(tuned: &Tuned, at: usize, config: &ModelConfig) -> Result<LayerParts, EmbedError> {
+    let ModelConfig { model_dim: dim, ff_dim, .. } = *config;
+    let values = |name: &str, shape: &[usize]| tuned.values(&format!("{LAYERS}.{at}.{name}"), shape);
+    let map = |name: &str, input: usize, output: usize| -> Result<Map, EmbedError> {
+        let weight = Matrix::new(values(&format!("{name}.weight"), &[input, output])?, input, output);
+        let weight = (0..output * input).map(|at| weight.at(at % input, at / input)).collect();
+        Ok(Map { weight, bias: values(&format!("{name}.bias"), &[output])?.to_vec() })
+    };
+    let norm = |name: &str| -> Result<LayerNorm, EmbedError> {
+        let [weight, bias] = ["weight", "bias"].map(|part| values(&format!("{name}.{part}"), &[dim]));
+        Ok(LayerNorm { weight: weight?.to_vec(), bias: bias?.to_vec(), epsilon: config.norm_epsilon as f32 })
+    };
+    let joined = map(QUERY_KEY_VALUE, dim, 3 * dim)?;
+    let third = |at: usize| Map {
+        weight: joined.weight[at * dim * dim..(at + 1) * dim * dim].to_vec(),
+        bias: joined.bias[at * dim..(at + 1) * dim].to_vec(),
+    };
+    Ok(LayerParts {
+        query_key_value: [third(0), third(1), third(2)],
+        output: map(OUTPUT, dim, dim)?,
+        attention_norm: norm(ATTENTION_NORM)?,
+        expand: map(EXPAND, dim, ff_dim)?,
+        contract: map(CONTRACT, ff_dim, dim)?,
+        feed_forward_norm: norm(FEED_FORWARD_NORM)?,
+    })
 }
 
 /// What goes wrong on the way from a file to a tensor.
@@ -92,34 +142,29 @@ struct Tensors<'d> {
 }
 
 impl Tensors<'_> {
-    fn read(
-        &mut self,
-        parts: &Parts<'_>,
-        config: &EncoderConfig,
-        biases: Option<Vec<f32>>,
-    ) -> Result<(), Failure> {
-        let TransformerConfig { model_dim: dim, heads, ff_dim, layers, relative_reach: reach, .. } =
-            config.layers;
-        let mut words = vec![0.0; config.vocabulary * dim];
+    fn read(&mut self, parts: &Parts<'_>) -> Result<(), Failure> {
+        let ModelConfig { model_dim: dim, heads, ff_dim, layers, vocabulary, .. } = parts.config;
+        let relative = parts.relative_biases()?;
+        let mut words = vec![0.0; vocabulary * dim];
         parts.words()?.read(0, &mut words);
-        self.add("words", words, &[config.vocabulary, dim])?;
-        self.add("positions", parts.positions()?, &[config.positions, dim])?;
+        self.add("words", words, &[vocabulary, dim])?;
+        self.add("positions", parts.positions()?, &[parts.config.longest(), dim])?;
         self.norm("norm", parts.norm()?)?;
         for at in 0..layers {
             let layer = parts.layer(at)?;
-            let name = |part: &str| format!("layers.{at}.{part}");
+            let name = |part: &str| format!("{LAYERS}.{at}.{part}");
             let joined = Map {
                 weight: layer.query_key_value.iter().flat_map(|map| map.weight.iter().copied()).collect(),
                 bias: layer.query_key_value.iter().flat_map(|map| map.bias.iter().copied()).collect(),
             };
-            self.map(&name("attention.query_key_value"), joined, dim)?;
-            self.map(&name("attention.output"), layer.output, dim)?;
-            self.norm(&name("attention_norm"), layer.attention_norm)?;
-            self.map(&name("feed_forward.expand"), layer.expand, dim)?;
-            self.map(&name("feed_forward.contract"), layer.contract, ff_dim)?;
-            self.norm(&name("feed_forward_norm"), layer.feed_forward_norm)?;
-            if let Some(biases) = &biases {
-                self.add(&name("attention.relative_biases"), biases.clone(), &[heads, 2 * reach + 1])?;
+            self.map(&name(QUERY_KEY_VALUE), joined, dim)?;
+            self.map(&name(OUTPUT), layer.output, dim)?;
+            self.norm(&name(ATTENTION_NORM), layer.attention_norm)?;
+            self.map(&name(EXPAND), layer.expand, dim)?;
+            self.map(&name(CONTRACT), layer.contract, ff_dim)?;
+            self.norm(&name(FEED_FORWARD_NORM), layer.feed_forward_norm)?;
+            if let Some(RelativeBiases { biases, reach }) = &relative {
+                self.add(&name(RELATIVE_BIASES), biases.clone(), &[heads, 2 * reach + 1])?;
             }
         }
         Ok(())

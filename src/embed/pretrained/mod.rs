@@ -13,11 +13,14 @@
 //! | `tokenizer` | texts to pieces |
 //! | `network` | pieces to rows |
 //! | `blocks` | the same on candle, to learn on |
+//! | `fine_tuning` | how it learns |
+//! | `tuned` | what it has learnt |
 //!
 //! The tests hold `network` against [`nn::Encoder`](crate::nn::Encoder) with the same weights.
 
 mod blocks;
 mod config;
+mod fine_tuning;
 mod folder;
 mod names;
 mod network;
@@ -25,6 +28,7 @@ mod parts;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
+mod tuned;
 mod weights;
 
 use std::path::Path;
@@ -35,10 +39,12 @@ use super::{AttentionMaps, EmbedError, EmbedOptions, Encoded, Habits, LongTexts,
 pub use blocks::pretrained_block;
 pub use config::Family;
 use config::ModelConfig;
+pub use fine_tuning::{FineTuning, Lesson};
 use folder::Folder;
 use network::{Network, Sequences};
+use parts::Parts;
 use tokenizer::{PieceTokenizer, Pieces};
-use weights::WeightFiles;
+pub use tuned::Tuned;
 
 /// An encoder of BERT's kind with its tokenizer.
 ///
@@ -58,20 +64,25 @@ impl Pretrained {
     ///
     /// [`EmbedError`] names the file that is missing, damaged or does not fit the others.
     pub fn open(path: &Path, options: &EmbedOptions) -> Result<Self, EmbedError> {
-        let folder = Folder::read(path)?;
-        let file = folder.encoder.join("config.json");
-        if !file.is_file() {
-            let hint = "bring the whole folder of the encoder";
-            return Err(EmbedError::Missing { folder: folder.encoder, file: "config.json", hint });
-        }
-        let config = ModelConfig::parse(&folder::read_text(&file)?, &file)?;
-        let files = WeightFiles::open(&folder.encoder, &config.model_type, Family::WORDS)?;
-        let longest = folder.longest.unwrap_or(usize::MAX).min(config.longest());
+        Self::read(&Parts::open(path, None)?, options)
+    }
+
+    /// Opens a folder, with what was learnt beyond it.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and if what was learnt belongs to another encoder.
+    pub fn open_tuned(path: &Path, tuned: &Tuned, options: &EmbedOptions) -> Result<Self, EmbedError> {
+        Self::read(&Parts::open(path, Some(tuned))?, options)
+    }
+
+    fn read(parts: &Parts<'_>, options: &EmbedOptions) -> Result<Self, EmbedError> {
+        let (folder, config) = (&parts.folder, &parts.config);
         Ok(Self {
-            tokenizer: PieceTokenizer::open(&folder.encoder, longest, config.vocabulary)?,
-            network: Network::new(&config, &files, options.precision, options.threads)?,
+            tokenizer: PieceTokenizer::open(&folder.encoder, parts.longest(), config.vocabulary)?,
+            network: Network::new(parts, options.precision, options.threads)?,
             habits: Habits { pooling: folder.pooling, normalize: folder.normalize },
-            config,
+            config: config.clone(),
         })
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::config::{Activation, ModelConfig};
 use super::parts::{LayerParts, Map, Parts};
-use super::weights::{Stored, WeightFiles};
+use super::weights::Stored;
 use crate::embed::EmbedError;
 use crate::kernels::activation::{gelu, relu};
 use crate::kernels::attention::{Attention, Relative};
@@ -114,13 +114,8 @@ impl Network {
     const MOST_SHARDS: usize = 8;
 
     /// Reads and packs the weights.
-    pub(super) fn new(
-        config: &ModelConfig,
-        files: &WeightFiles,
-        precision: Precision,
-        threads: usize,
-    ) -> Result<Self, EmbedError> {
-        let parts = Parts { config, files };
+    pub(super) fn new(parts: &Parts<'_>, precision: Precision, threads: usize) -> Result<Self, EmbedError> {
+        let config = &parts.config;
         let relative = parts.relative_biases()?;
         let shares = threads.clamp(1, config.heads.min(Self::MOST_SHARDS));
         let biases = relative.as_ref().map_or(&[][..], |relative| &relative.biases);

@@ -1,6 +1,11 @@
 //! The weights of an encoder, part by part and alike for all families.
 
+use std::path::Path;
+
+use super::blocks;
 use super::config::{Family, ModelConfig};
+use super::folder::{self, Folder};
+use super::tuned::Tuned;
 use super::weights::{Stored, WeightFiles};
 use crate::embed::EmbedError;
 use crate::kernels::LayerNorm;
@@ -30,13 +35,34 @@ pub(super) struct RelativeBiases {
     pub(super) reach: usize,
 }
 
-/// Reads the parts of an encoder, one at a time: a whole one may not fit into memory twice.
-pub(super) struct Parts<'w> {
-    pub(super) config: &'w ModelConfig,
-    pub(super) files: &'w WeightFiles,
+/// A folder that was looked through, and the parts of its encoder, read one at a time: a whole one may not fit into memory
+/// twice.
+pub(super) struct Parts<'t> {
+    pub(super) folder: Folder,
+    pub(super) config: ModelConfig,
+    files: WeightFiles,
+    tuned: Option<&'t Tuned>,
 }
 
-impl Parts<'_> {
+impl<'t> Parts<'t> {
+    /// Opens a folder; what was tuned replaces what it says.
+    pub(super) fn open(path: &Path, tuned: Option<&'t Tuned>) -> Result<Self, EmbedError> {
+        let folder = Folder::read(path)?;
+        let file = folder.encoder.join("config.json");
+        if !file.is_file() {
+            let hint = "bring the whole folder of the encoder";
+            return Err(EmbedError::Missing { folder: folder.encoder, file: "config.json", hint });
+        }
+        let config = ModelConfig::parse(&folder::read_text(&file)?, &file)?;
+        let files = WeightFiles::open(&folder.encoder, &config.model_type, Family::WORDS)?;
+        Ok(Self { folder, config, files, tuned })
+    }
+
+    /// The longest text in tokens.
+    pub(super) fn longest(&self) -> usize {
+        self.folder.longest.unwrap_or(usize::MAX).min(self.config.longest())
+    }
+
     /// The vectors of the tokens, where they lie.
     pub(super) fn words(&self) -> Result<Stored, EmbedError> {
         self.files.get(Family::WORDS, &[self.config.vocabulary, self.config.model_dim])
@@ -44,7 +70,7 @@ impl Parts<'_> {
 
     /// What each place adds to a token, with what the first sentence adds to all of its tokens: `[place, model_dim]`.
     pub(super) fn positions(&self) -> Result<Vec<f32>, EmbedError> {
-        let ModelConfig { position_rows, first_position, model_dim: dim, types, .. } = *self.config;
+        let ModelConfig { position_rows, first_position, model_dim: dim, types, .. } = self.config;
         let mut positions = self.files.values(Family::POSITIONS, &[position_rows, dim])?;
         positions.drain(..first_position * dim);
         if types > 0 {
@@ -61,6 +87,9 @@ impl Parts<'_> {
     }
 
     pub(super) fn layer(&self, at: usize) -> Result<LayerParts, EmbedError> {
+        if let Some(tuned) = self.tuned {
+            return blocks::layer_parts(tuned, at, &self.config);
+        }
         let names = self.config.family.layer(at);
         let (dim, ff_dim) = (self.config.model_dim, self.config.ff_dim);
         let [query, key, value] = &names.query_key_value;
@@ -80,7 +109,7 @@ impl Parts<'_> {
 
     /// Those of `MPNet`, which are one number for each bucket of distances and head; others have none.
     pub(super) fn relative_biases(&self) -> Result<Option<RelativeBiases>, EmbedError> {
-        let ModelConfig { relative_buckets: buckets, heads, .. } = *self.config;
+        let ModelConfig { relative_buckets: buckets, heads, .. } = self.config;
         if buckets == 0 {
             return Ok(None);
         }

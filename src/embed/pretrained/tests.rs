@@ -11,9 +11,8 @@ use crate::nn::{Pass, Segments};
 fn however_it_is_divided_the_network_computes_what_the_block_does() {
     for family in ["bert", "roberta", "mpnet"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/encoders").join(family);
-        let file = folder.join("config.json");
-        let config = ModelConfig::parse(&folder::read_text(&file).unwrap(), &file).unwrap();
-        let files = WeightFiles::open(&folder, &config.model_type, Family::WORDS).unwrap();
+        let parts = Parts::open(&folder, None).unwrap();
+        let config = &parts.config;
         let block = pretrained_block(&folder, DType::F64, &Device::Cpu).unwrap();
         let lengths = [5, 1, 0, config.longest(), 17];
         let segments = Segments::from_lengths(lengths);
@@ -21,7 +20,7 @@ fn however_it_is_divided_the_network_computes_what_the_block_does() {
         let rows = block.forward(&ids, &segments, &Pass::inference()).unwrap();
         let expected: Vec<f64> = rows.flatten_all().unwrap().to_vec1().unwrap();
         for threads in [1, 2, 3, 8] {
-            let network = Network::new(&config, &files, crate::kernels::Precision::F32, threads).unwrap();
+            let network = Network::new(&parts, crate::kernels::Precision::F32, threads).unwrap();
             assert_eq!(network.shards(), threads.min(config.heads));
             for at_work in [1, threads] {
                 let sequences = Sequences { ids: &ids, offsets: segments.offsets() };
@@ -32,6 +31,25 @@ fn however_it_is_divided_the_network_computes_what_the_block_does() {
                 assert!(wrong < 1e-5, "{family}, {at_work} of {threads}: {wrong:e}");
             }
         }
+    }
+}
+
+#[test]
+fn layers_come_back_as_they_were_from_the_tensors_of_the_block() {
+    for family in ["bert", "mpnet"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/encoders").join(family);
+        let tensors =
+            blocks::block_tensors(&Parts::open(&folder, None).unwrap(), DType::F32, &Device::Cpu).unwrap();
+        let plain = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1().unwrap();
+        let tensors =
+            tensors.iter().map(|(name, tensor)| (name.clone(), (tensor.dims().to_vec(), plain(tensor))));
+        let tuned = Tuned::new(tensors.collect());
+        let run = |parts: &Parts<'_>| {
+            let network = Network::new(parts, crate::kernels::Precision::F32, 1).unwrap();
+            network.encode(Sequences { ids: &[1, 5, 2, 7], offsets: &[0, 4] }, 1)
+        };
+        let found = run(&Parts::open(&folder, Some(&tuned)).unwrap());
+        assert_eq!(found, run(&Parts::open(&folder, None).unwrap()), "{family}");
     }
 }
 

@@ -1,14 +1,15 @@
-//! Rasa's `config.yml`, as far as it concerns understanding a message.
+//! Rasa's `config.yml`, as far as it concerns understanding a message: here what it says, in `read` how it is read.
+
+mod read;
 
 use std::path::PathBuf;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::PipelineError;
 use crate::diet::DietConfig;
-use crate::features::{FeaturizerConfig, LexicalConfig, NGramConfig, PatternsConfig};
+use crate::embed::FineTuning;
+use crate::features::{FeaturizerConfig, PatternsConfig};
 use crate::text::WhitespaceTokenizerConfig;
 
 /// One component of a pipeline with its options.
@@ -70,12 +71,31 @@ impl Component {
 }
 
 /// Where dense features come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DenseConfig {
     /// The folder of a pretrained encoder, or a file of word vectors.
     #[serde(alias = "model_weights", alias = "file")]
     pub path: PathBuf,
+    /// Whether the encoder learns from the examples before DIET does ([`FineTuning`]).
+    #[serde(default)]
+    pub fine_tune: bool,
+    /// Rounds through the examples then; few examples are gone through more often.
+    #[serde(default = "DenseConfig::default_epochs")]
+    pub fine_tune_epochs: usize,
+    /// Largest learning rate then.
+    #[serde(default = "DenseConfig::default_learning_rate")]
+    pub fine_tune_learning_rate: f64,
+}
+
+impl DenseConfig {
+    fn default_epochs() -> usize {
+        FineTuning::default().epochs
+    }
+
+    fn default_learning_rate() -> f64 {
+        FineTuning::default().learning_rate
+    }
 }
 
 /// When an intent is too unsure to act on; names and defaults of Rasa's `FallbackClassifier`.
@@ -163,9 +183,9 @@ pub struct Recipe {
 impl Recipe {
     /// All recipes, the default first.
     pub const ALL: [Self; 3] = [
-        Self { name: "accurate", yaml: include_str!("../../models/accurate/config.yml") },
-        Self { name: "small", yaml: include_str!("../../models/small/config.yml") },
-        Self { name: "rasa", yaml: include_str!("../../models/rasa/config.yml") },
+        Self { name: "accurate", yaml: include_str!("../../../models/accurate/config.yml") },
+        Self { name: "small", yaml: include_str!("../../../models/small/config.yml") },
+        Self { name: "rasa", yaml: include_str!("../../../models/rasa/config.yml") },
     ];
 
     /// The recipe with this name.
@@ -184,20 +204,6 @@ impl Recipe {
     }
 }
 
-/// The file as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "keys that are accepted because Rasa's files have them")]
-struct RawConfig {
-    version: Option<Value>,
-    recipe: Option<Value>,
-    assistant_id: Option<Value>,
-    language: Option<String>,
-    pipeline: Option<Vec<Map<String, Value>>>,
-    policies: Option<Value>,
-    importers: Option<Value>,
-}
-
 impl PipelineConfig {
     /// Reads a `config.yml`; `file` is named in errors.
     ///
@@ -205,16 +211,7 @@ impl PipelineConfig {
     ///
     /// If it is not YAML, a component or an option does not exist, or the components do not fit together.
     pub fn from_yaml(yaml: &str, file: &str) -> Result<Self, PipelineError> {
-        let problem = |problem: String| PipelineError::Config { file: file.to_owned(), problem };
-        let raw: RawConfig = serde_saphyr::from_str(yaml).map_err(|error| problem(first_line(&error)))?;
-        let Some(pipeline) = raw.pipeline.filter(|pipeline| !pipeline.is_empty()) else {
-            return Err(problem(
-                "there is no `pipeline`; list its components, such as `- name: WhitespaceTokenizer`".into(),
-            ));
-        };
-        let components =
-            pipeline.into_iter().map(|entry| component(entry, file)).collect::<Result<_, _>>()?;
-        let config = Self { language: raw.language, components };
+        let config = read::config(yaml, file)?;
         config.validate(file)?;
         Ok(config)
     }
@@ -305,131 +302,6 @@ impl PipelineConfig {
                 return change(config);
             }
         }
-    }
-}
-
-/// What an error says, without the picture of the source that some libraries add.
-fn first_line(error: &impl ToString) -> String {
-    let text = error.to_string();
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    line.trim_start_matches("error: ").to_owned()
-}
-
-fn component(mut entry: Map<String, Value>, file: &str) -> Result<Component, PipelineError> {
-    let Some(Value::String(path)) = entry.remove("name") else {
-        let problem = "each entry of `pipeline` needs a `name`".to_owned();
-        return Err(PipelineError::Config { file: file.to_owned(), problem });
-    };
-    // Rasa also accepts the path of the module; the class is its last part.
-    let name = path.rsplit('.').next().unwrap_or(&path).to_owned();
-    let reader = Reader { file, name: &name };
-    Ok(match name.as_str() {
-        "WhitespaceTokenizer" => Component::WhitespaceTokenizer(reader.options(entry)?),
-        "RegexFeaturizer" => {
-            reader.without_effect(&mut entry, "number_additional_patterns");
-            let alias = reader.alias(&mut entry)?;
-            Component::Featurizer { alias, config: FeaturizerConfig::Patterns(reader.options(entry)?) }
-        }
-        "LexicalSyntacticFeaturizer" => {
-            let alias = reader.alias(&mut entry)?;
-            Component::Featurizer {
-                alias,
-                config: FeaturizerConfig::Lexical(reader.options::<LexicalConfig>(entry)?),
-            }
-        }
-        "CountVectorsFeaturizer" => {
-            let alias = reader.alias(&mut entry)?;
-            reader.without_effect(&mut entry, "use_lemma");
-            if entry.remove("use_shared_vocab") == Some(Value::Bool(true)) {
-                return Err(reader.error("`use_shared_vocab: true` is not supported: messages and labels have vocabularies of their own"));
-            }
-            Component::Featurizer {
-                alias,
-                config: FeaturizerConfig::NGrams(reader.options::<NGramConfig>(entry)?),
-            }
-        }
-        "LanguageModelFeaturizer" | "WordVectorsFeaturizer" => {
-            let alias = reader.alias(&mut entry)?;
-            for option in ["model_name", "cache_dir"] {
-                reader.without_effect(&mut entry, option);
-            }
-            if !["model_weights", "file", "path"].iter().any(|option| entry.contains_key(*option)) {
-                return Err(reader.error(
-                    "say with `model_weights` (or `file`) where on this machine the folder of the encoder, or the file of word vectors, lies; nothing is downloaded",
-                ));
-            }
-            Component::DenseFeaturizer { alias, config: reader.options(entry)? }
-        }
-        "DIETClassifier" => {
-            let featurizers = match entry.remove("featurizers") {
-                Some(list) => reader.read(list)?,
-                None => Vec::new(),
-            };
-            let config: DietConfig = reader.options(entry)?;
-            config
-                .validate()
-                .map_err(|error| reader.error(&format!("option `{}` {}", error.option, error.problem)))?;
-            Component::DietClassifier { config: Box::new(config), featurizers }
-        }
-        "RegexEntityExtractor" => {
-            entry.entry("case_sensitive").or_insert(Value::Bool(false));
-            Component::RegexEntityExtractor(reader.options(entry)?)
-        }
-        "EntitySynonymMapper" => {
-            if let Some(option) = entry.keys().next() {
-                return Err(reader.error(&format!("unknown option `{option}`; there are none")));
-            }
-            Component::EntitySynonymMapper
-        }
-        "FallbackClassifier" => {
-            let config: FallbackConfig = reader.options(entry)?;
-            let share = |value: f32| (0.0..=1.0).contains(&value);
-            if !matches!(config.threshold, Threshold::Fitted(_)) && !share(config.threshold.or(None))
-                || !share(config.ambiguity_threshold)
-            {
-                return Err(reader.error("`threshold` and `ambiguity_threshold` must lie between 0 and 1"));
-            }
-            Component::FallbackClassifier(config)
-        }
-        _ => {
-            let known = Component::NAMES.join(", ");
-            return Err(PipelineError::UnknownComponent { file: file.to_owned(), name: path, known });
-        }
-    })
-}
-
-/// Reads the options of one component.
-struct Reader<'a> {
-    file: &'a str,
-    name: &'a str,
-}
-
-impl Reader<'_> {
-    fn error(&self, problem: &str) -> PipelineError {
-        let (file, component) = (self.file.to_owned(), self.name.to_owned());
-        PipelineError::Option { file, component, problem: problem.to_owned() }
-    }
-
-    fn read<T: DeserializeOwned>(&self, value: Value) -> Result<T, PipelineError> {
-        serde_json::from_value(value).map_err(|error| self.error(&first_line(&error)))
-    }
-
-    fn options<T: DeserializeOwned>(&self, mut entry: Map<String, Value>) -> Result<T, PipelineError> {
-        // `option:` with nothing behind it means the default, as in Rasa.
-        entry.retain(|_, value| !value.is_null());
-        self.read(Value::Object(entry))
-    }
-
-    fn alias(&self, entry: &mut Map<String, Value>) -> Result<String, PipelineError> {
-        match entry.remove("alias") {
-            None | Some(Value::Null) => Ok(self.name.to_owned()),
-            Some(alias) => self.read(alias),
-        }
-    }
-
-    #[allow(clippy::unused_self, reason = "reads as the others")]
-    fn without_effect(&self, entry: &mut Map<String, Value>, option: &str) {
-        entry.remove(option);
     }
 }
 
