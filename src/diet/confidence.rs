@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::Engine;
 use super::fusion::{KINDS, Unseen};
 use super::labels::is_out_of_scope;
-use super::linear_path::LinearPath;
+use super::linear_path::{LinearPath, Problem};
 use super::several::Decision;
 use super::{DietConfig, Example, Widths};
 use crate::features::{Features, Known, UnitRanges};
@@ -94,10 +94,18 @@ impl Kept<'_> {
         let mut folds = self.folds();
         let asked = folds.first().map_or(1, |fold| LENGTH_ASKED.div_ceil(fold.len().max(1)));
         folds.truncate(asked);
-        let (config, widths, labels) = (self.config, self.widths, self.intents.len());
-        let dense_length =
-            LinearPath::best_dense_length(config, widths, labels, &self.examples, &folds, self.threads);
+        let dense_length = self.problem().best_dense_length(&folds);
         Self { dense_length, ..self }
+    }
+
+    fn problem(&self) -> Problem<'_> {
+        Problem {
+            config: self.config,
+            widths: self.widths,
+            labels: self.intents.len(),
+            examples: &self.examples,
+            threads: self.threads,
+        }
     }
 
     /// Fits the weights of all opinions on the examples that the network, whose `engine` this is, has not seen.
@@ -171,19 +179,7 @@ impl Kept<'_> {
     /// The linear path of all examples.
     pub(super) fn linear_path(&self) -> LinearPath {
         let all: Vec<u32> = (0..self.examples.len() as u32).collect();
-        self.fit_linear_path(&all)
-    }
-
-    fn fit_linear_path(&self, learning: &[u32]) -> LinearPath {
-        LinearPath::fit(
-            self.config,
-            self.widths,
-            self.intents.len(),
-            &self.examples,
-            learning,
-            self.threads,
-            self.dense_length,
-        )
+        self.problem().fit(&all, self.dense_length)
     }
 
     /// The examples beside these, which are sorted.
@@ -205,7 +201,7 @@ impl Kept<'_> {
         let gold = held_out.iter().filter_map(|at| self.examples[*at].intent).collect();
         let mut unseen = Unseen { gold, labels: self.intents.len(), ..Default::default() };
         if self.config.use_linear_path {
-            let path = self.fit_linear_path(&self.others(held_out));
+            let path = self.problem().fit(&self.others(held_out), self.dense_length);
             for message in messages {
                 let [softmax, hinge] = path.scores(message);
                 unseen.scores[1].extend(softmax);

@@ -31,33 +31,73 @@ pub(super) struct LinearPath {
 /// decide, with many or in a language that the encoder does not know they should not.
 const DENSE_LENGTHS: [f32; 2] = [1.0, 3.0];
 
+/// What a linear path is fitted to.
+#[derive(Clone, Copy)]
+pub(super) struct Problem<'e> {
+    pub(super) config: &'e DietConfig,
+    pub(super) widths: Widths,
+    /// Number of intents.
+    pub(super) labels: usize,
+    /// Each has an intent.
+    pub(super) examples: &'e [&'e Example],
+    pub(super) threads: usize,
+}
+
 /// Rows to learn from, whichever of them are learnt from.
-struct Problem<'e> {
+struct Joined<'e> {
+    problem: Problem<'e>,
     rows: Vec<Cow<'e, SparseRows>>,
     members: Vec<Vec<u32>>,
-    labels: usize,
-    widths: Widths,
     dense_length: f32,
-    seed: u64,
 }
 
 impl<'e> Problem<'e> {
-    fn new(widths: Widths, labels: usize, examples: &[&'e Example], dense_length: f32, seed: u64) -> Self {
-        Self {
-            rows: examples
-                .iter()
-                .map(|example| example.features.joined(widths.sentence, dense_length))
-                .collect(),
-            members: examples.iter().map(|example| example.intents.clone()).collect(),
-            labels,
-            widths,
-            dense_length,
-            seed,
-        }
+    /// Learns from the examples whose numbers are in `learning`. Rows of dense features are `dense_length` long.
+    pub(super) fn fit(self, learning: &[u32], dense_length: f32) -> LinearPath {
+        self.joined(dense_length).solve(learning, !self.config.multi_label_intents)
     }
 
-    fn solve(&self, learning: &[u32], with_softmax: bool, threads: usize) -> LinearPath {
-        let Self { labels, widths, dense_length, seed, .. } = *self;
+    /// Which of these lengths gives the most right answers for what is held out of each fold; all are tried with the
+    /// cheaper classifier alone.
+    pub(super) fn best_dense_length(self, folds: &[Vec<usize>]) -> f32 {
+        let Self { labels, examples, .. } = self;
+        let right = |length: f32| {
+            let joined = self.joined(length);
+            let of_fold = |fold: &Vec<usize>| {
+                let others =
+                    (0..examples.len() as u32).filter(|at| fold.binary_search(&(*at as usize)).is_err());
+                let path = joined.solve(&others.collect::<Vec<_>>(), false);
+                let right = |at: &&usize| {
+                    let [_, scores] = path.scores(&examples[**at].features);
+                    let best = (0..labels).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+                    best.is_some_and(|best| examples[**at].intents.contains(&(best as u32)))
+                };
+                fold.iter().filter(right).count()
+            };
+            folds.iter().map(of_fold).sum::<usize>()
+        };
+        if self.widths.dense == 0 {
+            return DENSE_LENGTHS[0];
+        }
+        let tried = DENSE_LENGTHS.map(|length| (right(length), length));
+        tried.into_iter().max_by_key(|(right, _)| *right).map_or(DENSE_LENGTHS[0], |(_, length)| length)
+    }
+
+    fn joined(self, dense_length: f32) -> Joined<'e> {
+        let join = |example: &&'e Example| example.features.joined(self.widths.sentence, dense_length);
+        Joined {
+            problem: self,
+            rows: self.examples.iter().map(join).collect(),
+            members: self.examples.iter().map(|example| example.intents.clone()).collect(),
+            dense_length,
+        }
+    }
+}
+
+impl Joined<'_> {
+    fn solve(&self, learning: &[u32], with_softmax: bool) -> LinearPath {
+        let Problem { config, widths, labels, threads, .. } = self.problem;
+        let (dense_length, seed) = (self.dense_length, config.seed());
         let rows: Vec<&SparseRows> = self.rows.iter().map(AsRef::as_ref).collect();
         let data =
             Labelled { rows: &rows, columns: widths.joined(), members: &self.members, classes: labels };
@@ -84,56 +124,6 @@ impl<'e> Problem<'e> {
 }
 
 impl LinearPath {
-    /// Learns from the examples whose numbers are in `learning`; each has an intent. Rows of dense features are `dense_length`
-    /// long.
-    pub(super) fn fit(
-        config: &DietConfig,
-        widths: Widths,
-        labels: usize,
-        examples: &[&Example],
-        learning: &[u32],
-        threads: usize,
-        dense_length: f32,
-    ) -> Self {
-        Problem::new(widths, labels, examples, dense_length, config.seed()).solve(
-            learning,
-            !config.multi_label_intents,
-            threads,
-        )
-    }
-
-    /// Which of these lengths gives the most right answers for what is held out of each fold; all are tried with the
-    /// cheaper classifier alone.
-    pub(super) fn best_dense_length(
-        config: &DietConfig,
-        widths: Widths,
-        labels: usize,
-        examples: &[&Example],
-        folds: &[Vec<usize>],
-        threads: usize,
-    ) -> f32 {
-        let right = |length: f32| {
-            let problem = Problem::new(widths, labels, examples, length, config.seed());
-            let of_fold = |fold: &Vec<usize>| {
-                let others =
-                    (0..examples.len() as u32).filter(|at| fold.binary_search(&(*at as usize)).is_err());
-                let path = problem.solve(&others.collect::<Vec<_>>(), false, threads);
-                let right = |at: &&usize| {
-                    let [_, scores] = path.scores(&examples[**at].features);
-                    let best = (0..labels).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-                    best.is_some_and(|best| examples[**at].intents.contains(&(best as u32)))
-                };
-                fold.iter().filter(right).count()
-            };
-            folds.iter().map(of_fold).sum::<usize>()
-        };
-        if widths.dense == 0 {
-            return DENSE_LENGTHS[0];
-        }
-        let tried = DENSE_LENGTHS.map(|length| (right(length), length));
-        tried.into_iter().max_by_key(|(right, _)| *right).map_or(DENSE_LENGTHS[0], |(_, length)| length)
-    }
-
     /// What each of the two says of a message: `[label]`; nothing where there is none.
     pub(super) fn scores(&self, message: &Features) -> [Vec<f32>; 2] {
         let row = message.joined(self.widths.sentence, self.dense_length);
