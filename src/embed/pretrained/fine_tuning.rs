@@ -84,7 +84,7 @@ impl Default for FineTuning {
             minimum_steps: 300,
             learning_rate: 1e-4,
             batch_size: 32,
-            dropout: 0.3,
+            dropout: 0.1,
             seed: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
