@@ -158,19 +158,11 @@ impl Nlu {
             earlier.hand_down(&mut learner, &features)?;
             finetune::shorten(&mut settings, options.epoch_fraction);
         }
-        let mut outcome = Trainer::new(settings.clone(), &options.stop).run(&learner, |event| {
-            // Names of intents are no messages, and what is kept for calibration is learnt from as well in the end.
-            let event = match event {
-                Event::Started { epochs, parameters, threads, .. } => {
-                    Event::Started { examples: count, epochs, parameters, threads }
-                }
-                other => other.within(0.0, 1.0 / (1.0 + settling)),
-            };
-            observe(event);
-        })?;
+        let done = 1.0 / (1.0 + settling);
+        let mut outcome = Trainer::new(settings.clone(), &options.stop)
+            .run(&learner, |event| observe(of_messages(event, count).within(0.0, done)))?;
         let confidence = learner.calibrate(options.threads.max(1))?;
         if unseen > 0 && outcome.stopped != Stopped::Interrupted {
-            let done = 1.0 / (1.0 + settling);
             let after = Trainer::new(settle(settings, settling), &options.stop).run(&learner, |event| {
                 if !matches!(event, Event::Started { .. }) {
                     observe(event.within(done, 1.0));
@@ -206,6 +198,17 @@ fn lessons(
     };
     let parts = [part(0), part(1), part(2)];
     Lessons { names: parts[0].len(), unseen: parts[2].len(), examples: parts.concat(), unit_ranges }
+}
+
+/// The same event, which counts messages: names of intents are none, and what is kept for calibration is learnt from as well in
+/// the end.
+fn of_messages(event: Event, count: usize) -> Event {
+    match event {
+        Event::Started { epochs, parameters, threads, .. } => {
+            Event::Started { examples: count, epochs, parameters, threads }
+        }
+        other => other,
+    }
 }
 
 /// How long the network goes on learning once it also learns from what was kept for calibration, as a share of the

@@ -409,7 +409,7 @@ impl SimpleBackend for Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embed::{Embedder, Pretrained};
+    use crate::embed::{EmbedOptions, Embedder, Pretrained};
     use crate::nn::testing::central_differences;
 
     fn folder(family: &str) -> std::path::PathBuf {
@@ -459,7 +459,7 @@ mod tests {
         let lessons = [lesson("money", 0), lesson("the river bank", 1), lesson("a bank", 0)];
         let tuner = tuner("bert", &lessons, DType::F64);
         let means: Vec<Vec<f64>> = tuner.classes.as_ref().unwrap().to_vec2().unwrap();
-        let options = crate::embed::EmbedOptions { normalize: Some(true), ..Default::default() };
+        let options = EmbedOptions { normalize: Some(true), ..Default::default() };
         let embedder = Embedder::open(&folder("bert"), &options).unwrap();
         let vectors = embedder.embed(&["money", "the river bank", "a bank"]).unwrap().vectors.mapv(f64::from);
         let first = &vectors.row(0) + &vectors.row(2);
@@ -492,13 +492,13 @@ mod tests {
             let tuned = learn();
             assert_eq!(tuned, learn(), "the same seed gives the same numbers");
             let apart = |encoder: Pretrained| {
-                let options = crate::embed::EmbedOptions { normalize: Some(true), ..Default::default() };
+                let options = EmbedOptions { normalize: Some(true), ..Default::default() };
                 let vectors = Embedder::new(Box::new(encoder), options).embed(&texts).unwrap().vectors;
                 let cosine = |a: usize, b: usize| vectors.row(a).dot(&vectors.row(b));
                 cosine(0, 1) + cosine(2, 3) - cosine(0, 2) - cosine(1, 3)
             };
-            let before = apart(Pretrained::open(&path, &Default::default()).unwrap());
-            let after = apart(Pretrained::open_tuned(&path, &tuned, &Default::default()).unwrap());
+            let before = apart(Pretrained::open(&path, &EmbedOptions::default()).unwrap());
+            let after = apart(Pretrained::open_tuned(&path, &tuned, &EmbedOptions::default()).unwrap());
             assert!(after > before + 0.3, "{family}: {before} {after}");
         }
     }
@@ -514,7 +514,7 @@ mod tests {
         let two = [lesson("money", 0), lesson("river", 1)];
         let error = FineTuning::default().run(&folder("distilbert"), &two, &AtomicBool::new(false), |_| {});
         assert!(error.unwrap_err().to_string().contains("no other activation than gelu"));
-        let error = Pretrained::open_tuned(&path, &Tuned::default(), &Default::default()).unwrap_err();
+        let error = Pretrained::open_tuned(&path, &Tuned::default(), &EmbedOptions::default()).unwrap_err();
         assert!(
             error.to_string().contains("there is no `layers.0.attention.query_key_value.weight`"),
             "{error}"
