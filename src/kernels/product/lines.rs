@@ -26,7 +26,7 @@ impl<T> Lines<T> {
 }
 
 impl<T: Copy + Default> Lines<T> {
-    /// Makes room for so many numbers; new ones are zero.
+    /// Makes room for so many numbers. Who has fewer than before finds the old ones again when he asks for more.
     pub(super) fn resize(&mut self, len: usize) {
         self.lines.resize(len.div_ceil(LANES), Line([T::default(); LANES]));
         self.len = len;

@@ -1,0 +1,108 @@
+//! Fine-tuning of the small encoders that the tests of this project bring.
+
+use super::*;
+use crate::embed::{EmbedOptions, Embedder, Pretrained};
+use crate::nn::testing::central_differences;
+
+fn folder(family: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/encoders").join(family)
+}
+
+fn lesson(text: &str, class: u32) -> Lesson<'_> {
+    Lesson { text, classes: vec![class], words: &[], tags: Vec::new() }
+}
+
+fn tuner(family: &str, lessons: &[Lesson<'_>], dtype: DType) -> Tuner {
+    let parts = Parts::open(&folder(family), None).unwrap();
+    let tokenizer = PieceTokenizer::open(&parts.folder.encoder, 32, parts.config.vocabulary).unwrap();
+    let read = |lesson: &Lesson<'_>| tokenizer.read(lesson.text, LongTexts::Truncate).unwrap().0.remove(0);
+    let examples = lessons.iter().map(|lesson| Example::new(read(lesson), lesson)).collect();
+    Tuner::new(&FineTuning { dropout: 0.0, ..Default::default() }, &parts, examples, dtype).unwrap()
+}
+
+#[test]
+fn every_parameter_has_the_right_gradient() {
+    let words = [Span::new(0, 5), Span::new(6, 9)];
+    let lessons = [
+        Lesson { text: "money now", classes: vec![0, 2], words: &words, tags: vec![1, 0] },
+        lesson("the river", 1),
+        Lesson { text: "a bank", classes: vec![], words: &[], tags: vec![] },
+    ];
+    for family in ["bert", "mpnet"] {
+        let tuner = tuner(family, &lessons, DType::F64);
+        crate::nn::testing::shake(&tuner.parameters).unwrap();
+        let loss = || tuner.loss(&[0, 1, 2], &Pass::inference()).unwrap().total;
+        let found = loss().backward().unwrap();
+        for (name, var) in tuner.parameters.all() {
+            let gradient = found.get(var.as_tensor()).expect(&name).flatten_all().unwrap();
+            let gradient: Vec<f64> = gradient.to_vec1().unwrap();
+            assert!(gradient.iter().any(|x| x.abs() > 1e-9), "{name}");
+            let slopes = central_differences(&var, || loss().to_scalar()).unwrap();
+            for (found, slope) in gradient.iter().zip(slopes) {
+                assert!((found - slope).abs() < 1e-5 * slope.abs().max(1e-2), "{name}: {found} {slope}");
+            }
+        }
+    }
+}
+
+#[test]
+fn classes_begin_as_the_mean_direction_of_their_texts() {
+    let lessons = [lesson("money", 0), lesson("the river bank", 1), lesson("a bank", 0)];
+    let tuner = tuner("bert", &lessons, DType::F64);
+    let means: Vec<Vec<f64>> = tuner.classes.as_ref().unwrap().to_vec2().unwrap();
+    let options = EmbedOptions { normalize: Some(true), ..Default::default() };
+    let embedder = Embedder::open(&folder("bert"), &options).unwrap();
+    let vectors = embedder.embed(&["money", "the river bank", "a bank"]).unwrap().vectors.mapv(f64::from);
+    let first = &vectors.row(0) + &vectors.row(2);
+    let first = &first / first.dot(&first).sqrt();
+    for (mean, expected) in means.iter().zip([first, vectors.row(1).to_owned()]) {
+        assert!(mean.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+}
+
+#[test]
+fn tokens_have_the_tag_of_the_word_they_touch() {
+    let spans = [(0, 0), (0, 3), (3, 5), (6, 7), (8, 12), (12, 12)].map(|(from, to)| Span::new(from, to));
+    let special = [true, false, false, false, false, true].to_vec();
+    let pieces = Pieces { ids: (0..6).collect(), spans: spans.to_vec(), special };
+    let words = [Span::new(0, 5), Span::new(8, 10), Span::new(10, 12)];
+    let lesson = Lesson { text: "", classes: vec![], words: &words, tags: vec![4, 5, 6] };
+    assert_eq!(Example::new(pieces, &lesson).tags, [(1, 4), (2, 4), (4, 5)]);
+}
+
+#[test]
+fn what_was_learnt_tells_the_classes_apart_better() {
+    let texts = ["money in the bank", "a bank with money", "the bank of the river", "river and bank"];
+    let lessons: Vec<Lesson<'_>> =
+        texts.iter().zip([0, 0, 1, 1]).map(|(text, class)| lesson(text, class)).collect();
+    for family in ["bert", "roberta", "mpnet"] {
+        let path = folder(family);
+        let tuning = FineTuning { minimum_steps: 60, learning_rate: 3e-3, threads: 2, ..Default::default() };
+        let learn = || tuning.run(&path, &lessons, &AtomicBool::new(false), |_| {}).unwrap();
+        let tuned = learn();
+        assert_eq!(tuned, learn(), "the same seed gives the same numbers");
+        let apart = |encoder: Pretrained| {
+            let options = EmbedOptions { normalize: Some(true), ..Default::default() };
+            let vectors = Embedder::new(Box::new(encoder), options).embed(&texts).unwrap().vectors;
+            let cosine = |a: usize, b: usize| vectors.row(a).dot(&vectors.row(b));
+            cosine(0, 1) + cosine(2, 3) - cosine(0, 2) - cosine(1, 3)
+        };
+        let before = apart(Pretrained::open(&path, &EmbedOptions::default()).unwrap());
+        let after = apart(Pretrained::open_tuned(&path, &tuned, &EmbedOptions::default()).unwrap());
+        assert!(after > before + 0.3, "{family}: {before} {after}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let path = folder("bert");
+    let run =
+        |lessons: &[Lesson<'_>]| FineTuning::default().run(&path, lessons, &AtomicBool::new(false), |_| {});
+    assert!(matches!(run(&[]), Err(EmbedError::NothingToTune)));
+    assert!(matches!(run(&[lesson("money", 0), lesson("river", 0)]), Err(EmbedError::NothingToTune)));
+    let two = [lesson("money", 0), lesson("river", 1)];
+    let error = FineTuning::default().run(&folder("distilbert"), &two, &AtomicBool::new(false), |_| {});
+    assert!(error.unwrap_err().to_string().contains("no other activation than gelu"));
+    let error = Pretrained::open_tuned(&path, &Tuned::default(), &EmbedOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("there is no `layers.0.attention.query_key_value.weight`"), "{error}");
+}
