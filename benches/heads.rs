@@ -10,7 +10,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use talkformer::data::TagSet;
 use talkformer::heads::{Crf, TagRules};
 use talkformer::nn::{Parameters, Pass, Segments, SparseLinear};
-use talkformer::sparse::SparseRows;
+use talkformer::numbers::SparseRows;
 use talkformer::train::{AdamW, AdamWConfig, Gradients};
 
 const MESSAGES: usize = 64;

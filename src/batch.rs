@@ -2,7 +2,7 @@
 
 use crate::features::Features;
 use crate::nn::Segments;
-use crate::sparse::SparseRows;
+use crate::numbers::SparseRows;
 
 /// Some messages, packed: the rows of each are its tokens and then the message as a whole.
 ///

@@ -43,9 +43,9 @@ fn the_map_itself_points_one_way() {
 }
 
 #[test]
-fn only_kernels_and_mapped_files_are_unsafe() {
-    let found = outside(&["src/kernels/", "src/mapped.rs"], |tokens| tokens[0].text == "unsafe");
-    assert_no(&found, "`unsafe` belongs in src/kernels and src/mapped.rs");
+fn only_kernels_and_files_are_unsafe() {
+    let found = outside(&["src/kernels/", "src/files/"], |tokens| tokens[0].text == "unsafe");
+    assert_no(&found, "`unsafe` belongs in src/kernels and src/files/");
 }
 
 #[test]
@@ -66,11 +66,11 @@ fn only_the_program_prints_exits_and_reads_flags() {
 #[test]
 fn only_readers_bundles_and_the_program_open_files() {
     let opens = |tokens: &[Token]| ["fs", "File", "OpenOptions"].contains(&&*tokens[0].text);
-    let allowed = ["src/data/read/", "src/bundle/", "src/embed/", "src/mapped.rs", "src/bin/"];
+    let allowed = ["src/data/read/", "src/bundle/", "src/embed/", "src/files/", "src/bin/"];
     let found = outside(&allowed, |tokens| !tokens[0].test && opens(tokens));
     assert_no(
         &found,
-        "opening files belongs in src/data/read, src/bundle, src/embed, src/mapped.rs and src/bin",
+        "opening files belongs in src/data/read, src/bundle, src/embed, src/files/ and src/bin",
     );
 }
 

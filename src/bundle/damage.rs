@@ -10,7 +10,7 @@ use serde_json::json;
 use super::manifest::{CARD, FileRecord, MANIFEST, Manifest, WEIGHTS};
 use super::weights::decode;
 use super::{Bundle, BundleError, BundleWriter, Weight, WeightError, Weights};
-use crate::table::Table;
+use crate::numbers::Table;
 
 type TestResult = Result<(), Box<dyn Error>>;
 

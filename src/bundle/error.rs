@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::table::TableError;
+use crate::numbers::TableError;
 
 /// A model that cannot be saved, found or opened.
 #[derive(Debug, thiserror::Error)]

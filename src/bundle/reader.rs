@@ -11,7 +11,7 @@ use super::manifest::{CARD, FileRecord, MANIFEST, Manifest, WEIGHTS, read_manife
 use super::place::find;
 use super::weights::decode;
 use super::{BundleError, Weights};
-use crate::table::Bytes;
+use crate::numbers::Bytes;
 
 /// All parts together: a thousand million weights.
 const BUNDLE_LIMIT: u64 = 4 << 30;

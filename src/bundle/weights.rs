@@ -7,7 +7,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, View};
 
 use super::WeightError;
-use crate::table::{Bytes, Table};
+use crate::numbers::{Bytes, Table};
 
 /// One tensor, the last axis running fastest.
 #[derive(Clone, Debug, PartialEq)]

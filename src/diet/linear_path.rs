@@ -7,8 +7,8 @@ use super::{DietConfig, Example, Widths};
 use crate::bundle::{Weight, Weights};
 use crate::features::Features;
 use crate::linear::{Labelled, LinearClassifier, Loss, Solver};
-use crate::sparse::SparseRows;
-use crate::table::Table;
+use crate::numbers::SparseRows;
+use crate::numbers::Table;
 
 /// What an error costs in the classifier of all classes at once. Chosen on development data: `docs/experiments.md`.
 const SOFTMAX_COST: f32 = 30.0;

@@ -12,8 +12,8 @@ use crate::bundle::{Weight, Weights};
 use crate::features::{Features, Known, LabelFeatures, UnitRanges};
 use crate::kernels::dropout::{drops, threshold};
 use crate::nn::{Parameters, Pass};
-use crate::sparse::SparseRows;
-use crate::table::Table;
+use crate::numbers::SparseRows;
+use crate::numbers::Table;
 use crate::train::{BatchLoss, Score, Trainable};
 
 /// Scores weights on messages that they are not learnt from.

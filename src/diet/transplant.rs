@@ -169,7 +169,7 @@ fn moved(old: &Weight, axes: &[Origins], dims: &[usize], values: &mut [f32]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::Table;
+    use crate::numbers::Table;
 
     #[test]
     fn a_matrix_moves_along_both_axes_and_new_places_stay_as_drawn() {

@@ -9,8 +9,8 @@ use super::{
     AttentionMaps, EmbedError, Encoded, LongTexts, Pooling, Precision, Pretrained, StaticVectors,
     TextEncoder, Work,
 };
-use crate::parallel::in_parallel;
 use crate::text::Span;
+use crate::threads::in_parallel;
 
 /// How to embed.
 #[derive(Clone, Debug, PartialEq, Eq)]

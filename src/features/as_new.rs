@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Features, UnitRanges};
-use crate::sparse::SparseRows;
+use crate::numbers::SparseRows;
 
 /// Columns that somebody has met.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::{
     DenseFeatures, FeatureError, Lexical, LexicalConfig, NGramConfig, NGrams, Patterns, PatternsConfig,
 };
 use crate::data::TrainingData;
-use crate::sparse::SparseRows;
+use crate::numbers::SparseRows;
 use crate::text::Span;
 
 /// The non-zero columns of one row, with their values.

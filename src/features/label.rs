@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ngram::words_of;
-use crate::sparse::SparseRows;
+use crate::numbers::SparseRows;
 use crate::text::WhitespaceTokenizer;
 
 /// One sparse row per label, one column per word that occurs in label names.

@@ -3,7 +3,7 @@
 //! A [`Featurizer`] is fitted on the training texts and then turns the tokens of any
 //! message into sparse entries: one row per token (`sequence`) and one row for the whole
 //! message (`sentence`). [`FeatureSet`] places the columns of several featurizers side by
-//! side. Strings end here: what leaves is [`SparseRows`](crate::sparse::SparseRows).
+//! side. Strings end here: what leaves is [`SparseRows`](crate::numbers::SparseRows).
 //!
 //! | file | what a column means |
 //! | --- | --- |

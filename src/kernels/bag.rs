@@ -1,8 +1,8 @@
 //! The sparse input layer: each output row is a weighted sum of a few table rows.
 
 use super::Real;
-use crate::sparse::SparseRows;
-use crate::table::{GROUPS, MIDDLE, Table};
+use crate::numbers::SparseRows;
+use crate::numbers::{GROUPS, MIDDLE, Table};
 
 widest! {
     /// `out[r] = bias + Σ value · table[column]` over the entries of row `r`.

@@ -2,8 +2,8 @@
 
 use super::{hinge, softmax};
 use crate::kernels::bag::bag;
-use crate::parallel::in_parallel;
-use crate::sparse::SparseRows;
+use crate::numbers::SparseRows;
+use crate::threads::in_parallel;
 
 /// What an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Labelled<'_> {
 ///
 /// ```
 /// use talkformer::linear::{Labelled, LinearClassifier, Loss, Solver};
-/// use talkformer::sparse::SparseRows;
+/// use talkformer::numbers::SparseRows;
 ///
 /// let row = |column| {
 ///     let mut row = SparseRows::default();

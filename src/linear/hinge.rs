@@ -5,7 +5,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Labelled, Solver};
-use crate::sparse::SparseRows;
+use crate::numbers::SparseRows;
 
 /// A hyperplane: `x·weights + bias` is positive on the side of the class.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use super::parameters::glorot_uniform;
 use super::pass::Handover;
 use crate::kernels::bag;
 use crate::kernels::dropout::{drops, threshold};
-use crate::sparse::SparseRows;
+use crate::numbers::SparseRows;
 
 /// An affine map of sparse rows: `out[r] = b + Σ value · W[column]` over the entries of row `r`.
 ///

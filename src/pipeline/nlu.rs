@@ -11,9 +11,9 @@ use crate::bundle::Weights;
 use crate::diet::{Answer, Diet, FittedConfidence, TokenEntity};
 use crate::error::Result;
 use crate::features::{DenseFeatures, FeatureSet, Features, Message, Patterns};
-use crate::parallel::in_parallel;
 use crate::prediction::{PredictedEntity, Prediction, Scored};
 use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
+use crate::threads::in_parallel;
 
 /// A model that understands messages.
 ///

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::gradients::{Gradient, Gradients, sum};
 use crate::kernels::adamw;
 use crate::nn::Parameters;
-use crate::parallel::in_parallel;
+use crate::threads::in_parallel;
 
 /// Settings of [`AdamW`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,8 +2,8 @@
 
 use super::source::{Source, Stored, WeightsError};
 use crate::kernels::bag::{bag, bag_of_codes};
-use crate::sparse::SparseRows;
-use crate::table::Table;
+use crate::numbers::SparseRows;
+use crate::numbers::Table;
 
 /// `bias + Σ value · table[column]`.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::bundle::{Values, Weight, Weights};
 use crate::kernels::{Affine, LayerNorm, Matrix, Precision};
 use crate::nn::connections;
-use crate::table::Table;
+use crate::numbers::Table;
 
 /// Weights that do not fit the configuration they came with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -13,7 +13,7 @@ use crate::features::DenseFeatures;
 use crate::heads::{LossType, SimilarityType};
 use crate::kernels::dropout::bits;
 use crate::nn::Parameters;
-use crate::table::Table;
+use crate::numbers::Table;
 use crate::text::{Span, WhitespaceTokenizer};
 
 /// Hidden layers that messages and labels share leave no room for dense features.

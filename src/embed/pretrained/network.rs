@@ -15,7 +15,7 @@ use crate::embed::EmbedError;
 use crate::kernels::activation::{gelu, relu};
 use crate::kernels::attention::{Attention, Relative};
 use crate::kernels::{Affine, LayerNorm, Matrix, PANEL, Precision, sums};
-use crate::team::{Member, Team};
+use crate::threads::{Member, Team};
 
 /// The layers of an encoder and what comes before them.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use crate::embed::EmbedError;
-use crate::mapped::Mapped;
+use crate::files::Mapped;
 
 /// The weights of a folder.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use crate::mapped::Mapped;
+use crate::files::Mapped;
 
 /// Bytes, cheap to clone. Tables in memory are laid out as in the mapped file, so one code reads both.
 #[derive(Clone)]

@@ -10,7 +10,7 @@ use super::rows::{Numbers, Rows};
 use super::subwords::{Index, Subwords};
 use super::word_vectors::Known;
 use super::{Place, VectorFormat, VectorsError, VectorsOptions, WordVectors};
-use crate::mapped::Mapped;
+use crate::files::Mapped;
 
 /// What every model begins with.
 pub(super) const MAGIC: [u8; 4] = 793_712_314_u32.to_le_bytes();

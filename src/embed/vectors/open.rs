@@ -9,7 +9,7 @@ use super::lines::BYTE_ORDER_MARK;
 use super::text::{fields, parse_header, parse_number};
 use super::{VectorFormat, VectorsError, VectorsOptions, WordVectors};
 use super::{fasttext, finalfusion, saved, text, word2vec};
-use crate::mapped::Mapped;
+use crate::files::Mapped;
 
 /// So much of a file is looked at: the header and a good piece of the first row.
 const HEAD: u64 = 1 << 16;

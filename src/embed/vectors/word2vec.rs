@@ -10,7 +10,7 @@ use super::error::excerpt;
 use super::rows::{Numbers, Rows};
 use super::text::parse_header;
 use super::{Place, VectorFormat, VectorsError, VectorsOptions, WordVectors};
-use crate::mapped::Mapped;
+use crate::files::Mapped;
 
 /// Finds where each word and its numbers lie. The numbers stay in the file.
 pub(super) fn read(

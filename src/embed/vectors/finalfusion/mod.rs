@@ -13,7 +13,7 @@ use super::rows::{Numbers, Rows};
 use super::subwords::Subwords;
 use super::word_vectors::Known;
 use super::{VectorFormat, VectorsError, VectorsOptions, WordVectors};
-use crate::mapped::Mapped;
+use crate::files::Mapped;
 
 /// What every file begins with.
 pub(super) const MAGIC: &[u8] = b"FiFu";

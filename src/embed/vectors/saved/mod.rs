@@ -17,7 +17,6 @@
 //! `finalfusion` are hashes of theirs; with `list` the n-grams stand in `ngrams`, `ngram_starts` and
 //! `ngram_slots` like the words, and their rows in `ngram_rows`, `U32`.
 
-mod draft;
 mod read;
 mod write;
 

@@ -15,7 +15,7 @@ use super::super::word_vectors::Known;
 use super::super::words::Words;
 use super::super::{VectorFormat, VectorsError, VectorsOptions, WordVectors};
 use super::{FORMAT, LENGTH, VERSION, key, tensor};
-use crate::mapped::Mapped;
+use crate::files::Mapped;
 
 /// Whether a file begins like any safetensors file.
 pub(in super::super) fn is_saved(head: &[u8]) -> bool {

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::super::subwords::{Index, Subwords};
 use super::super::{VectorsError, WordVectors};
-use super::draft::Draft;
 use super::{FORMAT, LENGTH, VERSION, key, tensor};
+use crate::files::Draft;
 
 /// Writes a draft and moves it to its place when it is whole.
 pub(in super::super) fn write(vectors: &WordVectors, path: &Path) -> Result<(), VectorsError> {

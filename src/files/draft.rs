@@ -7,14 +7,14 @@ use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A file beside its place. Unless it is published it is deleted.
-pub(super) struct Draft {
+pub(crate) struct Draft {
     file: File,
     path: PathBuf,
     place: PathBuf,
 }
 
 impl Draft {
-    pub(super) fn create(place: &Path) -> io::Result<Self> {
+    pub(crate) fn create(place: &Path) -> io::Result<Self> {
         // Two threads may save to one place; the later one wins, and neither writes into the other's draft.
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name =
@@ -25,12 +25,12 @@ impl Draft {
         Ok(Self { file, path, place: place.to_owned() })
     }
 
-    pub(super) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
     /// Moves the file to its place once its content is on the disk.
-    pub(super) fn publish(self) -> io::Result<()> {
+    pub(crate) fn publish(self) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.path, &self.place)?;
         #[cfg(unix)]

@@ -57,7 +57,7 @@ impl PartialEq for Bytes {
 /// # Example
 ///
 /// ```
-/// use talkformer::table::Table;
+/// use talkformer::numbers::Table;
 ///
 /// let table = Table::new(&[0.5, -0.25, 0.0, 9.0, 9.0, 9.0], 3, |row| row == 0);
 /// let values = table.to_f32();

@@ -7,7 +7,7 @@ use std::ops::Range;
 /// # Example
 ///
 /// ```
-/// use talkformer::sparse::SparseRows;
+/// use talkformer::numbers::SparseRows;
 ///
 /// let mut rows = SparseRows::default();
 /// rows.push([(7, 1.0), (3, 0.5)]);
