@@ -54,6 +54,7 @@ mod error;
 pub mod features;
 mod files;
 pub mod heads;
+mod infer;
 mod kernels;
 pub mod linear;
 pub mod metrics;

@@ -74,6 +74,16 @@ fn only_readers_bundles_and_the_program_open_files() {
     );
 }
 
+#[test]
+fn what_answers_knows_no_tensor_library() {
+    let answers = ["src/infer/", "src/diet/answer/", "src/embed/pretrained/network.rs"];
+    let tensors = |tokens: &[Token]| !tokens[0].test && tokens[0].text.starts_with("candle_");
+    let found = sources().into_iter().flat_map(|source| source.at(tensors));
+    let found: Vec<String> =
+        found.filter(|place| answers.iter().any(|folder| place.starts_with(folder))).collect();
+    assert_no(&found, "candle is for learning");
+}
+
 /// The first test would be worth nothing if it overlooked a way to write an import.
 #[test]
 fn a_forbidden_import_is_found_however_it_is_written() {

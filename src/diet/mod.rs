@@ -42,7 +42,6 @@ mod tag_head;
 mod training;
 mod transplant;
 
-pub use answer::WeightsError;
 pub use confidence::FittedConfidence;
 pub use config::{BatchSize, Confidence, ConfigError, DietConfig, PerSide, SplitByComma};
 pub use labels::{Example, Labels, OUT_OF_SCOPE_NAMES, TagKind, is_out_of_scope};
@@ -50,3 +49,5 @@ pub use network::{Network, Reading, Widths};
 pub use predict::{Answer, Diet, TokenEntity};
 pub use training::{HeldOut, Learner, Lessons};
 pub use transplant::Ancestor;
+
+pub use crate::infer::WeightsError;

@@ -55,6 +55,26 @@ impl<'a, T> Matrix<'a, T> {
         (self.shape.rows, self.shape.cols)
     }
 
+    /// Some of the columns.
+    ///
+    /// # Panics
+    ///
+    /// If the matrix has no such columns.
+    pub(crate) fn cols(self, cols: Range<usize>) -> Self {
+        assert!(cols.start <= cols.end && cols.end <= self.shape.cols, "columns outside the matrix");
+        let start = (cols.start * self.shape.col_stride).min(self.data.len());
+        Self { data: &self.data[start..], shape: Shape { cols: cols.len(), ..self.shape } }
+    }
+
+    /// Some of the rows.
+    ///
+    /// # Panics
+    ///
+    /// If the matrix has no such rows.
+    pub(crate) fn rows(self, rows: Range<usize>) -> Self {
+        self.transposed().cols(rows).transposed()
+    }
+
     /// The same numbers as `[cols, rows]`.
     pub(crate) fn transposed(self) -> Self {
         let Shape { rows, cols, row_stride, col_stride } = self.shape;
@@ -165,6 +185,21 @@ mod tests {
 
     fn close(a: &[f64], b: &[f64]) {
         assert!(a.len() == b.len() && a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-12), "{a:?} {b:?}");
+    }
+
+    #[test]
+    fn parts_of_a_matrix_are_views_of_it() {
+        let values: Vec<usize> = (0..12).collect();
+        let matrix = Matrix::new(&values, 3, 4);
+        for (view, transposed) in [(matrix, false), (matrix.transposed(), true)] {
+            let part = view.cols(1..3).rows(1..3);
+            let at = |row: usize, col: usize| if transposed { col * 4 + row } else { row * 4 + col };
+            assert_eq!(part.dims(), (2, 2));
+            for (row, col) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                assert_eq!(part.at(row, col), at(row + 1, col + 1));
+            }
+            assert_eq!(view.cols(3..3).dims().1, 0);
+        }
     }
 
     #[test]

@@ -1,11 +1,9 @@
 //! How similar a message is to each intent.
 
-use super::bag::Bag;
-use super::encoder::Hidden;
-use super::source::{Source, WeightsError};
 use crate::diet::several::Decision;
 use crate::diet::{DietConfig, Labels, Widths};
 use crate::features::{Features, LabelFeatures};
+use crate::infer::{Bag, DenseLayers, Source, WeightsError};
 use crate::kernels::matmul::Into;
 use crate::kernels::{Affine, Matrix, MatrixMut, Packed, Precision, product};
 
@@ -33,7 +31,7 @@ impl IntentHead {
         widths: Widths,
         labels: &Labels,
         features: &LabelFeatures,
-        shared: &Hidden,
+        shared: &DenseLayers,
         source: &Source<'_>,
     ) -> Result<Self, WeightsError> {
         let embedding = config.embedding_dimension;
@@ -103,7 +101,7 @@ fn embed_labels(
     config: &DietConfig,
     labels: &Labels,
     features: &LabelFeatures,
-    shared: &Hidden,
+    shared: &DenseLayers,
     source: &Source<'_>,
     cosine: bool,
 ) -> Result<Vec<f32>, WeightsError> {
@@ -114,7 +112,7 @@ fn embed_labels(
         shared
     } else {
         let sizes = &config.hidden_layers_sizes.label;
-        own = Hidden::new(sizes, dense, config.connection_density, &source.at("hidden"))?;
+        own = DenseLayers::new(sizes, dense, config.connection_density, &source.at("hidden"))?;
         &own
     };
     let mut x = vec![0.0; count * dense];

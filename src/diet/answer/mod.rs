@@ -7,36 +7,27 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `source` | weights by name, with their shapes checked |
-//! | `bag` | sparse features to dense rows |
-//! | `encoder` | hidden layers and transformer |
 //! | `intent` | similarity to the labels |
 //! | `tags` | best tags and how sure they are |
 //! | `scratch` | the buffers |
 //!
 //! The tests hold it against the network that learnt.
 
-mod bag;
-mod encoder;
 mod intent;
 mod scratch;
-mod source;
 mod tags;
 
 use super::several::Decision;
 use super::{DietConfig, Labels, Widths};
 use crate::bundle::Weights;
 use crate::features::{Features, LabelFeatures};
+use crate::infer::{Bag, Buffers, DenseLayers, Source, Transformer, WeightsError};
 use crate::kernels::Precision;
 
-use bag::Bag;
-use encoder::{Hidden, Transformer};
 use intent::IntentHead;
 use scratch::Scratch;
-use source::Source;
 use tags::{HeadSpace, TagHead};
 
-pub use source::WeightsError;
 pub(super) use tags::Found;
 
 /// A network that answers and no longer learns.
@@ -46,7 +37,7 @@ pub(super) struct Engine {
     sentence: Bag,
     /// Width of the dense features.
     dense: usize,
-    hidden: Hidden,
+    hidden: DenseLayers,
     transformer: Option<Transformer>,
     /// Width of what the heads read.
     model_dim: usize,
@@ -70,7 +61,8 @@ impl Engine {
         let sentence = Bag::new(widths.sentence, dense, &source.at("sentence"))?;
         let density = config.connection_density;
         let input = dense + widths.dense;
-        let hidden = Hidden::new(&config.hidden_layers_sizes.text, input, density, &source.at("hidden"))?;
+        let hidden =
+            DenseLayers::new(&config.hidden_layers_sizes.text, input, density, &source.at("hidden"))?;
         let width = hidden.output(input);
         let layered = config.number_of_transformer_layers > 0;
         let transformer = || Transformer::new(width, &config.transformer(), &source.at("transformer"));
@@ -106,7 +98,7 @@ impl Engine {
         Scratch::with(|scratch| {
             self.encode(messages, scratch);
             let rows =
-                |ends: &[usize]| scratch.x[ends[0] * self.model_dim..ends[1] * self.model_dim].to_vec();
+                |ends: &[usize]| scratch.rows.x[ends[0] * self.model_dim..ends[1] * self.model_dim].to_vec();
             scratch.offsets.windows(2).map(rows).collect()
         })
     }
@@ -139,16 +131,16 @@ impl Engine {
 
     /// Leaves similarities and tags of all messages behind.
     fn decide(&self, messages: &[&Features], scratch: &mut Scratch) {
-        let Scratch { offsets, x, normed, wide: room, similarities, entity_tags, heads: spaces, .. } =
-            scratch;
+        let Scratch { offsets, rows, similarities, entity_tags, heads: spaces } = scratch;
+        let Buffers { x, other, wide: room, .. } = rows;
         let dim = self.model_dim;
         similarities.clear();
         if let Some(intent) = &self.intent {
-            normed.clear();
+            other.clear();
             for end in &offsets[1..] {
-                normed.extend_from_slice(&x[(end - 1) * dim..end * dim]);
+                other.extend_from_slice(&x[(end - 1) * dim..end * dim]);
             }
-            intent.scores(normed, messages, room, similarities);
+            intent.scores(other, messages, room, similarities);
         }
         if self.tags.is_empty() {
             return;
@@ -197,21 +189,21 @@ impl Engine {
             end += features.sequence.len() + 1;
             end
         }));
-        let dim = self.sequence.dim();
-        scratch.x.resize(end * dim, 0.0);
-        for (features, rows) in messages.iter().zip(scratch.offsets.windows(2)) {
+        let (dim, rows) = (self.sequence.dim(), &mut scratch.rows);
+        rows.x.resize(end * dim, 0.0);
+        for (features, ends) in messages.iter().zip(scratch.offsets.windows(2)) {
             let (tokens, message) =
-                scratch.x[rows[0] * dim..rows[1] * dim].split_at_mut((rows[1] - rows[0] - 1) * dim);
+                rows.x[ends[0] * dim..ends[1] * dim].split_at_mut((ends[1] - ends[0] - 1) * dim);
             self.sequence.forward(&features.sequence, tokens);
             self.sentence.forward(&features.sentence, message);
         }
         if self.dense > 0 {
-            self.append_dense(messages, &scratch.x, &mut scratch.normed);
-            std::mem::swap(&mut scratch.x, &mut scratch.normed);
+            self.append_dense(messages, &rows.x, &mut rows.other);
+            std::mem::swap(&mut rows.x, &mut rows.other);
         }
-        self.hidden.forward(end, &mut scratch.x, &mut scratch.normed, &mut scratch.wide);
+        self.hidden.forward(end, &mut rows.x, &mut rows.other, &mut rows.wide);
         if let Some(transformer) = &self.transformer {
-            transformer.forward(scratch);
+            transformer.forward(&scratch.offsets, rows);
         }
     }
 }

@@ -3,20 +3,15 @@
 use std::cell::RefCell;
 
 use super::tags::HeadSpace;
+use crate::infer::Buffers;
 
 /// What one call leaves behind for the next: room, no content.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     /// Where the rows of each message begin: `[message + 1]`.
     pub(super) offsets: Vec<usize>,
-    /// The residual stream: `[row, model_dim]`.
-    pub(super) x: Vec<f32>,
-    /// What goes into a block: `[row, model_dim]`.
-    pub(super) normed: Vec<f32>,
-    /// The widest rows, of the feed-forward network: `[row, ff_dim]`.
-    pub(super) wide: Vec<f32>,
-    /// The same after its activation; queries, keys and values before that: `[row, ff_dim or 3·model_dim]`.
-    pub(super) inner: Vec<f32>,
+    /// The rows on their way through the layers.
+    pub(super) rows: Buffers,
     /// Similarities of all messages to the intents: `[message, label]`.
     pub(super) similarities: Vec<f32>,
     /// The tags of the entity head: `[token]`.
@@ -36,11 +31,11 @@ impl Scratch {
     /// Runs `work` with this thread's buffers.
     pub(super) fn with<T>(work: impl FnOnce(&mut Self) -> T) -> T {
         SCRATCH.with(|scratch| {
-            // Nobody answers while answering; should that ever change, fresh buffers do as well.
+            // Calls are not nested; if they ever are, the inner one works in buffers of its own.
             let Ok(mut scratch) = scratch.try_borrow_mut() else { return work(&mut Self::default()) };
             let result = work(&mut scratch);
             let rooms = scratch.heads.iter().map(HeadSpace::room);
-            if rooms.fold(scratch.wide.capacity(), usize::max) > Self::KEPT {
+            if rooms.fold(scratch.rows.capacity(), usize::max) > Self::KEPT {
                 *scratch = Self::default();
             }
             result

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::source::{Source, WeightsError};
 use crate::data::TagSet;
 use crate::diet::tag_head::{SEEN_TAG_DIM, rules};
 use crate::diet::{Labels, TagKind};
+use crate::infer::{Source, WeightsError};
 use crate::kernels::Affine;
 use crate::kernels::crf::{Decoder, Workspace};
 

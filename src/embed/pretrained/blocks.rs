@@ -7,11 +7,12 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
 use super::Tuned;
-use super::config::{Activation, ModelConfig};
+use super::config::ModelConfig;
 use super::parts::{LayerParts, Map, Parts, RelativeBiases};
 use crate::embed::EmbedError;
+use crate::infer::Activation;
 use crate::kernels::{LayerNorm, Matrix};
-use crate::nn::{Encoder, EncoderConfig, NormPlacement, TransformerConfig};
+use crate::nn::{Encoder, EncoderConfig};
 
 // What the block calls its parts.
 pub(super) const LAYERS: &str = "layers";
@@ -59,18 +60,7 @@ pub(super) fn block_config(parts: &Parts<'_>) -> Result<EncoderConfig, EmbedErro
         return Err(EmbedError::file(file, "blocks know no other activation than gelu"));
     }
     let relative = parts.relative_biases()?;
-    let layers = TransformerConfig {
-        model_dim: config.model_dim,
-        heads: config.heads,
-        layers: config.layers,
-        ff_dim: config.ff_dim,
-        norm_epsilon: config.norm_epsilon,
-        relative_biases: relative.is_some(),
-        relative_reach: relative.map_or(0, |relative| relative.reach),
-        projection_bias: true,
-        norm: NormPlacement::After,
-        ..Default::default()
-    };
+    let layers = config.layers(relative.as_ref());
     Ok(EncoderConfig { vocabulary: config.vocabulary, positions: config.longest(), layers })
 }
 
@@ -101,13 +91,8 @@ pub(super) fn layer_parts(tuned: &Tuned, at: usize, config: &ModelConfig) -> Res
         let [weight, bias] = ["weight", "bias"].map(|part| values(&format!("{name}.{part}"), &[dim]));
         Ok(LayerNorm { weight: weight?.to_vec(), bias: bias?.to_vec(), epsilon: config.norm_epsilon as f32 })
     };
-    let joined = map(QUERY_KEY_VALUE, dim, 3 * dim)?;
-    let third = |at: usize| Map {
-        weight: joined.weight[at * dim * dim..(at + 1) * dim * dim].to_vec(),
-        bias: joined.bias[at * dim..(at + 1) * dim].to_vec(),
-    };
     Ok(LayerParts {
-        query_key_value: [third(0), third(1), third(2)],
+        query_key_value: map(QUERY_KEY_VALUE, dim, 3 * dim)?,
         output: map(OUTPUT, dim, dim)?,
         attention_norm: norm(ATTENTION_NORM)?,
         expand: map(EXPAND, dim, ff_dim)?,
@@ -153,11 +138,7 @@ impl Tensors<'_> {
         for at in 0..layers {
             let layer = parts.layer(at)?;
             let name = |part: &str| format!("{LAYERS}.{at}.{part}");
-            let joined = Map {
-                weight: layer.query_key_value.iter().flat_map(|map| map.weight.iter().copied()).collect(),
-                bias: layer.query_key_value.iter().flat_map(|map| map.bias.iter().copied()).collect(),
-            };
-            self.map(&name(QUERY_KEY_VALUE), joined, dim)?;
+            self.map(&name(QUERY_KEY_VALUE), layer.query_key_value, dim)?;
             self.map(&name(OUTPUT), layer.output, dim)?;
             self.norm(&name(ATTENTION_NORM), layer.attention_norm)?;
             self.map(&name(EXPAND), layer.expand, dim)?;

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::parts::RelativeBiases;
 use crate::embed::EmbedError;
+use crate::infer::Activation;
+use crate::nn::{NormPlacement, TransformerConfig};
 
 /// Which of its relatives an encoder of BERT's kind is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +31,6 @@ impl Family {
         ("camembert", Self::Roberta),
         ("mpnet", Self::Mpnet),
     ];
-}
-
-/// What stands between the two maps of the feed-forward network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Activation {
-    /// The exact form, with the error function.
-    Gelu,
-    Relu,
 }
 
 /// The sizes of a pretrained encoder.
@@ -85,6 +80,22 @@ struct Raw {
 }
 
 impl ModelConfig {
+    /// The settings of the layers.
+    pub(super) fn layers(&self, relative: Option<&RelativeBiases>) -> TransformerConfig {
+        TransformerConfig {
+            model_dim: self.model_dim,
+            heads: self.heads,
+            layers: self.layers,
+            ff_dim: self.ff_dim,
+            norm_epsilon: self.norm_epsilon,
+            relative_biases: relative.is_some(),
+            relative_reach: relative.map_or(0, |relative| relative.reach),
+            projection_bias: true,
+            norm: NormPlacement::After,
+            ..Default::default()
+        }
+    }
+
     /// The longest table that is believed: nobody has a vocabulary or a text of more.
     const MOST: usize = 1 << 26;
     /// And no rows as wide as this.

@@ -8,7 +8,9 @@ use super::folder::{self, Folder};
 use super::tuned::Tuned;
 use super::weights::{Stored, WeightFiles};
 use crate::embed::EmbedError;
-use crate::kernels::LayerNorm;
+use crate::infer::{AffineWeights, LayerWeights};
+use crate::kernels::attention::Relative;
+use crate::kernels::{LayerNorm, Matrix};
 
 /// A map as `PyTorch` keeps it.
 pub(super) struct Map {
@@ -20,12 +22,49 @@ pub(super) struct Map {
 
 /// The weights of one layer.
 pub(super) struct LayerParts {
-    pub(super) query_key_value: [Map; 3],
+    /// Of queries, keys and values, one after the other: `[3·model_dim, model_dim]`.
+    pub(super) query_key_value: Map,
     pub(super) output: Map,
     pub(super) attention_norm: LayerNorm,
     pub(super) expand: Map,
     pub(super) contract: Map,
     pub(super) feed_forward_norm: LayerNorm,
+}
+
+impl Map {
+    /// Ready to be packed: `[in, out]`.
+    fn weights(&self) -> AffineWeights<'_> {
+        let output = self.bias.len();
+        let weight = Matrix::new(&self.weight, output, self.weight.len() / output.max(1)).transposed();
+        AffineWeights { weight, bias: &self.bias }
+    }
+
+    /// The outputs of several maps of the same input, one after the other.
+    fn joined(maps: [Self; 3]) -> Self {
+        let [mut first, second, third] = maps;
+        for map in [second, third] {
+            first.weight.extend(map.weight);
+            first.bias.extend(map.bias);
+        }
+        first
+    }
+}
+
+impl LayerParts {
+    /// Ready to be packed.
+    pub(super) fn weights<'a>(&'a self, relative: Option<&'a RelativeBiases>) -> LayerWeights<'a> {
+        let biases = relative.map_or(&[][..], |relative| &relative.biases);
+        let reach = relative.map_or(0, |relative| relative.reach);
+        LayerWeights {
+            attention_norm: self.attention_norm.clone(),
+            query_key_value: self.query_key_value.weights(),
+            relative: Relative { biases, reach, ..Relative::NONE },
+            output: self.output.weights(),
+            feed_forward_norm: self.feed_forward_norm.clone(),
+            expand: self.expand.weights(),
+            contract: self.contract.weights(),
+        }
+    }
 }
 
 /// What every distance adds to the scores of each head.
@@ -94,11 +133,11 @@ impl<'t> Parts<'t> {
         let (dim, ff_dim) = (self.config.model_dim, self.config.ff_dim);
         let [query, key, value] = &names.query_key_value;
         Ok(LayerParts {
-            query_key_value: [
+            query_key_value: Map::joined([
                 self.map(query, dim, dim)?,
                 self.map(key, dim, dim)?,
                 self.map(value, dim, dim)?,
-            ],
+            ]),
             output: self.map(&names.output, dim, dim)?,
             attention_norm: self.layer_norm(&names.attention_norm)?,
             expand: self.map(&names.expand, ff_dim, dim)?,

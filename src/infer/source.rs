@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::shard::AffineWeights;
 use crate::bundle::{Values, Weight, Weights};
 use crate::kernels::{Affine, LayerNorm, Matrix, Precision};
 use crate::nn::connections;
@@ -31,34 +32,34 @@ pub enum WeightsError {
 
 /// The weights whose names begin with a prefix, and how precise their products shall be.
 #[derive(Clone, Debug)]
-pub(super) struct Source<'w> {
+pub(crate) struct Source<'w> {
     weights: &'w Weights,
     pub(super) precision: Precision,
     prefix: String,
 }
 
 impl<'w> Source<'w> {
-    pub(super) fn new(weights: &'w Weights, precision: Precision) -> Self {
+    pub(crate) fn new(weights: &'w Weights, precision: Precision) -> Self {
         Self { weights, precision, prefix: String::new() }
     }
 
     /// The weights of one part.
-    pub(super) fn at(&self, name: impl std::fmt::Display) -> Self {
+    pub(crate) fn at(&self, name: impl std::fmt::Display) -> Self {
         Self { prefix: self.name(name), ..self.clone() }
     }
 
     /// The same weights for products at full precision.
-    pub(super) fn precisely(&self) -> Self {
+    pub(crate) fn precisely(&self) -> Self {
         Self { precision: Precision::F32, ..self.clone() }
     }
 
     /// The name of the part that this is a source for.
-    pub(super) fn prefix(&self) -> &str {
+    fn prefix(&self) -> &str {
         &self.prefix
     }
 
     /// The values of a tensor of this shape.
-    pub(super) fn values(&self, name: &str, shape: &[usize]) -> Result<Cow<'w, [f32]>, WeightsError> {
+    pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Cow<'w, [f32]>, WeightsError> {
         Ok(self.weight(name, shape)?.to_f32())
     }
 
@@ -72,34 +73,35 @@ impl<'w> Source<'w> {
     }
 
     /// A map with bias, of which only a share `density` of the weights exists.
-    pub(super) fn affine(&self, input: usize, output: usize, density: f64) -> Result<Affine, WeightsError> {
+    pub(crate) fn affine(&self, input: usize, output: usize, density: f64) -> Result<Affine, WeightsError> {
+        let MapValues { weight, bias, .. } = self.map(input, output, density)?;
+        Ok(Affine::new(Matrix::new(&weight, input, output), bias, self.precision))
+    }
+
+    /// The same before it is packed.
+    pub(super) fn map(
+        &self,
+        input: usize,
+        output: usize,
+        density: f64,
+    ) -> Result<MapValues<'w>, WeightsError> {
         let bias = self.values("bias", &[output])?.into_owned();
-        self.packed(input, output, density, bias)
+        Ok(MapValues { bias, ..self.map_without_bias(input, output, density)? })
     }
 
-    pub(super) fn without_bias(
+    pub(super) fn map_without_bias(
         &self,
         input: usize,
         output: usize,
         density: f64,
-    ) -> Result<Affine, WeightsError> {
-        self.packed(input, output, density, Vec::new())
-    }
-
-    fn packed(
-        &self,
-        input: usize,
-        output: usize,
-        density: f64,
-        bias: Vec<f32>,
-    ) -> Result<Affine, WeightsError> {
+    ) -> Result<MapValues<'w>, WeightsError> {
         let mut weight = self.values("weight", &[input, output])?;
         if density < 1.0 {
             let exists = connections(self.prefix(), density, input, output);
             let missing = weight.to_mut().iter_mut().enumerate().filter(|(at, _)| !exists(*at));
             missing.for_each(|(_, weight)| *weight = 0.0);
         }
-        Ok(Affine::new(Matrix::new(&weight, input, output), bias, self.precision))
+        Ok(MapValues { weight, bias: Vec::new(), dims: (input, output) })
     }
 
     /// A layer norm of rows of this width.
@@ -121,6 +123,19 @@ impl<'w> Source<'w> {
             }
             Some(weight) => Ok(weight),
         }
+    }
+}
+
+/// The numbers of a map.
+pub(super) struct MapValues<'w> {
+    weight: Cow<'w, [f32]>,
+    bias: Vec<f32>,
+    dims: (usize, usize),
+}
+
+impl MapValues<'_> {
+    pub(super) fn weights(&self) -> AffineWeights<'_> {
+        AffineWeights { weight: Matrix::new(&self.weight, self.dims.0, self.dims.1), bias: &self.bias }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::numbers::Table;
 
 /// `bias + Σ value · table[column]`.
 #[derive(Clone, Debug)]
-pub(super) struct Bag {
+pub(crate) struct Bag {
     rows: Rows,
     bias: Vec<f32>,
 }
@@ -19,7 +19,7 @@ enum Rows {
 }
 
 impl Bag {
-    pub(super) fn new(columns: usize, dim: usize, source: &Source<'_>) -> Result<Self, WeightsError> {
+    pub(crate) fn new(columns: usize, dim: usize, source: &Source<'_>) -> Result<Self, WeightsError> {
         let rows = match source.table("table", columns, dim)? {
             Stored::Codes(table) => Rows::Codes(table.clone()),
             Stored::Plain(values) => Rows::Plain(values.into_owned()),
@@ -27,12 +27,12 @@ impl Bag {
         Ok(Self { rows, bias: source.values("bias", &[dim])?.into_owned() })
     }
 
-    pub(super) fn dim(&self) -> usize {
+    pub(crate) fn dim(&self) -> usize {
         self.bias.len()
     }
 
     /// One row for each sparse one: `out` is `[row, dim]`.
-    pub(super) fn forward(&self, sparse: &SparseRows, out: &mut [f32]) {
+    pub(crate) fn forward(&self, sparse: &SparseRows, out: &mut [f32]) {
         match &self.rows {
             Rows::Codes(table) => bag_of_codes(sparse, table, &self.bias, out),
             Rows::Plain(table) => bag(sparse, table, &self.bias, out),
