@@ -45,13 +45,14 @@ pub(super) struct Origin {
     tuned: bool,
 }
 
-/// What dense features are made of in training.
-pub(super) struct Lessons<'l> {
-    pub(super) train: &'l [&'l Utterance],
-    pub(super) tokens: &'l [Vec<Span>],
-    pub(super) labels: &'l Labels,
-    /// How many at the end no encoder may learn from.
-    pub(super) unseen: usize,
+/// The examples of a training, as encoders see them.
+pub(super) struct EncoderExamples<'e> {
+    pub(super) utterances: &'e [&'e Utterance],
+    /// The tokens of each.
+    pub(super) tokens: &'e [Vec<Span>],
+    pub(super) labels: &'e Labels,
+    /// How many at the end are kept for calibration: no encoder learns from these.
+    pub(super) calibration: usize,
 }
 
 impl DenseEncoders {
@@ -62,14 +63,14 @@ impl DenseEncoders {
     /// The encoders of a pipeline; none where it has none. Those that are to learn do so first.
     fn open(
         pipeline: &PipelineConfig,
-        lessons: &Lessons<'_>,
+        examples: &EncoderExamples<'_>,
         options: &TrainingOptions,
         observe: &mut dyn FnMut(Event),
     ) -> Result<Option<Arc<Self>>> {
         let mut found = Self { encoders: Vec::new(), origins: Vec::new(), tuned: Weights::new() };
         for (at, config) in pipeline.dense().iter().enumerate() {
             if config.fine_tune {
-                found.tuned.extend(numbered(at, &fine_tune(config, pipeline, lessons, options, observe)?));
+                found.tuned.extend(numbered(at, &fine_tune(config, pipeline, examples, options, observe)?));
             }
             let path = std::path::absolute(&config.path).unwrap_or_else(|_| config.path.clone());
             let print = fingerprint(&path)?;
@@ -101,7 +102,7 @@ impl DenseEncoders {
     pub(super) fn for_training(
         pipeline: &PipelineConfig,
         earlier: Option<&Nlu>,
-        lessons: &Lessons<'_>,
+        examples: &EncoderExamples<'_>,
         options: &TrainingOptions,
         observe: &mut dyn FnMut(Event),
     ) -> Result<Option<(Arc<Self>, OfMessages)>> {
@@ -116,18 +117,18 @@ impl DenseEncoders {
             Some(earlier) => {
                 let learns = |of: &PipelineConfig| of.dense().iter().any(|config| config.fine_tune);
                 let others = learns(pipeline) || learns(&earlier.config);
-                let encoders = if others { None } else { Self::open(pipeline, lessons, options, observe)? };
+                let encoders = if others { None } else { Self::open(pipeline, examples, options, observe)? };
                 if others || prints(earlier.encoders.as_ref()) != prints(encoders.as_ref()) {
                     let differences = vec!["the encoders of its dense features are others".to_owned()];
                     return Err(PipelineError::OtherNetwork { differences }.into());
                 }
                 encoders
             }
-            None => Self::open(pipeline, lessons, options, observe)?,
+            None => Self::open(pipeline, examples, options, observe)?,
         };
         let Some(encoders) = encoders else { return Ok(None) };
-        let texts: Vec<&str> = lessons.train.iter().map(|one| one.text.as_str()).collect();
-        let features = encoders.features(&texts, lessons.tokens, options.threads.max(1))?;
+        let texts: Vec<&str> = examples.utterances.iter().map(|one| one.text.as_str()).collect();
+        let features = encoders.features(&texts, examples.tokens, options.threads.max(1))?;
         Ok(Some((encoders, features)))
     }
 
@@ -221,19 +222,20 @@ impl DenseEncoders {
 }
 
 /// Lets the encoder of a pipeline learn from the examples, as far as it may see them.
-fn fine_tune<'l>(
+fn fine_tune<'e>(
     config: &DenseConfig,
     pipeline: &PipelineConfig,
-    lessons: &Lessons<'l>,
+    examples: &EncoderExamples<'e>,
     options: &TrainingOptions,
     observe: &mut dyn FnMut(Event),
 ) -> Result<Tuned, EmbedError> {
-    let seen = lessons.train.len() - lessons.unseen;
-    let lesson = |(one, tokens): (&&'l Utterance, &'l Vec<Span>)| {
-        let example = lessons.labels.example(one, tokens, Features::default());
+    let seen = examples.utterances.len() - examples.calibration;
+    let lesson = |(one, tokens): (&&'e Utterance, &'e Vec<Span>)| {
+        let example = examples.labels.example(one, tokens, Features::default());
         Lesson { text: &one.text, classes: example.intents, words: tokens, tags: example.entities }
     };
-    let lessons: Vec<Lesson<'l>> = lessons.train[..seen].iter().zip(lessons.tokens).map(lesson).collect();
+    let lessons: Vec<Lesson<'e>> =
+        examples.utterances[..seen].iter().zip(examples.tokens).map(lesson).collect();
     let tuning = FineTuning {
         epochs: config.fine_tune_epochs,
         learning_rate: config.fine_tune_learning_rate,

@@ -1,5 +1,7 @@
 //! What can be wrong with a pipeline.
 
+use crate::diet::WeightsError;
+
 /// Why a pipeline cannot be built or trained.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -73,6 +75,9 @@ pub enum PipelineError {
         /// What was going on.
         during: String,
     },
+    /// The weights belong to another network than the configuration describes.
+    #[error("the weights of the model do not fit its configuration")]
+    Weights(#[from] WeightsError),
     /// The bundle holds a model of another kind, or parts that do not fit each other.
     #[error("the model cannot be used: {problem}")]
     Model {

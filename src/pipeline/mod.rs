@@ -17,6 +17,7 @@ mod learning_curve;
 mod memory;
 mod nlu;
 mod out_of_scope;
+mod parts;
 mod post;
 mod review;
 mod saved;

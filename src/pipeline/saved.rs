@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use super::dense::DenseEncoders;
 use super::memory::Memory;
+use super::parts::Parts;
 use super::{Nlu, PipelineConfig, PipelineError};
 use crate::bundle::{Bundle, BundleWriter};
-use crate::diet::{Diet, Labels, Widths};
 use crate::error::Result;
-use crate::features::{FeatureSet, LabelFeatures, Patterns};
 use crate::text::WhitespaceTokenizer;
 
 /// What kind of model the bundle holds.
@@ -55,38 +54,23 @@ impl Nlu {
             return Err(PipelineError::Model { problem }.into());
         }
         let config: PipelineConfig = bundle.config()?;
-        let labels: Labels = bundle.json("labels.json")?;
-        let features: FeatureSet = bundle.json("features.json")?;
-        let extractor: Option<Patterns> = bundle.json("extractor.json")?;
-        let synonyms = bundle.json("synonyms.json")?;
-        let tokenizer = WhitespaceTokenizer::new(config.tokenizer())?;
-        let (diet_config, _) = config.diet();
-        diet_config.validate()?;
-        let weights = Arc::new(bundle.weights()?);
-        let (sequence, sentence) = features.widths();
-        let label_features = LabelFeatures::new(&labels.intents, &tokenizer);
+        let (diet, _) = config.diet();
+        diet.validate()?;
         let threads = Self::default_threads();
-        let encoders = DenseEncoders::reopen(&bundle, threads)?;
-        let widths =
-            Widths { sequence, sentence, dense: encoders.as_ref().map_or(0, |encoders| encoders.dim()) };
-        let diet = Diet::new(diet_config, widths, labels, &label_features, &weights).map_err(|error| {
-            PipelineError::Model { problem: format!("its weights do not fit its configuration: {error}") }
-        })?;
-        let memory = Memory::open(&bundle)?.map(Arc::new);
-        let confidence =
-            if bundle.parts().any(|part| part == CONFIDENCE) { Some(bundle.json(CONFIDENCE)?) } else { None };
-        Ok(Self {
+        let parts = Parts {
+            tokenizer: WhitespaceTokenizer::new(config.tokenizer())?,
             config,
-            tokenizer,
-            features,
-            encoders,
             diet,
-            extractor,
-            synonyms,
-            weights,
-            confidence,
-            memory,
+            labels: bundle.json("labels.json")?,
+            features: bundle.json("features.json")?,
+            encoders: DenseEncoders::reopen(&bundle, threads)?,
+            extractor: bundle.json("extractor.json")?,
+            synonyms: bundle.json("synonyms.json")?,
+            memory: Memory::open(&bundle)?.map(Arc::new),
             threads,
-        })
+        };
+        let fitted = bundle.parts().any(|part| part == CONFIDENCE);
+        let confidence = if fitted { Some(bundle.json(CONFIDENCE)?) } else { None };
+        Ok(parts.model(bundle.weights()?, confidence).map_err(PipelineError::from)?)
     }
 }

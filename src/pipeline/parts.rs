@@ -1,0 +1,71 @@
+//! A model without its weights: what is there before the network learns, and what a bundle keeps beside the weights.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::dense::DenseEncoders;
+use super::memory::Memory;
+use super::{Nlu, PipelineConfig};
+use crate::bundle::Weights;
+use crate::diet::{
+    Diet, DietConfig, FittedConfidence, HeldOut, Labels, Learner, Lessons, WeightsError, Widths,
+};
+use crate::features::{FeatureSet, LabelFeatures, Patterns};
+use crate::text::WhitespaceTokenizer;
+
+/// Everything that a model is made of, but its weights and what was fitted with them.
+pub(super) struct Parts {
+    pub(super) config: PipelineConfig,
+    /// The options of DIET in `config`.
+    pub(super) diet: DietConfig,
+    pub(super) tokenizer: WhitespaceTokenizer,
+    pub(super) labels: Labels,
+    pub(super) features: FeatureSet,
+    pub(super) encoders: Option<Arc<DenseEncoders>>,
+    pub(super) extractor: Option<Patterns>,
+    pub(super) synonyms: BTreeMap<String, String>,
+    pub(super) memory: Option<Arc<Memory>>,
+    pub(super) threads: usize,
+}
+
+impl Parts {
+    fn widths(&self) -> Widths {
+        let (sequence, sentence) = self.features.widths();
+        Widths { sequence, sentence, dense: self.encoders.as_ref().map_or(0, |encoders| encoders.dim()) }
+    }
+
+    fn label_features(&self) -> LabelFeatures {
+        LabelFeatures::new(&self.labels.intents, &self.tokenizer)
+    }
+
+    /// A fresh network that is to learn from these examples.
+    pub(super) fn learner<'h>(
+        &self,
+        set: Lessons,
+        held_out: Option<HeldOut<'h>>,
+    ) -> candle_core::Result<Learner<'h>> {
+        Learner::new(&self.diet, self.widths(), &self.labels, &self.label_features(), set, held_out)
+    }
+
+    /// The model with these weights.
+    pub(super) fn model(
+        &self,
+        weights: Weights,
+        confidence: Option<FittedConfidence>,
+    ) -> Result<Nlu, WeightsError> {
+        let (diet, labels) = (self.diet.clone(), self.labels.clone());
+        Ok(Nlu {
+            config: self.config.clone(),
+            tokenizer: self.tokenizer.clone(),
+            features: self.features.clone(),
+            encoders: self.encoders.clone(),
+            diet: Diet::new(diet, self.widths(), labels, &self.label_features(), &weights)?,
+            extractor: self.extractor.clone(),
+            synonyms: self.synonyms.clone(),
+            weights: Arc::new(weights),
+            memory: self.memory.clone(),
+            confidence,
+            threads: self.threads,
+        })
+    }
+}

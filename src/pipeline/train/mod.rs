@@ -1,0 +1,168 @@
+//! From labelled messages to a model.
+
+mod options;
+mod phases;
+mod split;
+mod warnings;
+
+use std::sync::Arc;
+
+use super::dense::DenseEncoders;
+use super::memory::Memory;
+use super::parts::Parts;
+use super::{Component, Nlu, PipelineConfig, PipelineError, finetune};
+use crate::bundle::Weights;
+use crate::data::{HoldOut, TrainingData, Utterance, stratified_split};
+use crate::diet::{DietConfig, HeldOut, Labels};
+use crate::error::Result;
+use crate::features::{FeatureSet, FeaturizerConfig, Patterns};
+use crate::text::WhitespaceTokenizer;
+use crate::train::{Event, Score, Trainable};
+
+pub use options::{Training, TrainingOptions};
+use phases::Phases;
+use split::{Examples, Split};
+use warnings::misaligned;
+
+impl Nlu {
+    /// Trains a model; `observe` hears of every step.
+    ///
+    /// # Errors
+    ///
+    /// If the pipeline or the data makes no sense, or the training diverges.
+    pub fn train(
+        pipeline: &PipelineConfig,
+        data: &TrainingData,
+        options: &TrainingOptions,
+        observe: impl FnMut(Event),
+    ) -> Result<(Self, Training)> {
+        Self::learn(pipeline, data, None, options, observe)
+    }
+
+    /// Learns from all of these examples, from scratch or from where an earlier model is.
+    pub(super) fn learn(
+        pipeline: &PipelineConfig,
+        data: &TrainingData,
+        earlier: Option<&Self>,
+        options: &TrainingOptions,
+        mut observe: impl FnMut(Event),
+    ) -> Result<(Self, Training)> {
+        let pipeline = adapted(pipeline, earlier);
+        let (config, featurizers) = pipeline.diet();
+        config.validate()?;
+        let tokenizer = WhitespaceTokenizer::new(pipeline.tokenizer())?;
+        let labels = labels(data, &config, earlier);
+        let held_out = HoldOut::Count(config.evaluate_on_number_of_examples);
+        let (train, held_out) = stratified_split(&data.utterances, held_out, config.seed());
+        let held_out: Vec<Utterance> = held_out.into_iter().cloned().collect();
+        let split = Split::new(&train, &labels, &config)?;
+        let examples = split.tokenize(&tokenizer);
+
+        let features = fit_features(&featurizers, &examples, data, earlier)?;
+        let for_encoders = examples.for_encoders(&labels);
+        let dense = DenseEncoders::for_training(&pipeline, earlier, &for_encoders, options, &mut observe)?;
+        let (encoders, dense) = dense.unzip();
+        let training_set = examples.training_set(&features, &dense.unwrap_or_default(), &labels);
+
+        let parts = Parts {
+            extractor: extractor(&pipeline, data)?,
+            config: pipeline,
+            diet: config,
+            tokenizer,
+            labels,
+            features,
+            encoders,
+            synonyms: data.synonyms.clone(),
+            memory: remembered(data, options)?,
+            threads: options.threads.max(1),
+        };
+        let phases = Phases::new(&training_set);
+        let mut learner = parts.learner(training_set, scorer(&parts, &held_out))?;
+        let mut settings = parts.diet.trainer(learner.examples(), parts.threads);
+        if let Some(earlier) = earlier {
+            earlier.hand_down(&mut learner, &parts.features)?;
+            finetune::shorten(&mut settings, options.epoch_fraction);
+        }
+        let (outcome, confidence) = phases.run(&mut learner, &settings, options, observe)?;
+        let training = Training {
+            outcome,
+            warnings: misaligned(&parts.labels, &examples.utterances, &examples.tokens),
+            examples: phases.messages,
+            held_out: held_out.len(),
+            parameters: learner.parameters().count(),
+        };
+        Ok((parts.model(learner.weights()?, confidence).map_err(PipelineError::from)?, training))
+    }
+}
+
+/// The pipeline, with the options that learning on from an earlier model needs.
+fn adapted(pipeline: &PipelineConfig, earlier: Option<&Nlu>) -> PipelineConfig {
+    let mut pipeline = pipeline.clone();
+    if let Some(earlier) = earlier {
+        pipeline.change_diet(|diet| earlier.prepare(diet));
+    }
+    pipeline
+}
+
+/// The labels of the data, and those of an earlier model that forgot its examples.
+fn labels(data: &TrainingData, config: &DietConfig, earlier: Option<&Nlu>) -> Labels {
+    let labels = Labels::new(&data.utterances, config);
+    match earlier {
+        Some(earlier) => earlier.grow_labels(labels, data, config),
+        None => labels,
+    }
+}
+
+/// The features of the examples, and those of an earlier model that forgot its examples.
+fn fit_features(
+    featurizers: &[FeaturizerConfig],
+    examples: &Examples<'_>,
+    data: &TrainingData,
+    earlier: Option<&Nlu>,
+) -> Result<FeatureSet> {
+    let features = FeatureSet::fit(featurizers, &examples.messages(), data)?;
+    Ok(match earlier {
+        Some(earlier) => earlier.grow_features(features),
+        None => features,
+    })
+}
+
+/// The examples as the model keeps them, where it shall.
+fn remembered(data: &TrainingData, options: &TrainingOptions) -> Result<Option<Arc<Memory>>> {
+    let memory = options.remember_examples.then(|| Memory::of(&data.utterances));
+    Ok(memory.transpose()?.map(Arc::new))
+}
+
+/// Patterns that are named like an entity type of the data, where the pipeline extracts them.
+fn extractor(config: &PipelineConfig, data: &TrainingData) -> Result<Option<Patterns>> {
+    let options = config.components.iter().find_map(|component| match component {
+        Component::RegexEntityExtractor(options) => Some(options),
+        _ => None,
+    });
+    let types = data.entity_types();
+    let compile = |options| Patterns::only(options, data, |name| types.contains_key(name));
+    Ok(options.map(compile).transpose()?)
+}
+
+/// Scores weights on the messages that are held out, where there are any.
+fn scorer<'s>(parts: &'s Parts, held_out: &'s [Utterance]) -> Option<HeldOut<'s>> {
+    let score_weights = |weights: &Weights| {
+        let model = parts.model(weights.clone(), None).map_err(candle_core::Error::wrap)?;
+        score(&model, held_out)
+    };
+    (!held_out.is_empty()).then(|| Box::new(score_weights) as HeldOut<'s>)
+}
+
+/// Intent accuracy and exact-span F1 on the held-out messages; their mean decides.
+fn score(nlu: &Nlu, held_out: &[Utterance]) -> candle_core::Result<Score> {
+    let found = nlu.evaluate(held_out).map_err(candle_core::Error::wrap)?;
+    let mut parts = Vec::new();
+    if found.intent.messages > 0 && !nlu.labels().intents.is_empty() {
+        parts.push(("intent_accuracy", found.intent.accuracy));
+    }
+    if found.entity.entities > 0 {
+        parts.push(("entity_f1", found.entity.exact_span.f1));
+    }
+    let value = parts.iter().map(|(_, part)| part).sum::<f64>() / parts.len().max(1) as f64;
+    Ok(Score { value, parts })
+}

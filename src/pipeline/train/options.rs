@@ -1,0 +1,52 @@
+//! What training takes beside a pipeline and data, and what it tells afterwards.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::pipeline::Nlu;
+use crate::train::Outcome;
+
+/// How to train, beside what the pipeline says.
+#[derive(Debug)]
+pub struct TrainingOptions {
+    /// Worker threads; results depend on how many.
+    pub threads: usize,
+    /// Training ends after the current step once this is true.
+    pub stop: Arc<AtomicBool>,
+    /// Whether the model keeps the examples, in order to learn on from new ones ([`Nlu::finetune`]).
+    pub remember_examples: bool,
+    /// Share of the epochs that finetuning takes; zero learns nothing and only makes room for new words and labels.
+    pub epoch_fraction: f64,
+}
+
+impl TrainingOptions {
+    /// The share of the epochs that finetuning takes unless told otherwise.
+    pub const EPOCH_FRACTION: f64 = 0.25;
+}
+
+impl Default for TrainingOptions {
+    /// One thread per core.
+    fn default() -> Self {
+        Self {
+            threads: Nlu::default_threads(),
+            stop: Arc::default(),
+            remember_examples: true,
+            epoch_fraction: Self::EPOCH_FRACTION,
+        }
+    }
+}
+
+/// How training went.
+#[derive(Clone, Debug)]
+pub struct Training {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was odd about the data: annotations whose borders are not token borders, and the like.
+    pub warnings: Vec<String>,
+    /// Examples that were learnt from.
+    pub examples: usize,
+    /// Examples that were held out.
+    pub held_out: usize,
+    /// Learnable numbers.
+    pub parameters: usize,
+}

@@ -1,0 +1,144 @@
+//! The examples of a training in the order in which they are used, with their tokens and labels.
+
+use std::sync::Arc;
+
+use super::super::dense::EncoderExamples;
+use super::super::{Nlu, PipelineError};
+use crate::data::{HoldOut, Utterance, stratified_split};
+use crate::diet::{DietConfig, Example, Labels, Lessons};
+use crate::features::{DenseFeatures, FeatureSet, Features, Message};
+use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
+
+/// Calibration takes about this many messages …
+const ENOUGH_FOR_CALIBRATION: f64 = 250.0;
+
+/// … but no more than this share of the examples …
+const LARGEST_CALIBRATION_SHARE: f64 = 0.25;
+
+/// … and never more than this many: further ones serve better when they are learnt from at once.
+const MOST_FOR_CALIBRATION: f64 = 600.0;
+
+/// The examples that are not held out, in three parts.
+pub(super) struct Split<'d> {
+    /// The names of the intents as messages; empty unless the network learns from them.
+    names: Vec<Utterance>,
+    /// Learnt from all the time.
+    learnt: Vec<&'d Utterance>,
+    /// Kept for calibration, and learnt from in the final phase.
+    calibration: Vec<&'d Utterance>,
+}
+
+impl<'d> Split<'d> {
+    pub(super) fn new(
+        train: &'d [&'d Utterance],
+        labels: &Labels,
+        config: &DietConfig,
+    ) -> Result<Self, PipelineError> {
+        check(labels, train)?;
+        let names = if config.learn_intent_names { names_as_messages(labels) } else { Vec::new() };
+        let share = HoldOut::Share(calibration_share(train.len(), config));
+        let (learnt, calibration) = stratified_split(train, share, config.seed().wrapping_add(1));
+        Ok(Self { names, learnt, calibration })
+    }
+
+    /// All parts one after the other, with their tokens.
+    pub(super) fn tokenize(&self, tokenizer: &WhitespaceTokenizer) -> Examples<'_> {
+        let parts =
+            self.names.iter().chain(self.learnt.iter().copied()).chain(self.calibration.iter().copied());
+        let utterances: Vec<&Utterance> = parts.collect();
+        let read = |utterance: &&Utterance| {
+            let mut tokens = tokenizer.tokenize(&utterance.text);
+            tokens.truncate(Nlu::MAX_TOKENS);
+            tokens
+        };
+        let tokens = utterances.iter().map(read).collect();
+        Examples { utterances, tokens, names: self.names.len(), calibration: self.calibration.len() }
+    }
+}
+
+/// Names of intents, messages, and messages kept for calibration, in this order.
+pub(super) struct Examples<'e> {
+    pub(super) utterances: Vec<&'e Utterance>,
+    /// The tokens of each.
+    pub(super) tokens: Vec<Vec<Span>>,
+    /// How many at the beginning are names of intents.
+    names: usize,
+    /// How many at the end are kept for calibration.
+    calibration: usize,
+}
+
+impl Examples<'_> {
+    /// As featurizers see them.
+    pub(super) fn messages(&self) -> Vec<Message<'_>> {
+        let all = self.utterances.iter().zip(&self.tokens);
+        all.map(|(one, tokens)| Message { text: &one.text, tokens }).collect()
+    }
+
+    /// As encoders see them.
+    pub(super) fn for_encoders<'e>(&'e self, labels: &'e Labels) -> EncoderExamples<'e> {
+        let (utterances, tokens) = (&self.utterances[..], &self.tokens[..]);
+        EncoderExamples { utterances, tokens, labels, calibration: self.calibration }
+    }
+
+    /// As the network sees them, without those that have no token.
+    pub(super) fn training_set(
+        &self,
+        features: &FeatureSet,
+        dense: &[Arc<DenseFeatures>],
+        labels: &Labels,
+    ) -> Lessons {
+        let example = |at: usize| {
+            let (utterance, tokens) = (self.utterances[at], &self.tokens[at]);
+            let sparse = features.transform(Message { text: &utterance.text, tokens });
+            labels.example(utterance, tokens, Features { dense: dense.get(at).cloned(), ..sparse })
+        };
+        let part = |places: std::ops::Range<usize>| -> Vec<Example> {
+            places.filter(|at| !self.tokens[*at].is_empty()).map(example).collect()
+        };
+        let (count, kept) = (self.utterances.len(), self.utterances.len() - self.calibration);
+        let parts = [part(0..self.names), part(self.names..kept), part(kept..count)];
+        Lessons {
+            names: parts[0].len(),
+            unseen: parts[2].len(),
+            examples: parts.concat(),
+            unit_ranges: features.unit_ranges(),
+        }
+    }
+}
+
+/// The names of the intents as messages: `card_arrival` says in two words what its messages are about.
+fn names_as_messages(labels: &Labels) -> Vec<Utterance> {
+    let words = |intent: &String| {
+        let words = intent.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join(" ")
+    };
+    labels.intents.iter().map(|intent| Utterance::new(words(intent), Some(intent))).collect()
+}
+
+/// The share of the examples that is kept for calibration. A tenth of few examples says too little, and a tenth of many
+/// would be missed in the main part of the training.
+fn calibration_share(examples: usize, config: &DietConfig) -> f64 {
+    if config.calibration_share <= 0.0 {
+        return 0.0;
+    }
+    let count = examples.max(1) as f64;
+    let enough = (ENOUGH_FOR_CALIBRATION / count).min(LARGEST_CALIBRATION_SHARE);
+    config.calibration_share.max(enough).min(MOST_FOR_CALIBRATION / count)
+}
+
+/// Whether there is anything to learn.
+fn check(labels: &Labels, train: &[&Utterance]) -> Result<(), PipelineError> {
+    let readable = train.iter().filter(|utterance| !utterance.text.trim().is_empty()).count();
+    if readable > 0 && !labels.is_empty() {
+        return Ok(());
+    }
+    let intent = train.iter().find_map(|utterance| utterance.intent.as_deref());
+    let problem = match (readable, intent) {
+        (0, _) => "the data has no example with text".to_owned(),
+        (_, Some(only)) => format!(
+            "all examples have the intent `{only}` and none has an entity; at least two intents, or one annotated entity, are needed"
+        ),
+        (_, None) => "no example has an intent or an entity".to_owned(),
+    };
+    Err(PipelineError::NothingToLearn { problem })
+}
