@@ -23,10 +23,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         ["prepare", folder] => {
             let data = read_str(Format::RasaYaml, DATA, "train.yml")?;
-            let mut config = Recipe::ALL[0].config()?;
+            let mut config = Recipe::accurate();
             config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (1, 0));
-            let options = TrainingOptions { threads: 1, ..Default::default() };
-            Nlu::train(&config, &data, &options, |_| {})?.0.save(Path::new(folder), String::new())?;
+            let options = TrainingOptions::default().threads(1);
+            Nlu::train_with(&config, &data, &options, |_| {})?.0.save(folder)?;
         }
         ["parse", count, folder] => {
             let nlu = Nlu::open(Path::new(folder))?;

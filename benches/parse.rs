@@ -12,10 +12,10 @@ const WORDS: [&str; 8] = ["when", "does", "the", "talk", "about", "Rust", "begin
 
 fn model() -> Nlu {
     let data = read_str(Format::RasaYaml, TRAIN, "train.yml").unwrap();
-    let mut config = Recipe::ALL[0].config().unwrap();
+    let mut config = Recipe::accurate();
     // How well it answers does not matter here, how large it is does.
     config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (1, 0));
-    Nlu::train(&config, &data, &TrainingOptions::default(), |_| {}).unwrap().0
+    Nlu::train_with(&config, &data, &TrainingOptions::default(), |_| {}).unwrap().0
 }
 
 fn parse(c: &mut Criterion) {
@@ -45,7 +45,7 @@ fn parse(c: &mut Criterion) {
 fn open(c: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("model");
-    model().save(&place, String::new()).unwrap();
+    model().save(&place).unwrap();
     c.bench_function("open and answer once", |b| {
         b.iter(|| Nlu::open(&place).unwrap().parse("when does the talk about Rust begin").unwrap());
     });

@@ -49,12 +49,12 @@ const RIVER: [&str; 4] = [
 const WORDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/words/vectors.txt");
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let words = WordVectors::open(WORDS.as_ref())?;
+    let words = WordVectors::open(WORDS)?;
     let mut alone = vec![0.0; words.dim()];
     words.vector("bank", &mut alone);
     let rows = Array2::from_shape_fn((MONEY.len() + RIVER.len(), alone.len()), |(_, at)| alone[at]);
     compare("words by hand, as they are", &rows);
-    compare("words by hand, in context", &banks(&Embedder::open(WORDS.as_ref(), &EmbedOptions::default())?)?);
+    compare("words by hand, in context", &banks(&Embedder::open(WORDS, &EmbedOptions::default())?)?);
 
     let Some(folder) = std::env::args().nth(1) else {
         println!(
@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     };
     let name = Path::new(&folder).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let rows = banks(&Embedder::open(folder.as_ref(), &EmbedOptions::default())?)?;
+    let rows = banks(&Embedder::open(&folder, &EmbedOptions::default())?)?;
     compare(&format!("{name}, in context"), &rows);
     let shared = rows.mean_axis(Axis(0)).ok_or("no rows")?;
     compare(&format!("{name}, less what all of them share"), &(rows - shared));

@@ -73,7 +73,7 @@ const MESSAGES: [&str; 4] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     let data = read_str(Format::RasaYaml, DATA, "the data above")?;
-    let mut config = Recipe::ALL[0].config()?;
+    let mut config = Recipe::accurate();
     config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (200, 0));
 
     let report = |event| {
@@ -88,7 +88,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("epoch {:>3}: loss {:.2}, {}", epoch.epoch, epoch.loss, shares.join(", "));
         }
     };
-    let (nlu, _) = Nlu::train(&config, &data, &TrainingOptions::default(), report)?;
+    let (nlu, _) = Nlu::train_with(&config, &data, &TrainingOptions::default(), report)?;
 
     for answer in nlu.parse_batch(&MESSAGES)? {
         println!("\n{}", answer.text);

@@ -29,7 +29,7 @@
 //!     - a table in [Rome](city) please
 //!     - book me a place to eat in [Paris](city)
 //! ", "nlu.yml")?;
-//! let mut config = Recipe::ALL[0].config()?;
+//! let mut config = Recipe::accurate();
 //! config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (30, 0)); // quick, for a first look
 //! let (nlu, _) = Nlu::train(&config, &data, &TrainingOptions::default(), |_event| {})?;
 //!
@@ -43,6 +43,17 @@
 //! seed, data and number of threads give the same model, byte for byte.
 
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "tests ask for exact numbers where they are exact"))]
+
+/// Methods that set one public field each, so that options can grow without breaking whoever sets them.
+macro_rules! setters {
+    ($($name:ident: $kind:ty),+ $(,)?) => {$(
+        #[doc = concat!("Sets [`", stringify!($name), "`](#structfield.", stringify!($name), ").")]
+        #[must_use]
+        pub fn $name(self, $name: $kind) -> Self {
+            Self { $name, ..self }
+        }
+    )+};
+}
 
 pub mod attention;
 pub mod batch;

@@ -33,7 +33,7 @@ fn synonyms_are_mapped_and_leave_a_trace() {
 fn saved_and_opened_it_answers_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("model");
-    model().save(&place, "card".to_owned()).unwrap();
+    model().save(&place).unwrap();
     let again = Nlu::open(&place).unwrap();
     for utterance in common::data().utterances {
         assert_eq!(again.parse(&utterance.text).unwrap(), model().parse(&utterance.text).unwrap());
@@ -203,7 +203,7 @@ fn a_message_may_have_several_intents() {
     assert!((scores.intent.accuracy - sets.exact_match).abs() < 1e-12);
 
     let folder = tempfile::tempdir().unwrap();
-    nlu.save(&folder.path().join("model"), String::new()).unwrap();
+    nlu.save(&folder.path().join("model")).unwrap();
     let again = Nlu::open(&folder.path().join("model")).unwrap();
     for utterance in &data.utterances {
         assert_eq!(again.parse(&utterance.text).unwrap(), nlu.parse(&utterance.text).unwrap());

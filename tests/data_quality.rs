@@ -37,8 +37,8 @@ fn swapped_labels_come_first() {
         (diet.epochs, diet.ranking_length, diet.number_of_negative_examples) = (20, 0, 0);
         (diet.label_smoothing, diet.use_linear_path) = (0.1, true);
     });
-    let options = TrainingOptions { threads: 1, ..Default::default() };
-    let cut = CrossValidation { folds: 3, seed: 1 };
+    let options = TrainingOptions::default().threads(1);
+    let cut = CrossValidation::default().folds(3).seed(1);
     let answers = cut.run(&config, &data, &options, |_, _| {}).unwrap();
     let review = review(&data.utterances, &answers.predictions);
     let is_swapped = |doubt: &&IntentDoubt<'_>| swapped.contains(&doubt.utterance.text);

@@ -42,7 +42,7 @@ fn a_model_learns_with_encoders_and_answers_the_same_when_opened_again() {
         encoder.display(),
         words.display()
     ));
-    let (nlu, _) = Nlu::train(&config, &data(), &TrainingOptions::default(), |_| {}).unwrap();
+    let (nlu, _) = Nlu::train_with(&config, &data(), &TrainingOptions::default(), |_| {}).unwrap();
     let texts = ["take me to Prague please", "forget it", "many thanks", "", "from Rome to Vienna", "¿qué?"];
     let together = nlu.parse_batch(&texts).unwrap();
     for (text, expected) in texts.iter().zip(&together) {
@@ -58,10 +58,11 @@ fn a_model_learns_with_encoders_and_answers_the_same_when_opened_again() {
     }
     assert_eq!(together[1].intent.as_ref().unwrap().name, "cancel");
 
-    let place = nlu.save(&folder.path().join("model"), "card".to_owned()).unwrap();
+    let place = nlu.save(&folder.path().join("model")).unwrap();
     let opened = Nlu::open(&place).unwrap();
     assert_eq!(opened.parse_batch(&texts).unwrap(), together);
-    let (grown, _) = opened.finetune(opened.config(), &data(), &TrainingOptions::default(), |_| {}).unwrap();
+    let (grown, _) =
+        opened.finetune_with(opened.config(), &data(), &TrainingOptions::default(), |_| {}).unwrap();
     assert_eq!(grown.parse("forget it").unwrap().intent.unwrap().name, "cancel");
 
     let tokenizer = fs::read_to_string(encoder.join("tokenizer.json")).unwrap();
@@ -83,7 +84,7 @@ fn an_encoder_learns_with_the_model_and_is_saved_with_it() {
     let frozen = config(&featurizer);
     let tuned = config(&(featurizer + "  fine_tune: true\n  fine_tune_learning_rate: 0.003\n"));
     let mut epochs = 0;
-    let (nlu, _) = Nlu::train(&tuned, &data(), &TrainingOptions::default(), |event| {
+    let (nlu, _) = Nlu::train_with(&tuned, &data(), &TrainingOptions::default(), |event| {
         if let Event::Encoder(event) = event {
             epochs += usize::from(matches!(*event, Event::Epoch(_)));
         }
@@ -95,22 +96,22 @@ fn an_encoder_learns_with_the_model_and_is_saved_with_it() {
     let answers = nlu.parse_batch(&texts).unwrap();
     assert_eq!(answers[1].intent.as_ref().unwrap().name, "cancel");
 
-    let place = nlu.save(&folder.path().join("model"), "card".to_owned()).unwrap();
+    let place = nlu.save(&folder.path().join("model")).unwrap();
     let opened = Nlu::open(&place).unwrap();
     assert_eq!(opened.parse_batch(&texts).unwrap(), answers);
-    let again = opened.save(&folder.path().join("again"), "card".to_owned()).unwrap();
+    let again = opened.save(&folder.path().join("again")).unwrap();
     for part in ["encoders.json", "encoders.safetensors"] {
         assert_eq!(fs::read(place.join(part)).unwrap(), fs::read(again.join(part)).unwrap());
     }
     // Learning on, the encoder stays as it is by now.
     let (grown, _) = opened
-        .finetune(opened.config(), &data(), &TrainingOptions::default(), |event| {
+        .finetune_with(opened.config(), &data(), &TrainingOptions::default(), |event| {
             assert!(!matches!(event, Event::Encoder(_)));
         })
         .unwrap();
     assert_eq!(grown.parse("forget it").unwrap().intent.unwrap().name, "cancel");
     let error =
-        opened.finetune(&frozen, &data(), &TrainingOptions::default(), |_| {}).unwrap_err().to_string();
+        opened.finetune_with(&frozen, &data(), &TrainingOptions::default(), |_| {}).unwrap_err().to_string();
     assert!(error.contains("the encoders of its dense features are others"), "{error}");
 }
 
@@ -134,7 +135,7 @@ fn what_the_vectors_say_decides() {
     let examples =
         animals[..4].iter().map(|word| (word, "animal")).chain(cities[..4].iter().map(|word| (word, "city")));
     let data: TrainingData = examples.map(|(word, intent)| Utterance::new(*word, Some(intent))).collect();
-    let (nlu, _) = Nlu::train(&config, &data, &TrainingOptions::default(), |_| {}).unwrap();
+    let (nlu, _) = Nlu::train_with(&config, &data, &TrainingOptions::default(), |_| {}).unwrap();
     for (words, intent) in [(&animals[4..], "animal"), (&cities[4..], "city")] {
         for word in words {
             assert_eq!(nlu.parse(word).unwrap().intent.unwrap().name, intent, "{word}");
@@ -144,7 +145,8 @@ fn what_the_vectors_say_decides() {
     let others = fs::read_to_string(&words).unwrap().replace("dog", "fox");
     fs::write(folder.path().join("others.txt"), others).unwrap();
     let other = PipelineConfig::from_yaml(&yaml.replace("words.txt", "others.txt"), "config.yml").unwrap();
-    let error = nlu.finetune(&other, &data, &TrainingOptions::default(), |_| {}).unwrap_err().to_string();
+    let error =
+        nlu.finetune_with(&other, &data, &TrainingOptions::default(), |_| {}).unwrap_err().to_string();
     assert!(error.contains("the encoders of its dense features are others"), "{error}");
 }
 
@@ -161,6 +163,7 @@ fn a_pipeline_that_names_no_encoder_is_refused() {
         assert!(error.starts_with("config.yml: component ") && error.contains(word), "{error}");
     }
     let missing = config("- name: LanguageModelFeaturizer\n  model_weights: rasa/LaBSE\n");
-    let error = Nlu::train(&missing, &data(), &TrainingOptions::default(), |_| {}).unwrap_err().to_string();
+    let error =
+        Nlu::train_with(&missing, &data(), &TrainingOptions::default(), |_| {}).unwrap_err().to_string();
     assert!(error.contains("rasa/LaBSE: cannot be read"), "{error}");
 }

@@ -17,7 +17,7 @@ fn folder(family: &str) -> PathBuf {
 }
 
 fn options(threads: usize, pooling: Pooling) -> EmbedOptions {
-    EmbedOptions { threads, pooling: Some(pooling), ..Default::default() }
+    EmbedOptions::default().threads(threads).pooling(Some(pooling))
 }
 
 /// A text, its tokens, the row of each and the attention of the last layer.
@@ -139,7 +139,7 @@ fn a_text_has_the_same_vector_in_any_company() {
 fn long_texts_are_cut_and_counted_or_split() {
     let long = "money in the bank of the river ".repeat(40);
     let open = |long_texts| {
-        let options = EmbedOptions { long_texts, ..options(2, Pooling::Mean) };
+        let options = options(2, Pooling::Mean).long_texts(long_texts);
         Embedder::open(&folder("bert"), &options).unwrap()
     };
     let cut = open(LongTexts::Truncate);
@@ -147,7 +147,7 @@ fn long_texts_are_cut_and_counted_or_split() {
     assert_eq!(found.truncated, 1);
     assert!(cut.embed_tokens(&long).unwrap().truncated);
     let cls = |long_texts| {
-        let options = EmbedOptions { long_texts, ..options(2, Pooling::Cls) };
+        let options = options(2, Pooling::Cls).long_texts(long_texts);
         Embedder::open(&folder("bert"), &options).unwrap().embed(&[&long]).unwrap().vectors
     };
     assert_ne!(cls(LongTexts::Split), cls(LongTexts::Truncate));
@@ -180,7 +180,7 @@ fn spans_point_into_the_text() {
 #[test]
 fn products_of_bf16_are_nearly_right() {
     let exact = Embedder::open(&folder("bert"), &options(1, Pooling::Mean)).unwrap();
-    let options = EmbedOptions { precision: Precision::Bf16, ..options(1, Pooling::Mean) };
+    let options = options(1, Pooling::Mean).precision(Precision::Bf16);
     let rough = Embedder::open(&folder("bert"), &options).unwrap();
     let [exact, rough] =
         [exact, rough].map(|embedder| embedder.embed(&["money in the bank"]).unwrap().vectors);

@@ -22,11 +22,11 @@ fn new(items: &str) -> TrainingData {
 }
 
 fn options(epoch_fraction: f64) -> TrainingOptions {
-    TrainingOptions { threads: 1, epoch_fraction, ..Default::default() }
+    TrainingOptions::default().threads(1).epoch_fraction(epoch_fraction)
 }
 
 fn finetune(nlu: &Nlu, data: &TrainingData, options: &TrainingOptions) -> Nlu {
-    nlu.finetune(nlu.config(), data, options, |_| {}).unwrap().0
+    nlu.finetune_with(nlu.config(), data, options, |_| {}).unwrap().0
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn the_same_finetuning_gives_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = |name: &str| {
         let place = folder.path().join(name);
-        finetune(&nlu, &new(NEW[1]), &options(0.1)).save(&place, String::new()).unwrap();
+        finetune(&nlu, &new(NEW[1]), &options(0.1)).save(&place).unwrap();
         ["model.safetensors", "features.json", "labels.json", "examples.jsonl"]
             .map(|part| fs::read(place.join(part)).unwrap())
     };
@@ -243,8 +243,8 @@ fn with_linear_path(multi_label_intents: bool) -> PipelineConfig {
 
 #[test]
 fn a_model_that_forgets_knows_what_its_transformer_weighs_alone() {
-    let options = TrainingOptions { remember_examples: false, ..options(0.5) };
-    let old = Nlu::train(&with_linear_path(false), &data(), &options, |_| {}).unwrap().0;
+    let options = options(0.5).remember_examples(false);
+    let old = Nlu::train_with(&with_linear_path(false), &data(), &options, |_| {}).unwrap().0;
     let fitted = old.confidence().unwrap();
     let alone = fitted.transformer_alone.as_deref().unwrap();
     assert!(fitted.softmax + fitted.hinge > 0.0 && alone.softmax + alone.hinge == 0.0);
@@ -252,9 +252,9 @@ fn a_model_that_forgets_knows_what_its_transformer_weighs_alone() {
     let new = finetune(&old, &new(NEW[0]), &options);
     assert_eq!(new.confidence(), Some(alone));
     let remembering = finetune(
-        &Nlu::train(&with_linear_path(false), &data(), &TrainingOptions::default(), |_| {}).unwrap().0,
+        &Nlu::train_with(&with_linear_path(false), &data(), &TrainingOptions::default(), |_| {}).unwrap().0,
         &data(),
-        &TrainingOptions { threads: 1, ..Default::default() },
+        &TrainingOptions::default().threads(1),
     );
     assert!(remembering.confidence().unwrap().transformer_alone.is_some());
 }
@@ -275,8 +275,8 @@ fn messages_with_several_intents_are_understood_with_the_linear_path_and_after_l
         names
     };
     for remember_examples in [true, false] {
-        let options = TrainingOptions { remember_examples, ..options(0.5) };
-        let mut nlu = Nlu::train(&with_linear_path(true), &both, &options, |_| {}).unwrap().0;
+        let options = options(0.5).remember_examples(remember_examples);
+        let mut nlu = Nlu::train_with(&with_linear_path(true), &both, &options, |_| {}).unwrap().0;
         for _ in 0..2 {
             assert_eq!(names(&nlu, "many thanks, please cancel the taxi"), ["cancel", "thank"]);
             assert_eq!(names(&nlu, "from Rome to Milan"), ["order_ride"]);

@@ -8,7 +8,7 @@ use talkformer::pipeline::PipelineConfig;
 fn bytes(config: &PipelineConfig, threads: usize) -> Vec<(&'static str, Vec<u8>)> {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("model");
-    common::train(config, &common::data(), threads).save(&place, String::new()).unwrap();
+    common::train(config, &common::data(), threads).save(&place).unwrap();
     let read = |name| (name, std::fs::read(place.join(name)).unwrap());
     ["model.safetensors", "features.json", "labels.json", "synonyms.json", "extractor.json", "examples.jsonl"]
         .map(read)

@@ -104,7 +104,7 @@ fn measure(work: &Work, threads: usize, nlu: &mut Option<Nlu>) -> Result<Value, 
         }
         ("embed", _) => {
             let embedder =
-                Embedder::open(&work.model, &EmbedOptions { threads, precision, ..Default::default() })?;
+                Embedder::open(&work.model, &EmbedOptions::default().threads(threads).precision(precision))?;
             match &work.texts[..] {
                 [text] => Times::measure(time, || drop(embedder.embed(&[text]))),
                 texts => {
@@ -126,7 +126,7 @@ fn measure(work: &Work, threads: usize, nlu: &mut Option<Nlu>) -> Result<Value, 
 /// How well it answers does not matter here, how large it is does.
 fn train() -> talkformer::Result<Nlu> {
     let data = read_str(Format::RasaYaml, DATA, "train.yml")?;
-    let mut config = Recipe::ALL[0].config()?;
+    let mut config = Recipe::accurate();
     config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (1, 0));
-    Ok(Nlu::train(&config, &data, &TrainingOptions::default(), |_| {})?.0)
+    Ok(Nlu::train_with(&config, &data, &TrainingOptions::default(), |_| {})?.0)
 }

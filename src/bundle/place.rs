@@ -40,7 +40,8 @@ use super::staging::{Staging, Target, is_being_saved};
 /// assert!(dated.starts_with(models) && dated != models);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn choose_place(out: &Path, stem: &str) -> Result<PathBuf, BundleError> {
+pub fn choose_place(out: impl AsRef<Path>, stem: &str) -> Result<PathBuf, BundleError> {
+    let out = out.as_ref();
     if !is_folder_of_others(out)? {
         return Ok(out.to_owned());
     }
@@ -79,7 +80,8 @@ fn is_taken(target: &Target) -> bool {
 /// assert!(check_writable(&folder.path().join("notes.txt")).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn check_writable(out: &Path) -> Result<(), BundleError> {
+pub fn check_writable(out: impl AsRef<Path>) -> Result<(), BundleError> {
+    let out = out.as_ref();
     if is_folder_of_others(out)? {
         return Staging::create(&Target::named(out, "check")).map(drop);
     }
@@ -123,7 +125,8 @@ fn is_folder_of_others(out: &Path) -> Result<bool, BundleError> {
 /// assert_eq!(resolve(&models.join("monday"))?, models.join("monday"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn resolve(path: &Path) -> Result<PathBuf, BundleError> {
+pub fn resolve(path: impl AsRef<Path>) -> Result<PathBuf, BundleError> {
+    let path = path.as_ref();
     if find(path).is_some() {
         return Ok(path.to_owned());
     }

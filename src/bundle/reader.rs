@@ -54,7 +54,8 @@ impl Bundle {
     ///
     /// [`BundleError`] names the file that is missing, incomplete, altered, too large or of a newer
     /// format, or says that there is no model.
-    pub fn open(path: &Path) -> Result<Self, BundleError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, BundleError> {
+        let path = path.as_ref();
         let mut sight = Sight::of(path);
         for _ in 1..ATTEMPTS {
             let outcome = sight.read();

@@ -119,8 +119,8 @@ impl BundleWriter {
     /// [`BundleError::Stranger`] if files lie there that are not the model's, [`BundleError::Io`] if the
     /// system refuses. What was at the place is then still there, and nothing lies beside it; only if the
     /// very last step fails, waiting for the disk to know the new name, is the new model there already.
-    pub fn save(&self, place: &Path) -> Result<PathBuf, BundleError> {
-        self.save_by(place, swap_names)
+    pub fn save(&self, place: impl AsRef<Path>) -> Result<PathBuf, BundleError> {
+        self.save_by(place.as_ref(), swap_names)
     }
 
     /// [`save`](Self::save), with a choice of how an old model makes room.

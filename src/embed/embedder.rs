@@ -14,6 +14,7 @@ use crate::threads::in_parallel;
 
 /// How to embed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EmbedOptions {
     /// Threads at work; by default as many as the machine offers.
     pub threads: usize,
@@ -25,6 +26,16 @@ pub struct EmbedOptions {
     pub normalize: Option<bool>,
     /// What happens to texts that are too long for the encoder.
     pub long_texts: LongTexts,
+}
+
+impl EmbedOptions {
+    setters! {
+        threads: usize,
+        precision: Precision,
+        pooling: Option<Pooling>,
+        normalize: Option<bool>,
+        long_texts: LongTexts,
+    }
 }
 
 impl Default for EmbedOptions {
@@ -41,6 +52,7 @@ impl Default for EmbedOptions {
 
 /// The vectors of some texts.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Embeddings {
     /// `[text, dim]`
     pub vectors: Array2<f32>,
@@ -50,6 +62,7 @@ pub struct Embeddings {
 
 /// The tokens of a text with their vectors.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct TokenEmbeddings {
     /// Where each token stands in the text; special ones are left out.
     pub spans: Vec<Span>,
@@ -61,6 +74,7 @@ pub struct TokenEmbeddings {
 
 /// A text and its words with their vectors.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct WordEmbeddings {
     /// That of the text: `[dim]`.
     pub text: Vec<f32>,
@@ -79,8 +93,8 @@ pub struct WordEmbeddings {
 /// ```no_run
 /// use talkformer::embed::{EmbedOptions, Embedder, LongTexts};
 ///
-/// let options = EmbedOptions { threads: 2, long_texts: LongTexts::Split, ..Default::default() };
-/// let embedder = Embedder::open("all-MiniLM-L6-v2".as_ref(), &options)?;
+/// let options = EmbedOptions::default().threads(2).long_texts(LongTexts::Split);
+/// let embedder = Embedder::open("all-MiniLM-L6-v2", &options)?;
 /// for (span, vector) in embedder.embed_tokens("money in the bank")?.iter() {
 ///     println!("{span:?} {}", vector.dot(&vector));
 /// }
@@ -102,7 +116,8 @@ impl Embedder {
     /// # Errors
     ///
     /// [`EmbedError`] names the file that is missing, damaged or does not fit the others, and what to do.
-    pub fn open(path: &Path, options: &EmbedOptions) -> Result<Self, EmbedError> {
+    pub fn open(path: impl AsRef<Path>, options: &EmbedOptions) -> Result<Self, EmbedError> {
+        let path = path.as_ref();
         if !path.exists() {
             let error = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(EmbedError::io(path)(error));

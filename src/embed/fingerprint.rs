@@ -16,7 +16,8 @@ const LOOK: u64 = 1 << 20;
 /// # Errors
 ///
 /// If a file cannot be read.
-pub fn fingerprint(path: &Path) -> Result<String, EmbedError> {
+pub fn fingerprint(path: impl AsRef<Path>) -> Result<String, EmbedError> {
+    let path = path.as_ref();
     let mut hash = Sha256::new();
     if path.is_dir() {
         for name in names(path, "", 1)? {

@@ -12,7 +12,7 @@
 //! ```no_run
 //! use talkformer::embed::Embedder;
 //!
-//! let embedder = Embedder::open("all-MiniLM-L6-v2".as_ref(), &Default::default())?;
+//! let embedder = Embedder::open("all-MiniLM-L6-v2", &Default::default())?;
 //! let embeddings = embedder.embed(&["money in the bank", "the bank of the river"])?;
 //! assert_eq!(embeddings.vectors.dim(), (2, 384));
 //! # Ok::<(), talkformer::embed::EmbedError>(())
@@ -37,6 +37,6 @@ pub use error::EmbedError;
 pub use fingerprint::fingerprint;
 pub use pooling::Pooling;
 pub(crate) use pooling::normalize;
-pub use pretrained::{Family, FineTuning, Lesson, Pretrained, Tuned, pretrained_block};
+pub use pretrained::{Family, FineTuning, FineTuningExample, Pretrained, Tuned, pretrained_block};
 pub use static_vectors::StaticVectors;
 pub use text_encoder::{AttentionMaps, Encoded, Habits, LongTexts, TextEncoder, Work};

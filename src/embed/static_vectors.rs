@@ -43,7 +43,7 @@ impl StaticVectors {
     /// # Errors
     ///
     /// As [`WordVectors::open`].
-    pub fn open(path: &Path) -> Result<Self, VectorsError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, VectorsError> {
         Ok(Self::new(WordVectors::open(path)?))
     }
 

@@ -9,6 +9,7 @@ use crate::train::Stopped;
 
 /// What the card tells beside what the model knows itself.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Card {
     /// The command that made the model.
     pub command: String,
@@ -22,7 +23,26 @@ pub struct Card {
     pub seconds: f64,
 }
 
+/// The card of a model of which nothing more is known than what it holds itself.
+pub(super) fn brief(nlu: &Nlu) -> String {
+    let labels = nlu.labels();
+    let types = labels.entities.as_ref().map_or(&[][..], |tags| tags.types());
+    format!(
+        "---\nlibrary_name: talkformer\npipeline_tag: text-classification\n---\n\n# Intents and entities\n\n\
+         Trained by talkformer {}.\n\nIntents: {}.\n\nEntity types: {}.\n",
+        env!("CARGO_PKG_VERSION"),
+        listed(&labels.intents),
+        listed(types)
+    )
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
 impl Card {
+    setters! { command: String, recipe: String, data: String, licence: Option<String>, seconds: f64 }
+
     /// The text of `README.md` in the bundle.
     #[must_use]
     pub fn render(

@@ -11,6 +11,7 @@ use crate::train::{Event, Stopped};
 
 /// How to cut the data. What the models learn is decided by the seed of the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CrossValidation {
     /// Parts of the data, and thus models: each is trained without one part and answers it.
     pub folds: usize,
@@ -48,6 +49,8 @@ pub struct OutOfFold {
 }
 
 impl CrossValidation {
+    setters! { folds: usize, seed: u64 }
+
     /// Trains one model per part on all other parts and has it answer the part that it has not seen.
     ///
     /// The parts keep the proportions of the intents, and equal texts stay together: see [`stratified_folds`].
@@ -84,7 +87,8 @@ impl CrossValidation {
         for fold in 0..folds {
             let place = Fold { fold, folds };
             let without = without(data, &part, fold);
-            let (nlu, training) = Nlu::train(pipeline, &without, options, |event| observe(place, event))?;
+            let (nlu, training) =
+                Nlu::train_with(pipeline, &without, options, |event| observe(place, event))?;
             if training.outcome.stopped == Stopped::Interrupted || options.stop.load(Ordering::Relaxed) {
                 return Err(PipelineError::Stopped { during: format!("fold {} of {folds}", fold + 1) }.into());
             }

@@ -13,7 +13,8 @@ use crate::bundle::{Bundle, BundleError, BundleWriter, Weight, Weights};
 use crate::data::Utterance;
 use crate::diet::Labels;
 use crate::embed::{
-    EmbedError, EmbedOptions, Embedder, FineTuning, Lesson, Pretrained, Tuned, fingerprint, normalize,
+    EmbedError, EmbedOptions, Embedder, FineTuning, FineTuningExample, Pretrained, Tuned, fingerprint,
+    normalize,
 };
 use crate::error::Result;
 use crate::features::{DenseFeatures, Features};
@@ -230,12 +231,12 @@ fn fine_tune<'e>(
     observe: &mut dyn FnMut(Event),
 ) -> Result<Tuned, EmbedError> {
     let seen = examples.utterances.len() - examples.calibration;
-    let lesson = |(one, tokens): (&&'e Utterance, &'e Vec<Span>)| {
-        let example = examples.labels.example(one, tokens, Features::default());
-        Lesson { text: &one.text, classes: example.intents, words: tokens, tags: example.entities }
+    let labelled = |(one, words): (&&'e Utterance, &'e Vec<Span>)| {
+        let labels = examples.labels.example(one, words, Features::default());
+        FineTuningExample { text: &one.text, classes: labels.intents, words, tags: labels.entities }
     };
-    let lessons: Vec<Lesson<'e>> =
-        examples.utterances[..seen].iter().zip(examples.tokens).map(lesson).collect();
+    let labelled: Vec<FineTuningExample<'e>> =
+        examples.utterances[..seen].iter().zip(examples.tokens).map(labelled).collect();
     let tuning = FineTuning {
         epochs: config.fine_tune_epochs,
         learning_rate: config.fine_tune_learning_rate,
@@ -243,7 +244,7 @@ fn fine_tune<'e>(
         threads: options.threads.max(1),
         ..Default::default()
     };
-    tuning.run(&config.path, &lessons, &options.stop, |event| observe(Event::Encoder(Box::new(event))))
+    tuning.run(&config.path, &labelled, &options.stop, |event| observe(Event::Encoder(Box::new(event))))
 }
 
 /// What the encoder of this number has learnt, as a bundle keeps it: matrices in `bf16`.

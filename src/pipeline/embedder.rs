@@ -20,11 +20,12 @@ use crate::text::Span;
 /// # Example
 ///
 /// ```no_run
-/// let embedder = talkformer::pipeline::embedder("models".as_ref(), &Default::default())?;
+/// let embedder = talkformer::pipeline::embedder("models", &Default::default())?;
 /// let embeddings = embedder.embed(&["book room 4"])?;
 /// # Ok::<(), talkformer::Error>(())
 /// ```
-pub fn embedder(path: &Path, options: &EmbedOptions) -> Result<Embedder> {
+pub fn embedder(path: impl AsRef<Path>, options: &EmbedOptions) -> Result<Embedder> {
+    let path = path.as_ref();
     if path.is_dir() {
         match Nlu::open(path) {
             Ok(nlu) => return Ok(Embedder::new(Box::new(nlu.with_threads(1)), options.clone())),

@@ -23,12 +23,17 @@ const EXTRACTOR: &str = "DIETClassifier";
 
 /// How to score.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EvaluationOptions {
     /// The intent of messages that are out of scope; without it one of
     /// [`OUT_OF_SCOPE_NAMES`](super::OUT_OF_SCOPE_NAMES), in whatever case.
     pub out_of_scope: Option<String>,
     /// How intervals are drawn.
     pub bootstrap: Bootstrap,
+}
+
+impl EvaluationOptions {
+    setters! { out_of_scope: Option<String>, bootstrap: Bootstrap }
 }
 
 /// Scores of a model, as shares of one.
@@ -290,7 +295,7 @@ impl Nlu {
     /// If the network cannot be computed.
     pub fn evaluate(&self, utterances: &[Utterance]) -> Result<Evaluation> {
         let bootstrap = Bootstrap { draws: 0, ..Bootstrap::default() };
-        self.evaluate_with(utterances, &EvaluationOptions { bootstrap, ..EvaluationOptions::default() })
+        self.evaluate_with(utterances, &EvaluationOptions::default().bootstrap(bootstrap))
     }
 
     /// Scores this model on labelled messages, see [`Evaluation::new`].

@@ -62,35 +62,43 @@ pub struct News {
 
 impl Nlu {
     /// Learns on from new examples, together with those that the model remembers: the same text given again
-    /// counts as given now. The pipeline is that of the model ([`Nlu::config`]), or another with the same
-    /// network. `observe` hears of every step.
+    /// counts as given now.
     ///
     /// # Errors
     ///
-    /// As [`Nlu::train`]; and if the pipeline makes another network, or what the model remembers cannot be read.
+    /// As [`Nlu::train`]; and if what the model remembers cannot be read.
     ///
     /// # Example
     ///
     /// ```
     /// use talkformer::data::{TrainingData, Utterance};
-    /// use talkformer::pipeline::{Nlu, Recipe, TrainingOptions};
+    /// use talkformer::pipeline::{Nlu, Recipe};
     ///
     /// let data = |pairs: &[(&str, &str)]| -> TrainingData {
     ///     pairs.iter().map(|(text, intent)| Utterance::new(*text, Some(intent))).collect()
     /// };
-    /// let mut config = Recipe::ALL[0].config()?;
+    /// let mut config = Recipe::accurate();
     /// config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (30, 0));
-    /// let options = TrainingOptions::default();
     /// let first = data(&[("hello", "greet"), ("good day", "greet"), ("so long", "bye"), ("see you", "bye")]);
-    /// let (nlu, _) = Nlu::train(&config, &first, &options, |_| {})?;
+    /// let nlu = Nlu::train(&config, &first)?;
     ///
     /// let new = data(&[("a table for two", "book"), ("book me a table", "book")]);
     /// assert_eq!(nlu.news(&new)?.intents, ["book"]);
-    /// let (grown, _) = nlu.finetune(nlu.config(), &new, &options, |_| {})?;
+    /// let grown = nlu.finetune(&new)?;
     /// assert_eq!(grown.labels().intents, ["book", "bye", "greet"]);
     /// # Ok::<(), talkformer::Error>(())
     /// ```
-    pub fn finetune(
+    pub fn finetune(&self, data: &TrainingData) -> Result<Self> {
+        Ok(self.finetune_with(&self.config, data, &TrainingOptions::default(), |_| {})?.0)
+    }
+
+    /// The same with options, and with another pipeline where it has the same network; tells how it went, and calls
+    /// `observe` with every event of the training.
+    ///
+    /// # Errors
+    ///
+    /// As [`Nlu::finetune`]; and if the pipeline makes another network.
+    pub fn finetune_with(
         &self,
         pipeline: &PipelineConfig,
         data: &TrainingData,

@@ -15,6 +15,7 @@ const TEST_SHARE: f64 = 0.2;
 /// Which models to train. In each run a fifth of the data is held out anew, and of the rest, shares of it are
 /// learnt from.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LearningCurve {
     /// How much of the training part is left out, in percent below 100, as Rasa counts it.
     pub percentages: Vec<u8>,
@@ -74,6 +75,8 @@ impl CurveSeries {
 }
 
 impl LearningCurve {
+    setters! { percentages: Vec<u8>, runs: usize, seed: u64 }
+
     /// Trains and scores; all pipelines given the same `self` meet the same parts.
     ///
     /// `observe` hears of every step, with the run and the percentage.
@@ -117,7 +120,7 @@ impl LearningCurve {
                     warnings: Vec::new(),
                 };
                 let (nlu, training) =
-                    Nlu::train(pipeline, &part, options, |event| observe(run, percentage, event))?;
+                    Nlu::train_with(pipeline, &part, options, |event| observe(run, percentage, event))?;
                 if training.outcome.stopped == Stopped::Interrupted || options.stop.load(Ordering::Relaxed) {
                     let during = format!("run {} without {percentage} % of the data", run + 1);
                     return Err(PipelineError::Stopped { during }.into());

@@ -21,15 +21,15 @@ use crate::threads::in_parallel;
 ///
 /// ```
 /// use talkformer::data::{TrainingData, Utterance};
-/// use talkformer::pipeline::{Nlu, Recipe, TrainingOptions};
+/// use talkformer::pipeline::{Nlu, Recipe};
 ///
 /// let mut data = TrainingData::default();
 /// for (text, intent) in [("hello", "greet"), ("good day", "greet"), ("so long", "bye"), ("see you", "bye")] {
 ///     data.push(Utterance::new(text, Some(intent)));
 /// }
-/// let mut config = Recipe::ALL[0].config()?;
+/// let mut config = Recipe::accurate();
 /// config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (20, 0));
-/// let (nlu, _) = Nlu::train(&config, &data, &TrainingOptions::default(), |_| {})?;
+/// let nlu = Nlu::train(&config, &data)?;
 /// let answer = nlu.parse("hello")?;
 /// assert_eq!(answer.intent.unwrap().name, "greet");
 /// # Ok::<(), talkformer::Error>(())

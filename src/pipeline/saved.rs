@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::dense::DenseEncoders;
 use super::memory::Memory;
 use super::parts::Parts;
-use super::{Nlu, PipelineConfig, PipelineError};
+use super::{Nlu, PipelineConfig, PipelineError, card};
 use crate::bundle::{Bundle, BundleWriter};
 use crate::error::Result;
 use crate::text::WhitespaceTokenizer;
@@ -18,14 +18,23 @@ const KIND: &str = "nlu";
 const CONFIDENCE: &str = "confidence.json";
 
 impl Nlu {
-    /// Saves the model as a bundle at `place`, with a card for people.
+    /// Saves the model as a bundle, a folder at `place`; says where it is.
     ///
-    /// A model that stands there already is replaced at once: a kill at any moment leaves the one or the other.
+    /// A model that is there already is replaced in one step: a crash at any moment leaves the old one or the new one.
     ///
     /// # Errors
     ///
-    /// If the place cannot be written, or holds something that is no bundle.
-    pub fn save(&self, place: &Path, card: String) -> Result<PathBuf> {
+    /// If the place cannot be written, or holds something that is not a bundle.
+    pub fn save(&self, place: impl AsRef<Path>) -> Result<PathBuf> {
+        self.save_with_card(place, card::brief(self))
+    }
+
+    /// The same, with a text of one's own as `README.md`, such as a rendered [`Card`](super::Card).
+    ///
+    /// # Errors
+    ///
+    /// As [`Nlu::save`].
+    pub fn save_with_card(&self, place: impl AsRef<Path>, card: String) -> Result<PathBuf> {
         let writer = BundleWriter::new(KIND, &self.config)?
             .json("labels.json", self.diet.labels())?
             .json("features.json", &self.features)?
@@ -47,7 +56,7 @@ impl Nlu {
     /// # Errors
     ///
     /// If there is none, a file is missing or altered, or its parts do not fit each other.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let bundle = Bundle::open(&crate::bundle::resolve(path)?)?;
         if bundle.kind() != KIND {
             let problem = format!("it is of kind `{}`, not `{KIND}`", bundle.kind());

@@ -64,8 +64,8 @@ pub(crate) fn config() -> PipelineConfig {
 }
 
 pub(crate) fn train(config: &PipelineConfig, data: &TrainingData, threads: usize) -> Nlu {
-    let options = TrainingOptions { threads, ..Default::default() };
-    Nlu::train(config, data, &options, |_| {}).unwrap().0
+    let options = TrainingOptions::default().threads(threads);
+    Nlu::train_with(config, data, &options, |_| {}).unwrap().0
 }
 
 /// Runs the program in a folder and waits for it.
@@ -93,7 +93,7 @@ pub(crate) fn workplace(with_model: bool) -> tempfile::TempDir {
     std::fs::write(folder.path().join("nlu.yml"), DATA).unwrap();
     std::fs::write(folder.path().join("config.yml"), CONFIG).unwrap();
     if with_model {
-        train(&config(), &data(), 1).save(&folder.path().join("model"), String::new()).unwrap();
+        train(&config(), &data(), 1).save(&folder.path().join("model")).unwrap();
     }
     folder
 }

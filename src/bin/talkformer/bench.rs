@@ -129,10 +129,10 @@ fn training(threads: usize, quick: bool) -> anyhow::Result<Training> {
 fn parse(time: Duration) -> anyhow::Result<Parse> {
     let data = read_str(Format::RasaYaml, demo::TRAIN, "train.yml")?;
     let messages = read_str(Format::RasaYaml, demo::TEST, "test.yml")?.utterances;
-    let mut config = Recipe::ALL[0].config()?;
+    let mut config = Recipe::accurate();
     // How well it answers does not matter here, how large it is does.
     config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (1, 0));
-    let (nlu, _) = Nlu::train(&config, &data, &TrainingOptions::default(), |_| {})?;
+    let (nlu, _) = Nlu::train_with(&config, &data, &TrainingOptions::default(), |_| {})?;
     nlu.parse(&messages[0].text)?;
     let mut next = messages.iter().cycle();
     let times = Times::measure(2 * time, || drop(next.next().map(|message| nlu.parse(&message.text))));

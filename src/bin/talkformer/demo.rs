@@ -52,15 +52,14 @@ pub(crate) fn run(args: &Demo) -> anyhow::Result<()> {
         answers.iter().try_for_each(print)?;
     }
     if let Some(out) = &args.out {
-        let card = Card {
-            command: train::command_line(),
-            recipe: recipe.name.to_owned(),
-            data: "The conference data that comes with talkformer.".to_owned(),
-            licence: Some("MIT OR Apache-2.0".to_owned()),
-            seconds,
-        };
+        let card = Card::default()
+            .command(train::command_line())
+            .recipe(recipe.name.to_owned())
+            .data("The conference data that comes with talkformer.".to_owned())
+            .licence(Some("MIT OR Apache-2.0".to_owned()))
+            .seconds(seconds);
         let card = card.render(&nlu, &data, &training, &scores, "its test messages");
-        say(&format!("saved {}", nlu.save(out, card)?.display()));
+        say(&format!("saved {}", nlu.save_with_card(out, card)?.display()));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use talkformer::Error;
 use talkformer::data::{TrainingData, Utterance};
 use talkformer::pipeline::{
     CrossValidation, EntityDoubt, EntityProblem, IntentDoubt, Mistaken, OutOfFold, PipelineConfig,
-    PipelineError, Review, TrainingOptions, review,
+    PipelineError, Review, review,
 };
 use talkformer::text::CharOffsets;
 use talkformer::train::Event;
@@ -44,11 +44,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// What models say of examples that they have not learnt, with progress for whoever waits.
 fn answer(config: &PipelineConfig, data: &TrainingData, args: &Args) -> anyhow::Result<OutOfFold> {
-    let mut options = TrainingOptions { stop: stop_on_interrupt()?, ..Default::default() };
-    if let Some(threads) = args.threads {
-        options.threads = threads.into();
-    }
-    let cut = CrossValidation { folds: args.folds.into(), seed: args.seed.unwrap_or(0) };
+    let options = train::options(args.threads, stop_on_interrupt()?);
+    let cut = CrossValidation::default().folds(args.folds.into()).seed(args.seed.unwrap_or(0));
     let mut progress = Progress::new(false);
     let answers = cut.run(config, data, &options, |place, event| {
         if let Event::Started { .. } = event {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::bail;
 use serde_json::{Value, json};
@@ -13,7 +12,7 @@ use talkformer::data::Utterance;
 use talkformer::metrics::Bootstrap;
 use talkformer::pipeline::{
     CrossValidation, CurveSeries, Evaluation, EvaluationOptions, LearningCurve, Nlu, PipelineConfig,
-    PipelineError, TrainingOptions,
+    PipelineError,
 };
 use talkformer::prediction::Prediction;
 use talkformer::report::{FoldScores, Other, Report, Tested};
@@ -93,9 +92,9 @@ fn cross_validation(args: &TestNlu) -> anyhow::Result<()> {
     let (options, data) = (options(args), train::read(&args.data)?);
     check_out_of_scope(args, &data.utterances);
     let stop = stop_on_interrupt()?;
-    let cut = CrossValidation { folds: args.folds, seed: args.seed.unwrap_or_default() };
+    let cut = CrossValidation::default().folds(args.folds).seed(args.seed.unwrap_or_default());
     let mut watch = Watch::default();
-    let found = cut.run(&pipeline, &data, &training(args, stop), |place, event| {
+    let found = cut.run(&pipeline, &data, &train::options(args.threads, stop), |place, event| {
         watch.show(&format!("fold {} of {}", place.fold + 1, place.folds), &event);
     });
     watch.clear();
@@ -137,16 +136,14 @@ fn learning_curve(args: &TestNlu) -> anyhow::Result<()> {
     let folder = report::folder(args)?;
     let data = train::read(&args.data)?;
     let default = LearningCurve::default();
-    let curve = LearningCurve {
-        percentages: if args.percentages.is_empty() { default.percentages } else { args.percentages.clone() },
-        runs: args.runs.map_or(default.runs, usize::from),
-        seed: args.seed.unwrap_or(default.seed),
-    };
+    let (runs, seed) = (args.runs.map_or(default.runs, usize::from), args.seed.unwrap_or(default.seed));
+    let curve = default.runs(runs).seed(seed);
+    let curve = if args.percentages.is_empty() { curve } else { curve.percentages(args.percentages.clone()) };
     let stop = stop_on_interrupt()?;
     let mut series: Vec<CurveSeries> = Vec::new();
     for (pipeline, name) in &pipelines {
         let mut watch = Watch::default();
-        let options = training(args, Arc::clone(&stop));
+        let options = train::options(args.threads, Arc::clone(&stop));
         let found = curve.run(name, pipeline, &data, &options, |run, percentage, event| {
             let place = format!("{name}, run {} of {}, without {percentage} %", run + 1, curve.runs);
             watch.show(&place, &event);
@@ -186,12 +183,7 @@ fn pipelines(args: &TestNlu) -> anyhow::Result<Vec<(PipelineConfig, String)>> {
 }
 
 fn options(args: &TestNlu) -> EvaluationOptions {
-    EvaluationOptions { out_of_scope: args.out_of_scope.clone(), ..EvaluationOptions::default() }
-}
-
-fn training(args: &TestNlu, stop: Arc<AtomicBool>) -> TrainingOptions {
-    let default = TrainingOptions::default();
-    TrainingOptions { threads: args.threads.map_or(default.threads, usize::from), stop, ..default }
+    EvaluationOptions::default().out_of_scope(args.out_of_scope.clone())
 }
 
 fn facts(args: &TestNlu, more: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
@@ -221,7 +213,7 @@ fn fold_scores(
         part.0.push(utterance.clone());
         part.1.push(prediction.clone());
     }
-    let options = EvaluationOptions { bootstrap: Bootstrap { draws: 0, seed: 0 }, ..options(args) };
+    let options = options(args).bootstrap(Bootstrap { draws: 0, seed: 0 });
     let scored: Vec<Evaluation> =
         parts.values().map(|(gold, found)| Evaluation::new(gold, found, &options)).collect();
     let intents = scored.iter().any(|one| one.intent.messages > 0);

@@ -40,14 +40,12 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
         _ => data,
     };
     let mut progress = Progress::new(args.json);
-    let options = TrainingOptions {
-        remember_examples: !args.forget_examples,
-        epoch_fraction: args.epoch_fraction,
-        ..options(args.threads, stop_on_interrupt()?)
-    };
+    let options = options(args.threads, stop_on_interrupt()?)
+        .remember_examples(!args.forget_examples)
+        .epoch_fraction(args.epoch_fraction);
     let result = match &earlier {
-        Some(earlier) => earlier.finetune(&config, &data, &options, |event| progress.show(&event)),
-        None => Nlu::train(&config, &data, &options, |event| progress.show(&event)),
+        Some(earlier) => earlier.finetune_with(&config, &data, &options, |event| progress.show(&event)),
+        None => Nlu::train_with(&config, &data, &options, |event| progress.show(&event)),
     };
     progress.clear();
     let (nlu, training) = result?;
@@ -57,13 +55,12 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
         say("nothing was saved; with --keep-interrupted what was learnt so far is");
         return Err(Interrupted.into());
     }
-    let card = Card {
-        command: command_line(),
-        recipe,
-        data: format!("`{}`", args.data.display()),
-        licence: args.licence.clone(),
-        seconds: begun.elapsed().as_secs_f64(),
-    };
+    let card = Card::default()
+        .command(command_line())
+        .recipe(recipe)
+        .data(format!("`{}`", args.data.display()))
+        .licence(args.licence.clone())
+        .seconds(begun.elapsed().as_secs_f64());
     let sample = talkformer::data::stratified_split(&data.utterances, HoldOut::Count(SAMPLE), 1).1;
     let sample: Vec<_> = sample.into_iter().cloned().collect();
     let scored_on = "a sample of the examples it was trained with";
@@ -80,10 +77,10 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
 
 /// Saves at its place or, where that fails, in the temporary folder, so that an hour of training is not lost.
 fn save(nlu: &Nlu, place: &Path, card: String) -> anyhow::Result<PathBuf> {
-    let Err(error) = nlu.save(place, card.clone()) else { return Ok(place.to_owned()) };
+    let Err(error) = nlu.save_with_card(place, card.clone()) else { return Ok(place.to_owned()) };
     let error = anyhow!(error).context(format!("the model could not be saved at {}", place.display()));
     let refuge = std::env::temp_dir().join(format!("talkformer-rescued-{}", std::process::id()));
-    match nlu.save(&refuge, card) {
+    match nlu.save_with_card(&refuge, card) {
         Ok(refuge) => Err(error.context(format!("the trained model is at {} instead", refuge.display()))),
         Err(_) => Err(error),
     }
@@ -109,16 +106,19 @@ pub(crate) fn train(
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<(Nlu, Training)> {
     let options = options(threads, stop);
-    let result = Nlu::train(config, data, &options, |event| progress.show(&event));
+    let result = Nlu::train_with(config, data, &options, |event| progress.show(&event));
     progress.clear();
     let (nlu, training) = result?;
     warn(&training.warnings);
     Ok((nlu, training))
 }
 
-fn options(threads: Option<u16>, stop: Arc<AtomicBool>) -> TrainingOptions {
-    let default = TrainingOptions::default();
-    TrainingOptions { threads: threads.map_or(default.threads, usize::from), stop, ..default }
+pub(crate) fn options(threads: Option<u16>, stop: Arc<AtomicBool>) -> TrainingOptions {
+    let options = TrainingOptions::default().stop(stop);
+    match threads {
+        Some(threads) => options.threads(threads.into()),
+        None => options,
+    }
 }
 
 /// Says what these examples bring that the model does not know; gives all examples that it learns from.

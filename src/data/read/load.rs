@@ -23,13 +23,13 @@ use crate::data::{Source, TrainingData};
 /// # Example
 ///
 /// ```no_run
-/// let data = talkformer::data::read("data/nlu.yml".as_ref())?;
+/// let data = talkformer::data::read("data/nlu.yml")?;
 /// for (intent, examples) in data.intents() {
 ///     println!("{intent}: {examples}");
 /// }
 /// # Ok::<(), talkformer::data::ReadError>(())
 /// ```
-pub fn read(path: &Path) -> Result<TrainingData, ReadError> {
+pub fn read(path: impl AsRef<Path>) -> Result<TrainingData, ReadError> {
     read_with(path, &Limits::default())
 }
 
@@ -38,7 +38,8 @@ pub fn read(path: &Path) -> Result<TrainingData, ReadError> {
 /// # Errors
 ///
 /// As [`read`].
-pub fn read_with(path: &Path, limits: &Limits) -> Result<TrainingData, ReadError> {
+pub fn read_with(path: impl AsRef<Path>, limits: &Limits) -> Result<TrainingData, ReadError> {
+    let path = path.as_ref();
     let mut data = TrainingData::default();
     if path.is_dir() {
         let mut folder = Folder { limits, visited: HashSet::new(), files: 0, data: &mut data };

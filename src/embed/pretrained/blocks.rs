@@ -39,12 +39,17 @@ const FEED_FORWARD_NORM: &str = "feed_forward_norm";
 /// use talkformer::embed::pretrained_block;
 /// use talkformer::nn::{Pass, Segments};
 ///
-/// let encoder = pretrained_block("all-MiniLM-L6-v2".as_ref(), DType::F32, &Device::Cpu)?;
+/// let encoder = pretrained_block("all-MiniLM-L6-v2", DType::F32, &Device::Cpu)?;
 /// let rows = encoder.forward(&[101, 2924, 102], &Segments::from_lengths([3]), &Pass::inference())?;
 /// assert_eq!(rows.dims(), [3, 384]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn pretrained_block(path: &Path, dtype: DType, device: &Device) -> Result<Encoder, EmbedError> {
+pub fn pretrained_block(
+    path: impl AsRef<Path>,
+    dtype: DType,
+    device: &Device,
+) -> Result<Encoder, EmbedError> {
+    let path = path.as_ref();
     let parts = Parts::open(path, None)?;
     let config = block_config(&parts)?;
     let tensors = block_tensors(&parts, dtype, device)?;

@@ -20,9 +20,9 @@ use crate::train::{
     TrainerConfig,
 };
 
-/// A text, and what an encoder is to learn from it.
+/// A text that an encoder learns from, with its labels.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Lesson<'t> {
+pub struct FineTuningExample<'t> {
     /// The text.
     pub text: &'t str,
     /// What it is about, counted from zero: usually one class; none where that is not known.
@@ -31,6 +31,14 @@ pub struct Lesson<'t> {
     pub words: &'t [Span],
     /// What each word is, counted from zero; empty where that is not known.
     pub tags: Vec<u32>,
+}
+
+impl<'t> FineTuningExample<'t> {
+    /// A text of this class, without tags.
+    #[must_use]
+    pub fn new(text: &'t str, class: u32) -> Self {
+        Self { text, classes: vec![class], words: &[], tags: Vec::new() }
+    }
 }
 
 /// Lets the layers of an encoder learn from texts with classes and tags; vectors of tokens and places stay as they are.
@@ -48,17 +56,18 @@ pub struct Lesson<'t> {
 ///
 /// ```no_run
 /// use std::sync::atomic::AtomicBool;
-/// use talkformer::embed::{Embedder, FineTuning, Lesson, Pretrained};
+/// use talkformer::embed::{Embedder, FineTuning, FineTuningExample, Pretrained};
 ///
-/// let lesson = |text, class| Lesson { text, classes: vec![class], words: &[], tags: vec![] };
-/// let lessons = [lesson("where is my card", 0), lesson("the card is late", 0), lesson("change my pin", 1)];
-/// let path = "all-MiniLM-L6-v2".as_ref();
-/// let tuned = FineTuning::default().run(path, &lessons, &AtomicBool::new(false), |_| {})?;
+/// let example = FineTuningExample::new;
+/// let examples = [example("where is my card", 0), example("the card is late", 0), example("change my pin", 1)];
+/// let path = "all-MiniLM-L6-v2";
+/// let tuned = FineTuning::default().run(path, &examples, &AtomicBool::new(false), |_| {})?;
 /// let encoder = Pretrained::open_tuned(path, &tuned, &Default::default())?;
 /// let embedder = Embedder::new(Box::new(encoder), Default::default());
 /// # Ok::<(), talkformer::embed::EmbedError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct FineTuning {
     /// Rounds through the texts, at least.
     pub epochs: usize,
@@ -92,6 +101,16 @@ impl Default for FineTuning {
 }
 
 impl FineTuning {
+    setters! {
+        epochs: usize,
+        minimum_steps: usize,
+        learning_rate: f64,
+        batch_size: usize,
+        dropout: f64,
+        seed: u64,
+        threads: usize,
+    }
+
     /// No more tokens of a text are learnt from: the beginning says what a text is about, and attention compares each with each.
     const LONGEST: usize = 128;
 
@@ -102,19 +121,20 @@ impl FineTuning {
     /// As [`Embedder::open`](crate::embed::Embedder::open); if there is nothing to tell apart; or if the training diverges.
     pub fn run(
         &self,
-        path: &Path,
-        lessons: &[Lesson<'_>],
+        path: impl AsRef<Path>,
+        examples: &[FineTuningExample<'_>],
         stop: &AtomicBool,
         observe: impl FnMut(Event),
     ) -> Result<Tuned, EmbedError> {
+        let path = path.as_ref();
         let parts = Parts::open(path, None)?;
         let longest = parts.longest().min(Self::LONGEST);
         let tokenizer = PieceTokenizer::open(&parts.folder.encoder, longest, parts.config.vocabulary)?;
-        let read = |lesson: &Lesson<'_>| -> Result<Example, EmbedError> {
-            let (mut parts, _) = tokenizer.read(lesson.text, LongTexts::Truncate)?;
-            Ok(Example::new(parts.pop().unwrap_or_default(), lesson))
+        let read = |example: &FineTuningExample<'_>| -> Result<Example, EmbedError> {
+            let (mut parts, _) = tokenizer.read(example.text, LongTexts::Truncate)?;
+            Ok(Example::new(parts.pop().unwrap_or_default(), example))
         };
-        let examples = lessons.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let examples = examples.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let failed = |error: candle_core::Error| EmbedError::file(path, format!("cannot be tuned: {error}"));
         let tuner = Tuner::new(self, &parts, examples, DType::F32)?;
         Trainer::new(self.trainer(tuner.examples.len()), stop).run(&tuner, observe).map_err(failed)?;
@@ -149,18 +169,18 @@ struct Example {
 }
 
 impl Example {
-    fn new(pieces: Pieces, lesson: &Lesson<'_>) -> Self {
+    fn new(pieces: Pieces, example: &FineTuningExample<'_>) -> Self {
         let mut tags = Vec::new();
         let mut word = 0;
         for (at, span) in pieces.spans.iter().enumerate().filter(|(at, _)| !pieces.special[*at]) {
             // Both lists are in the order of the text.
-            while lesson.words.get(word).is_some_and(|word| word.end <= span.start) {
+            while example.words.get(word).is_some_and(|word| word.end <= span.start) {
                 word += 1;
             }
-            let touched = lesson.words.get(word).is_some_and(|word| word.overlaps(*span));
-            tags.extend(lesson.tags.get(word).filter(|_| touched).map(|tag| (at, *tag)));
+            let touched = example.words.get(word).is_some_and(|word| word.overlaps(*span));
+            tags.extend(example.tags.get(word).filter(|_| touched).map(|tag| (at, *tag)));
         }
-        Self { ids: pieces.ids, classes: lesson.classes.clone(), tags }
+        Self { ids: pieces.ids, classes: example.classes.clone(), tags }
     }
 }
 

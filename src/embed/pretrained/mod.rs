@@ -39,7 +39,7 @@ use super::{AttentionMaps, EmbedError, EmbedOptions, Encoded, Habits, LongTexts,
 pub use blocks::pretrained_block;
 pub use config::Family;
 use config::ModelConfig;
-pub use fine_tuning::{FineTuning, Lesson};
+pub use fine_tuning::{FineTuning, FineTuningExample};
 use folder::Folder;
 use network::{Network, Sequences};
 use parts::Parts;
@@ -63,8 +63,8 @@ impl Pretrained {
     /// # Errors
     ///
     /// [`EmbedError`] names the file that is missing, damaged or does not fit the others.
-    pub fn open(path: &Path, options: &EmbedOptions) -> Result<Self, EmbedError> {
-        Self::read(&Parts::open(path, None)?, options)
+    pub fn open(path: impl AsRef<Path>, options: &EmbedOptions) -> Result<Self, EmbedError> {
+        Self::read(&Parts::open(path.as_ref(), None)?, options)
     }
 
     /// Opens a folder, with what was learnt beyond it.
@@ -72,8 +72,12 @@ impl Pretrained {
     /// # Errors
     ///
     /// As [`open`](Self::open), and if what was learnt belongs to another encoder.
-    pub fn open_tuned(path: &Path, tuned: &Tuned, options: &EmbedOptions) -> Result<Self, EmbedError> {
-        Self::read(&Parts::open(path, Some(tuned))?, options)
+    pub fn open_tuned(
+        path: impl AsRef<Path>,
+        tuned: &Tuned,
+        options: &EmbedOptions,
+    ) -> Result<Self, EmbedError> {
+        Self::read(&Parts::open(path.as_ref(), Some(tuned))?, options)
     }
 
     fn read(parts: &Parts<'_>, options: &EmbedOptions) -> Result<Self, EmbedError> {
@@ -88,8 +92,8 @@ impl Pretrained {
 
     /// Whether a folder looks like that of an encoder.
     #[must_use]
-    pub fn is_folder(path: &Path) -> bool {
-        Folder::is(path)
+    pub fn is_folder(path: impl AsRef<Path>) -> bool {
+        Folder::is(path.as_ref())
     }
 
     /// Which relative of BERT it is.

@@ -53,7 +53,7 @@ impl WordVectors {
     ///
     /// Fails if the file cannot be read, is in no known format, or breaks its format; the message says where
     /// and what to change.
-    pub fn open(path: &Path) -> Result<Self, VectorsError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, VectorsError> {
         Self::open_with(path, &VectorsOptions::default())
     }
 
@@ -75,8 +75,8 @@ impl WordVectors {
     /// # Errors
     ///
     /// As [`open`](Self::open) does, and if the file is not in the format it is said to be in.
-    pub fn open_with(path: &Path, options: &VectorsOptions) -> Result<Self, VectorsError> {
-        open::open(path, options)
+    pub fn open_with(path: impl AsRef<Path>, options: &VectorsOptions) -> Result<Self, VectorsError> {
+        open::open(path.as_ref(), options)
     }
 
     /// Numbers in a vector.
@@ -174,8 +174,9 @@ impl WordVectors {
     /// # Errors
     ///
     /// Fails if the file cannot be written, or if the rows of a damaged source cannot be read.
-    pub fn save_mapped(&self, path: &Path) -> Result<(), VectorsError> {
-        saved::write(self, path)
+    pub fn save_mapped(&self, path: impl AsRef<Path>) -> Result<(), VectorsError> {
+        let path = path.as_ref();
+        saved::write(self, path.as_ref())
     }
 
     pub(super) fn new(path: &Path, format: VectorFormat, dim: usize, words: Words, rows: Rows) -> Self {

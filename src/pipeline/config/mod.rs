@@ -172,7 +172,18 @@ pub struct PipelineConfig {
 }
 
 /// A pipeline that comes with the program.
+///
+/// # Example
+///
+/// ```
+/// use talkformer::pipeline::Recipe;
+///
+/// let mut config = Recipe::accurate();
+/// config.change_diet(|diet| diet.epochs = 20);
+/// assert_eq!(Recipe::find("accurate").unwrap().name, "accurate");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Recipe {
     /// What it is called; the folder below `models/`.
     pub name: &'static str,
@@ -187,6 +198,28 @@ impl Recipe {
         Self { name: "small", yaml: include_str!("../../../models/small/config.yml") },
         Self { name: "rasa", yaml: include_str!("../../../models/rasa/config.yml") },
     ];
+
+    /// The most accurate pipeline, and the default.
+    #[must_use]
+    pub fn accurate() -> PipelineConfig {
+        Self::ALL[0].read()
+    }
+
+    /// The pipeline for little memory and a quick start.
+    #[must_use]
+    pub fn small() -> PipelineConfig {
+        Self::ALL[1].read()
+    }
+
+    /// The pipeline that Rasa fills in by itself.
+    #[must_use]
+    pub fn rasa() -> PipelineConfig {
+        Self::ALL[2].read()
+    }
+
+    fn read(self) -> PipelineConfig {
+        self.config().expect("a test reads every built-in recipe")
+    }
 
     /// The recipe with this name.
     #[must_use]

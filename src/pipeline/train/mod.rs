@@ -25,12 +25,38 @@ use split::{Examples, Split};
 use warnings::misaligned;
 
 impl Nlu {
-    /// Trains a model; `observe` hears of every step.
+    /// Trains a model, on all cores. [`train_with`](Self::train_with) takes options and shows the progress.
     ///
     /// # Errors
     ///
     /// If the pipeline or the data makes no sense, or the training diverges.
-    pub fn train(
+    pub fn train(pipeline: &PipelineConfig, data: &TrainingData) -> Result<Self> {
+        Ok(Self::train_with(pipeline, data, &TrainingOptions::default(), |_| {})?.0)
+    }
+
+    /// Trains a model with options, and tells how it went; `observe` is called with every [`Event`] of the training.
+    ///
+    /// # Errors
+    ///
+    /// As [`Nlu::train`].
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use talkformer::pipeline::{Nlu, Recipe, TrainingOptions};
+    /// use talkformer::train::Event;
+    ///
+    /// let data = talkformer::data::read("nlu.yml")?;
+    /// let options = TrainingOptions::default().threads(4);
+    /// let (nlu, training) = Nlu::train_with(&Recipe::accurate(), &data, &options, |event| {
+    ///     if let Event::Epoch(report) = event {
+    ///         println!("epoch {}: loss {:.2}", report.epoch, report.loss);
+    ///     }
+    /// })?;
+    /// println!("{} examples, {:?}", training.examples, training.outcome.stopped);
+    /// # Ok::<(), talkformer::Error>(())
+    /// ```
+    pub fn train_with(
         pipeline: &PipelineConfig,
         data: &TrainingData,
         options: &TrainingOptions,

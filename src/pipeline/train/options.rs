@@ -7,7 +7,17 @@ use crate::pipeline::Nlu;
 use crate::train::Outcome;
 
 /// How to train, beside what the pipeline says.
-#[derive(Debug)]
+///
+/// # Example
+///
+/// ```
+/// use talkformer::pipeline::TrainingOptions;
+///
+/// let options = TrainingOptions::default().threads(2).remember_examples(false);
+/// assert_eq!(options.threads, 2);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TrainingOptions {
     /// Worker threads; results depend on how many.
     pub threads: usize,
@@ -22,6 +32,8 @@ pub struct TrainingOptions {
 impl TrainingOptions {
     /// The share of the epochs that finetuning takes unless told otherwise.
     pub const EPOCH_FRACTION: f64 = 0.25;
+
+    setters! { threads: usize, stop: Arc<AtomicBool>, remember_examples: bool, epoch_fraction: f64 }
 }
 
 impl Default for TrainingOptions {
@@ -38,6 +50,7 @@ impl Default for TrainingOptions {
 
 /// How training went.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Training {
     /// How it ended.
     pub outcome: Outcome,

@@ -53,21 +53,19 @@ pub(crate) enum LongTexts {
 
 impl EncoderArgs {
     pub(crate) fn options(&self) -> EmbedOptions {
+        let pooling = self.pooling.map(|pooling| match pooling {
+            Pooling::Mean => embed::Pooling::Mean,
+            Pooling::Max => embed::Pooling::Max,
+            Pooling::Cls => embed::Pooling::Cls,
+        });
+        let long_texts = match self.long_texts {
+            LongTexts::Truncate => embed::LongTexts::Truncate,
+            LongTexts::Split => embed::LongTexts::Split,
+        };
         let default = EmbedOptions::default();
-        EmbedOptions {
-            threads: self.threads.map_or(default.threads, usize::from),
-            precision: self.precision.into(),
-            pooling: self.pooling.map(|pooling| match pooling {
-                Pooling::Mean => embed::Pooling::Mean,
-                Pooling::Max => embed::Pooling::Max,
-                Pooling::Cls => embed::Pooling::Cls,
-            }),
-            normalize: self.normalize,
-            long_texts: match self.long_texts {
-                LongTexts::Truncate => embed::LongTexts::Truncate,
-                LongTexts::Split => embed::LongTexts::Split,
-            },
-        }
+        let threads = self.threads.map_or(default.threads, usize::from);
+        let options = default.threads(threads).precision(self.precision.into());
+        options.pooling(pooling).normalize(self.normalize).long_texts(long_texts)
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use ndarray::{Array2, ArrayView1};
 use serde::Serialize;
-use talkformer::embed::{EmbedOptions, Embedder};
+use talkformer::embed::Embedder;
 use talkformer::{ndarray, pipeline};
 
 use super::args::Similar;
@@ -28,7 +28,7 @@ struct Hit<'a> {
 
 pub(crate) fn run(args: &Similar) -> anyhow::Result<()> {
     // Of vectors of length one the cosine is the product.
-    let options = EmbedOptions { normalize: Some(true), ..args.encoder.options() };
+    let options = args.encoder.options().normalize(Some(true));
     let embedder = pipeline::embedder(&args.encoder.model, &options)?;
     let lines = Texts::new(&[], Some(&args.input))?.all()?;
     let vectors = embedder.embed(&lines)?.vectors;

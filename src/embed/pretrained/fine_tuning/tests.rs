@@ -8,28 +8,26 @@ fn folder(family: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/encoders").join(family)
 }
 
-fn lesson(text: &str, class: u32) -> Lesson<'_> {
-    Lesson { text, classes: vec![class], words: &[], tags: Vec::new() }
-}
-
-fn tuner(family: &str, lessons: &[Lesson<'_>], dtype: DType) -> Tuner {
+fn tuner(family: &str, texts: &[FineTuningExample<'_>], dtype: DType) -> Tuner {
     let parts = Parts::open(&folder(family), None).unwrap();
     let tokenizer = PieceTokenizer::open(&parts.folder.encoder, 32, parts.config.vocabulary).unwrap();
-    let read = |lesson: &Lesson<'_>| tokenizer.read(lesson.text, LongTexts::Truncate).unwrap().0.remove(0);
-    let examples = lessons.iter().map(|lesson| Example::new(read(lesson), lesson)).collect();
+    let read = |example: &FineTuningExample<'_>| {
+        tokenizer.read(example.text, LongTexts::Truncate).unwrap().0.remove(0)
+    };
+    let examples = texts.iter().map(|example| Example::new(read(example), example)).collect();
     Tuner::new(&FineTuning { dropout: 0.0, ..Default::default() }, &parts, examples, dtype).unwrap()
 }
 
 #[test]
 fn every_parameter_has_the_right_gradient() {
     let words = [Span::new(0, 5), Span::new(6, 9)];
-    let lessons = [
-        Lesson { text: "money now", classes: vec![0, 2], words: &words, tags: vec![1, 0] },
-        lesson("the river", 1),
-        Lesson { text: "a bank", classes: vec![], words: &[], tags: vec![] },
+    let texts = [
+        FineTuningExample { text: "money now", classes: vec![0, 2], words: &words, tags: vec![1, 0] },
+        FineTuningExample::new("the river", 1),
+        FineTuningExample { text: "a bank", classes: vec![], words: &[], tags: vec![] },
     ];
     for family in ["bert", "mpnet"] {
-        let tuner = tuner(family, &lessons, DType::F64);
+        let tuner = tuner(family, &texts, DType::F64);
         crate::nn::testing::shake(&tuner.parameters).unwrap();
         let loss = || tuner.loss(&[0, 1, 2], &Pass::inference()).unwrap().total;
         let found = loss().backward().unwrap();
@@ -47,8 +45,12 @@ fn every_parameter_has_the_right_gradient() {
 
 #[test]
 fn classes_begin_as_the_mean_direction_of_their_texts() {
-    let lessons = [lesson("money", 0), lesson("the river bank", 1), lesson("a bank", 0)];
-    let tuner = tuner("bert", &lessons, DType::F64);
+    let texts = [
+        FineTuningExample::new("money", 0),
+        FineTuningExample::new("the river bank", 1),
+        FineTuningExample::new("a bank", 0),
+    ];
+    let tuner = tuner("bert", &texts, DType::F64);
     let means: Vec<Vec<f64>> = tuner.classes.as_ref().unwrap().to_vec2().unwrap();
     let options = EmbedOptions { normalize: Some(true), ..Default::default() };
     let embedder = Embedder::open(&folder("bert"), &options).unwrap();
@@ -66,19 +68,19 @@ fn tokens_have_the_tag_of_the_word_they_touch() {
     let special = [true, false, false, false, false, true].to_vec();
     let pieces = Pieces { ids: (0..6).collect(), spans: spans.to_vec(), special };
     let words = [Span::new(0, 5), Span::new(8, 10), Span::new(10, 12)];
-    let lesson = Lesson { text: "", classes: vec![], words: &words, tags: vec![4, 5, 6] };
-    assert_eq!(Example::new(pieces, &lesson).tags, [(1, 4), (2, 4), (4, 5)]);
+    let example = FineTuningExample { text: "", classes: vec![], words: &words, tags: vec![4, 5, 6] };
+    assert_eq!(Example::new(pieces, &example).tags, [(1, 4), (2, 4), (4, 5)]);
 }
 
 #[test]
 fn what_was_learnt_tells_the_classes_apart_better() {
     let texts = ["money in the bank", "a bank with money", "the bank of the river", "river and bank"];
-    let lessons: Vec<Lesson<'_>> =
-        texts.iter().zip([0, 0, 1, 1]).map(|(text, class)| lesson(text, class)).collect();
+    let labelled: Vec<FineTuningExample<'_>> =
+        texts.iter().zip([0, 0, 1, 1]).map(|(text, class)| FineTuningExample::new(text, class)).collect();
     for family in ["bert", "roberta", "mpnet"] {
         let path = folder(family);
         let tuning = FineTuning { minimum_steps: 60, learning_rate: 3e-3, threads: 2, ..Default::default() };
-        let learn = || tuning.run(&path, &lessons, &AtomicBool::new(false), |_| {}).unwrap();
+        let learn = || tuning.run(&path, &labelled, &AtomicBool::new(false), |_| {}).unwrap();
         let tuned = learn();
         assert_eq!(tuned, learn(), "the same seed gives the same numbers");
         let apart = |encoder: Pretrained| {
@@ -96,11 +98,15 @@ fn what_was_learnt_tells_the_classes_apart_better() {
 #[test]
 fn what_does_not_fit_is_named() {
     let path = folder("bert");
-    let run =
-        |lessons: &[Lesson<'_>]| FineTuning::default().run(&path, lessons, &AtomicBool::new(false), |_| {});
+    let run = |texts: &[FineTuningExample<'_>]| {
+        FineTuning::default().run(&path, texts, &AtomicBool::new(false), |_| {})
+    };
     assert!(matches!(run(&[]), Err(EmbedError::NothingToTune)));
-    assert!(matches!(run(&[lesson("money", 0), lesson("river", 0)]), Err(EmbedError::NothingToTune)));
-    let two = [lesson("money", 0), lesson("river", 1)];
+    assert!(matches!(
+        run(&[FineTuningExample::new("money", 0), FineTuningExample::new("river", 0)]),
+        Err(EmbedError::NothingToTune)
+    ));
+    let two = [FineTuningExample::new("money", 0), FineTuningExample::new("river", 1)];
     let error = FineTuning::default().run(&folder("distilbert"), &two, &AtomicBool::new(false), |_| {});
     assert!(error.unwrap_err().to_string().contains("no other activation than gelu"));
     let error = Pretrained::open_tuned(&path, &Tuned::default(), &EmbedOptions::default()).unwrap_err();
