@@ -130,7 +130,7 @@ def training(found: Results) -> str:
     told = ""
     if rest:
         ours, torch = (rest["bytes"][name] / 2**20 for name in (OURS, "torch"))
-        told = f"\n\nA process that does nothing holds {ours:,.0f} MiB with us and {torch:,.0f} MiB with PyTorch."
+        told = f"\n\nAn idle process holds {ours:,.0f} MiB with talkformer and {torch:,.0f} MiB with PyTorch."
     head = ["step", "threads", "ours, ms", "PyTorch, ms", "ratio", "messages/s", "ours, peak MiB", "PyTorch, peak MiB"]
     return table(head, lines) + told
 
