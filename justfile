@@ -10,7 +10,7 @@ check:
 test *ARGS:
     cargo test {{ARGS}}
 
-# Who may import whom: compare the code with ARCHITECTURE.md
+# Check the imports against the table in ARCHITECTURE.md
 layers:
     cargo test --test layers
 
@@ -23,7 +23,7 @@ lint:
 fmt:
     cargo fmt
 
-# Build the documentation, warnings denied; `just docs --open` shows it
+# Build the documentation with warnings as errors; `just docs --open` shows it
 docs *ARGS:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps {{ARGS}}
 
@@ -47,7 +47,7 @@ example NAME *ARGS:
 bench *ARGS:
     cargo bench {{ARGS}}
 
-# Beside PyTorch and onnxruntime, in turns; the first time it fetches them: `just bench-peers --only training`
+# Compare with PyTorch and onnxruntime (downloaded on the first run): `just bench-peers --only training`
 bench-peers *ARGS:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -56,11 +56,11 @@ bench-peers *ARGS:
     "$place/bin/python" -m pip install --quiet --requirement benches/peers/requirements.txt
     "$place/bin/python" benches/peers/run.py {{ARGS}}
 
-# The figures of docs/performance.md anew: all measurements, tables and plots
+# Repeat the measurements of docs/performance.md, with tables and plots
 performance *ARGS: (bench-peers ARGS)
     "${CARGO_TARGET_DIR:-target}/peers/bin/python" benches/peers/page.py
 
-# Count the instructions of a training step and an answer, compare with the kept counts (needs valgrind)
+# Count the instructions of a training step and an answer, compare with the saved counts (needs valgrind)
 instructions *ARGS:
     benches/instructions.sh {{ARGS}}
 

@@ -2,18 +2,18 @@
 //!
 //! | group | what runs | threads |
 //! | --- | --- | --- |
-//! | `ndarray` | `talkformer::attention`: the idea, one head after the other | 1 |
+//! | `ndarray` | `talkformer::attention`: the formula, one head after the other | 1 |
 //! | `candle` | the formula as a composition of candle's operations | candle's |
-//! | `block` | `nn::SelfAttention`: packed rows, the projections around the attention included | 1 |
+//! | `block` | `nn::SelfAttention`: packed rows, including the projections around the attention | 1 |
 //! | `flash f32`, `flash bf16` | `nn::attention`: scores never leave the cache | all |
 //!
 //! An id names batch × heads × sequence × head width; every size has about 2048 tokens of 512 numbers, and
-//! the slow ones leave out the long sequences. `forward` computes the output, `both` the three gradients as
-//! well. Throughput counts the floating-point operations of the products that cannot be avoided:
-//! `4 · batch · heads · seq² · head_dim` forward and twice that again backward (the usual count; scores that
-//! are computed again and the projections of the block come on top). Elements per second are FLOP/s.
+//! the slow groups skip the long sequences. `forward` computes the output, `both` the three gradients as
+//! well. Throughput counts the floating-point operations of the unavoidable products:
+//! `4 · batch · heads · seq² · head_dim` forward and twice that in addition backward (the usual count; recomputed
+//! scores and the projections of the block are not included). Elements per second are FLOP/s.
 //!
-//! The share of what the processor could do is this throughput divided by its ceiling.
+//! Divided by the processor's ceiling, this throughput gives the share of what the processor could do.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use talkformer::nn::{
     AttentionConfig, Parameters, Pass, Precision, Segments, SelfAttention, TransformerConfig, attention,
 };
 
-/// As in the program: fresh pages would cost as much as the arithmetic of a short sequence.
+/// As in the program: otherwise fresh memory pages would cost as much as the arithmetic of a short sequence.
 #[cfg(feature = "cli")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -43,7 +43,7 @@ struct Size {
 }
 
 impl Size {
-    /// All sizes up to a length.
+    /// All sizes up to a sequence length.
     fn up_to(longest: usize) -> impl Iterator<Item = Self> {
         let lengths = LENGTHS.into_iter().filter(move |seq| *seq <= longest);
         lengths.map(|seq| Self { batch: (TOKENS / seq).max(1), seq })
@@ -64,7 +64,7 @@ impl Size {
     }
 }
 
-/// Measures `forward` of three inputs, alone and with its gradients.
+/// Measures `forward` on three inputs, alone and with gradients.
 fn measure(
     c: &mut Criterion,
     name: &str,

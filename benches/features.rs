@@ -1,4 +1,4 @@
-//! From a text to sparse rows: tokenizer and featurizers, in messages a second.
+//! From text to sparse rows: tokenizer and featurizers, in messages per second.
 
 use std::hint::black_box;
 

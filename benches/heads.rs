@@ -1,4 +1,4 @@
-//! What stands before and after the transformer: the sparse input layer and the CRF, and the optimizer.
+//! The parts around the transformer: the sparse input layer, the CRF and the optimizer.
 //!
 //! 64 messages of 12 tokens, tables of 4000 rows, 217 tags (54 entity types): the sizes of `training_step`.
 

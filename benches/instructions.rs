@@ -1,4 +1,4 @@
-//! Work for `just instructions`: so many training steps, or so many answers, and nothing else.
+//! Work for `just instructions`: a given number of training steps or of answers, and nothing else.
 //!
 //! ```text
 //! instructions train N           N training steps of DIET, two messages each, on one thread

@@ -2,10 +2,10 @@
 # Counts the instructions of a training step and of an answer under callgrind, and compares them with
 # benches/instructions.txt. Counts do not depend on what else the machine does, as times do.
 #
-#   benches/instructions.sh          compare; fails where more than 2 % came on top
-#   benches/instructions.sh --keep   write the new counts down
+#   benches/instructions.sh          compare; fails on an increase of more than 2 %
+#   benches/instructions.sh --keep   save the new counts
 #
-# What callgrind saw stays in target/instructions, for callgrind_annotate.
+# The output of callgrind stays in target/instructions, for callgrind_annotate.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,8 +13,8 @@ kept=benches/instructions.txt
 out=${CARGO_TARGET_DIR:-target}/instructions
 mkdir -p "$out"
 
-# valgrind knows no AVX-512, and other machines should count the same. It does each lane of a multiply-add
-# by itself, hence the few repetitions.
+# valgrind does not support AVX-512, and other machines should give the same counts. It computes each lane of a
+# multiply-add separately, hence the few repetitions.
 export TALKFORMER_INSTRUCTIONS=avx2 CANDLE_NUM_THREADS=1
 
 program=$(cargo bench --bench instructions --no-run --message-format=json |
@@ -28,7 +28,7 @@ instructions() {
         sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
 }
 
-# Of one repetition: those of 2n less those of n, so that the start does not count.
+# Of one repetition: those of 2n minus those of n, so that start-up does not count.
 each() {
     local name=$1 n=$2 once twice
     shift 2

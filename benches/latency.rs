@@ -1,9 +1,8 @@
-//! How long messages of a file wait for a model's answer: `cargo bench --bench latency -- MODEL DATA`.
+//! How long a model takes to answer the messages in a file: `cargo bench --bench latency -- MODEL DATA`.
 //!
-//! Prints how long opening the model and its first answer take, how long single messages wait (half of them at
-//! most p50, all but one in a hundred at most p99), how many messages a second are answered in batches of one
-//! thread and of several, and what the process holds in memory. Criterion's means hide the slowest messages;
-//! these are what a user feels.
+//! Prints the time to open the model and give the first answer, the latency of single messages (median p50 and 99th
+//! percentile p99), the messages answered per second in batches on one thread and on several, and the memory of the
+//! process. Criterion's means hide the slowest messages, which are the ones a user notices.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -67,7 +66,7 @@ fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// What Linux says of this process; elsewhere nothing.
+/// What Linux reports about this process; nothing on other systems.
 fn memory(when: &str) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     for line in status.lines().filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM")) {

@@ -1,4 +1,4 @@
-//! Answers a second: one message at a time, in batches, and after opening a model of the conference data.
+//! Answers per second with a model of the conference data: single messages, batches, and opening plus one answer.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use talkformer::data::{Format, read_str};
@@ -7,13 +7,13 @@ use talkformer::pipeline::{Nlu, Recipe, TrainingOptions};
 const TRAIN: &str = include_str!("../examples/conference/train.yml");
 const TEST: &str = include_str!("../examples/conference/test.yml");
 
-/// Eight words; others are made of their beginnings and repetitions.
+/// Repeated to make messages of any length.
 const WORDS: [&str; 8] = ["when", "does", "the", "talk", "about", "Rust", "begin", "today"];
 
 fn model() -> Nlu {
     let data = read_str(Format::RasaYaml, TRAIN, "train.yml").unwrap();
     let mut config = Recipe::accurate();
-    // How well it answers does not matter here, how large it is does.
+    // The quality of the answers does not matter here, only the size of the model.
     config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (1, 0));
     Nlu::train_with(&config, &data, &TrainingOptions::default(), |_| {}).unwrap().0
 }

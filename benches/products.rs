@@ -1,12 +1,12 @@
-//! Matrix products on one thread, the right-hand side packed beforehand: squares, and those of DIET.
+//! Matrix products on one thread with the right-hand side packed beforehand: square sizes, and those of DIET.
 //!
 //! Ids name rows × inner size × columns. Throughput counts floating-point operations; `talkformer bench`
-//! tells what share of the ceiling that is.
+//! shows the share of the ceiling.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use talkformer::speed::{Precision, Product};
 
-/// One short message; the tokens of fifty messages through projection, feed-forward and back; tags.
+/// One short message; the tokens of fifty messages through a projection and both feed-forward layers; tags.
 const DIET: [[usize; 3]; 6] =
     [[12, 256, 256], [12, 256, 1024], [600, 256, 256], [600, 256, 1024], [600, 1024, 256], [600, 256, 217]];
 

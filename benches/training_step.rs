@@ -1,5 +1,5 @@
 //! One DIET training step, forward, backward and `AdamW`: 64 messages of 12 tokens, width 256, two layers of
-//! four heads. In messages a second.
+//! four heads. In messages per second.
 
 use std::num::NonZero;
 use std::thread::available_parallelism;

@@ -1,14 +1,14 @@
 //! The word *bank* is one vector in a dictionary and two different things in the world.
 //!
-//! In "money in the bank" and in "the bank of the river" it starts out the same. Then each word looks
-//! at its neighbours, and the two banks part: one ends nearer to *money*, the other nearer to *river*.
-//! Nothing here was trained; the vectors count which words share a sentence in the text below.
+//! In "money in the bank" and in "the bank of the river" it starts out the same. Then each word attends
+//! to its neighbours, and the two banks become different: one is closer to *money*, the other to *river*.
+//! Nothing here is trained; the vectors count which words share a sentence in the text below.
 //!
 //! ```text
 //! cargo run --example attention
 //! ```
 //!
-//! takes a tenth of a second once built, and prints
+//! It takes a tenth of a second once built, and prints
 //!
 //! ```text
 //! Who listens (row) to whom (column):
@@ -36,19 +36,19 @@
 //! `bank` in the one against `bank` in the other: 1.000 before, 0.698 after
 //! ```
 //!
-//! Read the row of *bank*: in the first phrase *money* gets most of what it does not keep for itself.
-//! *The* keeps company with every word, so it matches all of them equally well and says little.
+//! Read the row of *bank*: in the first phrase, *money* gets most of the attention that it does not pay to itself.
+//! *The* occurs with every word, so it matches all of them equally well and carries little information.
 //!
 //! More to try:
 //!
 //! ```text
 //! cargo run --example attention -- --raw                             # without the division by √dim
 //! cargo run --example attention -- farmer "the farmer saved money" "the farmer by the river"
-//! cargo run --example attention -- --vectors glove.6B.50d.txt        # or any such text file, word2vec too
+//! cargo run --example attention -- --vectors glove.6B.50d.txt        # or another text file in GloVe or word2vec format
 //! ```
 //!
-//! Raw scores of long vectors leave most words alone with themselves, which is what the division is
-//! for. The `GloVe` vectors above all share one direction, so every cosine rises; *money* still gains
+//! With long vectors and undivided scores, most words attend only to themselves, which is why scores are divided.
+//! All `GloVe` vectors have a direction in common, so every cosine rises; *money* still gains
 //! more than *river* in the first phrase, and *river* more than *money* in the second.
 
 use std::collections::{BTreeSet, HashMap};
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     }
 }
 
-// 1. The story: look up each word, let the words attend to each other, compare.
+// 1. The main part: look up each word, let the words attend to each other, compare.
 
 fn story() -> Result<String> {
     let request = Request::from_args(env::args_os().skip(1))?;
@@ -97,11 +97,11 @@ fn story() -> Result<String> {
     Ok(text)
 }
 
-/// A phrase whose words have looked at each other.
+/// A phrase whose words have attended to each other.
 struct Reading {
     words: Vec<String>,
     attention: Attention<f64>,
-    /// Where the word of the story stands.
+    /// The position of the word we look at.
     place: usize,
 }
 
@@ -117,7 +117,7 @@ impl Reading {
         Ok(Self { words, attention, place })
     }
 
-    /// What the word has become in this company: `[model_dim]`.
+    /// The vector of the word in this context: `[model_dim]`.
     fn vector(&self) -> ArrayView1<'_, f64> {
         self.attention.context.row(self.place)
     }
@@ -133,7 +133,7 @@ impl Reading {
     }
 }
 
-/// The word's cosine with its neighbours, in the dictionary and in each phrase.
+/// The cosine of the word with each neighbour, before attention and in each phrase.
 fn comparison(request: &Request, dictionary: &Dictionary, one: &Reading, two: &Reading) -> Result<String> {
     let before = dictionary.vector(&request.word)?;
     let others = request.words().into_iter().filter(|word| *word != request.word).collect::<Vec<_>>();
@@ -154,14 +154,14 @@ fn comparison(request: &Request, dictionary: &Dictionary, one: &Reading, two: &R
     Ok(text)
 }
 
-/// The cosine of the angle between two vectors: 1 for one direction, 0 for nothing in common.
+/// The cosine of the angle between two vectors: 1 for the same direction, 0 for nothing in common.
 fn cosine(a: ArrayView1<f64>, b: ArrayView1<f64>) -> f64 {
     a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt()
 }
 
 // 2. Where the vectors come from.
 
-/// Twenty-seven sentences in which a bank has two kinds of neighbours.
+/// Twenty-seven sentences in which *bank* has two kinds of neighbours.
 const TEXT: &str = "\
 she keeps her money in the bank
 the bank lends money to a farmer
@@ -191,18 +191,18 @@ the farmer sold bread in the town
 the trees of the farmer stand in a row
 one of the boats was sold in the town";
 
-/// A vector for each word, the same wherever the word stands.
+/// A vector for each word, the same wherever the word occurs.
 struct Dictionary {
     source: String,
     vectors: HashMap<String, Array1<f64>>,
 }
 
 impl Dictionary {
-    /// Knows a word by the company it keeps: one number for each word it could share a sentence with.
+    /// Represents a word by the words around it: one number for each word it could share a sentence with.
     ///
     /// The number is the positive pointwise mutual information of [Church and Hanks,
     /// 1990](https://aclanthology.org/J90-1003/), `max(0, ln(p(a, b) / (p(a) · p(b))))`: how much
-    /// more often two words meet than by chance. *The* meets everyone, so it says nothing.
+    /// more often two words occur together than by chance. *The* occurs with every word, so it carries no information.
     fn from_text(text: &str) -> Self {
         let sentences: Vec<BTreeSet<_>> =
             text.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -256,7 +256,7 @@ fn header(line: &str) -> Option<usize> {
     count.parse::<usize>().and(width.parse()).ok()
 }
 
-/// One line: a word and its numbers. Only plain spaces part them, since words may hold other ones.
+/// One line: a word and its numbers. Only plain spaces separate them, since words may contain other kinds of spaces.
 fn parse_row(line: &str, width: Option<usize>) -> Result<(&str, Array1<f64>)> {
     let (word, numbers) = line
         .trim_end()
@@ -277,7 +277,7 @@ fn parse_number(text: &str) -> Result<f64> {
     number.ok_or_else(|| format!("`{text}` is not a number: repair or remove the line").into())
 }
 
-// 3. What was asked, and how it is shown.
+// 3. Command line and output.
 
 struct Request {
     vectors: Option<PathBuf>,
@@ -327,7 +327,7 @@ fn table(title: &str, columns: &[String], rows: &[(String, Vec<f64>)]) -> String
     head + &body.collect::<String>() + "\n"
 }
 
-/// Writes to standard output; a reader who has left is no error.
+/// Writes to standard output; a closed pipe is not an error.
 fn print(text: &str) -> Result<()> {
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),

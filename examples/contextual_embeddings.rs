@@ -1,14 +1,14 @@
-//! The word *bank* has one vector in a dictionary, and another in every sentence.
+//! The word *bank* has one vector in a dictionary, and a different one in every sentence.
 //!
 //! ```sh
 //! cargo run --release --example contextual_embeddings
 //! cargo run --release --example contextual_embeddings -- all-MiniLM-L6-v2    # the folder of a pretrained encoder
 //! ```
 //!
-//! It embeds *bank* in four sentences about money and in four about rivers, and compares each with each: two of the
-//! same sense should be more alike than two of different senses. First come static word vectors (a few, written by hand,
-//! in `examples/words`) that look at each other with nothing to learn; then, if a folder is named, a pretrained encoder.
-//! With all-MiniLM-L6-v2 it prints, in a quarter of a second,
+//! It embeds *bank* in four sentences about money and in four about rivers, and compares all pairs: two of the
+//! same sense should be more similar than two of different senses. First it uses static word vectors (a few, written by hand,
+//! in `examples/words`) with attention that has no learned weights; then, if a folder is given, a pretrained encoder.
+//! With all-MiniLM-L6-v2 it prints, within a quarter of a second,
 //!
 //! ```text
 //! words by hand, as they are
@@ -21,9 +21,9 @@
 //!   same sense -0.010 and more, different senses -0.160 and less: every pair apart
 //! ```
 //!
-//! The third line is a narrow win. Contextual vectors of one word have a large part in common, which makes all of them
-//! look alike ([Ethayarajh, 2019](https://arxiv.org/abs/1909.00512)); with other sentences some pairs cross. What tells the
-//! senses apart is what remains without the mean.
+//! The third result is a close call. Contextual vectors of the same word have a large component in common, which makes all of
+//! them similar ([Ethayarajh, 2019](https://arxiv.org/abs/1909.00512)); with other sentences some pairs are on the wrong side.
+//! What distinguishes the senses is what remains after subtracting the mean.
 
 use std::error::Error;
 use std::path::Path;
@@ -86,7 +86,7 @@ fn unit(row: Array1<f32>) -> Array1<f32> {
     row / length
 }
 
-/// Tells whether any two of the same sense are more alike than any two of different senses.
+/// Reports whether any two of the same sense are more similar than any two of different senses.
 fn compare(what: &str, rows: &Array2<f32>) {
     let rows: Vec<Array1<f32>> = rows.outer_iter().map(|row| unit(row.to_owned())).collect();
     let (mut same, mut different) = (f32::INFINITY, f32::NEG_INFINITY);

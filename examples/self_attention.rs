@@ -1,15 +1,15 @@
 //! Attention that learns where to look.
 //!
-//! A story says who is where and then asks: *Ann is in Oslo, Ida is in Lima, …; where is Ida?* No place is
-//! the right answer as such. The question has to find the sentence that bears its name and bring home the
-//! place, which is what attention does: query and key match by the name, the value is the place. One
-//! head learns it here from stories alone, in a training loop short enough to read.
+//! A story says who is where and then asks: *Ann is in Oslo, Ida is in Lima, …; where is Ida?* Any place can
+//! be the right answer. The question has to find the sentence with the same name and return its
+//! place, which is what attention does: query and key match by name, and the value is the place. One
+//! head learns this here from stories alone, in a training loop short enough to read.
 //!
 //! ```text
 //! cargo run --release --example self_attention
 //! ```
 //!
-//! takes less than a second once built, and prints
+//! It takes less than a second once built, and prints
 //!
 //! ```text
 //! Before learning, who looks (row) at what (column):
@@ -38,8 +38,8 @@
 //! Cid?     0.025     0.018     0.030     0.813     0.009     0.029     0.031     0.045
 //! ```
 //!
-//! Read the line of a question. Before learning it looks everywhere alike; afterwards at the one sentence
-//! about the same person, and hardly at anything else. This story is none of those that it learnt from.
+//! Read the row of a question. Before training it attends equally to everything; afterwards to the one sentence
+//! about the same person, and hardly to anything else. The story shown is not one of the training stories.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -79,7 +79,7 @@ fn fail(reason: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Trains, shows what happened, and tells whether the loss fell to a tenth.
+/// Trains, shows the progress, and returns whether the loss fell to a tenth.
 fn run() -> Result<bool> {
     let mut out = io::stdout();
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
@@ -109,9 +109,9 @@ fn run() -> Result<bool> {
 
 // 1. The task.
 
-/// Who is where, and whom we ask about.
+/// Who is where, and who is asked about.
 struct Story {
-    /// Pairs of name and place, none twice.
+    /// Pairs of name and place, all different.
     sentences: Vec<(usize, usize)>,
     /// Which of the sentences hold the answers.
     questions: Vec<usize>,
@@ -129,7 +129,7 @@ impl Story {
     }
 
     /// One row per sentence, then one per question; three groups of columns, with a one in each that is used:
-    /// the name that is told of, the place it is at, the name that is asked for.
+    /// the person in the sentence, the place, the person in the question.
     fn rows(&self) -> Vec<f32> {
         let told = self.sentences.iter().map(|(name, place)| (Some(*name), Some(*place), None));
         let asked = self.questions.iter().map(|sentence| (None, None, Some(self.sentences[*sentence].0)));
@@ -144,7 +144,7 @@ impl Story {
         self.questions.iter().map(|sentence| self.sentences[*sentence].1)
     }
 
-    /// What each row says.
+    /// The text of each row.
     fn labels(&self) -> Vec<String> {
         let told = self.sentences.iter().map(|(name, place)| format!("{} {}", NAMES[*name], PLACES[*place]));
         let asked = self.questions.iter().map(|sentence| format!("{}?", NAMES[self.sentences[*sentence].0]));
@@ -152,7 +152,7 @@ impl Story {
     }
 }
 
-// 2. The model: one attention head, and a map from what it brings home to the places.
+// 2. The model: one attention head, and a linear map from its output to the places.
 
 struct Reader {
     parameters: Parameters,
@@ -170,7 +170,7 @@ impl Reader {
         Ok(Self { parameters, attention, answer })
     }
 
-    /// How much each place looks like the answer to each question: `[question, place]`.
+    /// The score of each place as the answer to each question: `[question, place]`.
     fn scores(&self, stories: &[Story]) -> Result<Tensor> {
         let (x, segments) = pack(stories)?; // [row, model_dim]
         let found = self.attention.forward(&x, &segments, &Pass::inference())?; // [row, model_dim]
@@ -179,7 +179,7 @@ impl Reader {
         Ok(self.answer.forward(&found.index_select(&asked, 0)?)?)
     }
 
-    /// The squared distance between what is brought home and the place that was asked for.
+    /// The squared distance between the output and the right place.
     fn loss(&self, stories: &[Story]) -> Result<Tensor> {
         let answers =
             stories.iter().flat_map(Story::answers).flat_map(|place| one_hot(PLACES.len(), Some(place)));
@@ -200,7 +200,7 @@ impl Reader {
         Ok(right as f64 / given.len() as f64)
     }
 
-    /// For each question of a story the attention weights of all its rows, as a table.
+    /// The attention weights of all rows for each question of a story, as a table.
     fn looks(&self, story: &Story) -> Result<String> {
         let (x, segments) = pack(std::slice::from_ref(story))?;
         let weights = self.attention.weights(&x, &segments)?[0].get(0)?.to_vec2::<f32>()?; // [query, key]
@@ -225,7 +225,7 @@ fn pack(stories: &[Story]) -> Result<(Tensor, Segments)> {
     Ok((Tensor::from_vec(rows, shape, &Device::Cpu)?, segments))
 }
 
-/// A one at this place among zeros, or zeros only.
+/// A one at this index and zeros elsewhere, or zeros only.
 fn one_hot(count: usize, place: Option<usize>) -> impl Iterator<Item = f32> {
     (0..count).map(move |i| f32::from(Some(i) == place))
 }

@@ -1,14 +1,14 @@
 //! A transformer learns to sort, and shows how to train a model of your own.
 //!
-//! A row of digits goes in, one digit per position; out should come the same digits in order. The first
-//! answer is the smallest digit of all, wherever it stands, so every position must look at all others,
-//! compare and count. Nobody tells the model what sorting is: it sees examples and the loss.
+//! The input is a row of digits, one per position; the output should be the same digits in order. The first
+//! output is the smallest digit, wherever it is in the input, so every position must attend to all others,
+//! compare and count. The model is not told what sorting is: it learns from examples and the loss.
 //!
 //! ```text
 //! cargo run --release --example transformer
 //! ```
 //!
-//! takes two seconds once built, and prints
+//! It takes two seconds once built, and prints
 //!
 //! ```text
 //! 17642 numbers to learn, 4500 sequences
@@ -34,11 +34,11 @@
 //!    0 1 0 2 9 5 9 0  →  0 0 0 1 2 5 9 9    right
 //! ```
 //!
-//! Guessing gets one digit in ten. The right-hand columns are about sequences that were never trained on.
+//! Guessing gets one digit in ten right. The columns on the right are for sequences that were not trained on.
 //!
 //! For a model of your own, implement [`Trainable`] as [`Sorter`] does: say how many examples there are,
 //! compute the loss of some of them, and score the held-out ones. Batches, threads, gradients, the
-//! optimizer and the best weights are the business of [`Trainer`].
+//! optimizer and the best weights are handled by [`Trainer`].
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -74,7 +74,7 @@ fn fail(reason: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Trains, shows what happened, and tells whether the loss fell to a fifth.
+/// Trains, shows the progress, and returns whether the loss fell to a fifth.
 fn run() -> Result<bool> {
     let mut out = io::stdout();
     let sorter = Sorter::new()?;
@@ -167,7 +167,7 @@ impl Sorter {
         Ok(Self { parameters, transformer, digit, examples, unseen })
     }
 
-    /// How much each digit looks like the answer at each position: `[row, digit]`.
+    /// The score of each digit at each position: `[row, digit]`.
     fn scores(&self, batch: &[&[u32]], pass: &Pass) -> candle_core::Result<Tensor> {
         let segments = Segments::from_lengths(batch.iter().map(|digits| digits.len()));
         let one_hot = |digit: u32| (0..DIGITS as u32).map(move |i| f32::from(i == digit));

@@ -1,4 +1,4 @@
-//! Our side of `just bench-peers`: one line of JSON names a piece of work, one line answers how long it takes.
+//! Our side of `just bench-peers`: it reads a case as a line of JSON and writes how long the work takes.
 //!
 //! `run.py` beside this file starts it with a number of threads, and its counterparts in Python; README.md
 //! there tells the words.
@@ -123,7 +123,7 @@ fn measure(work: &Work, threads: usize, nlu: &mut Option<Nlu>) -> Result<Value, 
     Ok(json!(times.median().as_secs_f64()))
 }
 
-/// How well it answers does not matter here, how large it is does.
+/// The quality of the answers does not matter here, only the size of the model.
 fn train() -> talkformer::Result<Nlu> {
     let data = read_str(Format::RasaYaml, DATA, "train.yml")?;
     let mut config = Recipe::accurate();
