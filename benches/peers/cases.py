@@ -1,4 +1,4 @@
-"""What is measured: each case is the line that every worker reads, but for the time to spend."""
+"""The cases to measure: each is the line that every worker reads, except for the measuring time."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def answers() -> list[Case]:
 
 
 def embeddings() -> list[Case]:
-    """Texts and tokens of each; a single text is encoded again and again, for its latency."""
+    """Number of texts and tokens per text; a single text is encoded repeatedly, to measure latency."""
     sizes = [[1000, 12], [1000, 128], [1, 12], [1, 128]]
     return [
         {"kind": "embed", "size": size, "precision": precision, "model": str(minilm()), "texts": made_up(*size)}

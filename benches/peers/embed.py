@@ -1,4 +1,4 @@
-"""Compares embeddings with sentence-transformers: the same folder, the same texts, which vectors come out.
+"""Compares embeddings with sentence-transformers: vectors of the same texts by the encoder in the same folder.
 
     python benches/peers/embed.py                      1,000 made-up texts, all-MiniLM-L6-v2 from PyPI
     python benches/peers/embed.py --texts lines.txt --model FOLDER --program target/release/talkformer
@@ -62,7 +62,7 @@ def main() -> None:
         print(f"{precision}: {len(texts)} texts, lowest cosine {cosines.min():.7f}, largest difference {worst:.1e}")
         if precision == "f32":
             right = cosines.min() >= 0.99999 and worst < 1e-5
-        # What a search notices: do pairs of texts keep their order, and does each text keep its nearest other?
+        # What matters for search: whether pairs of texts have the same order, and each text the same nearest neighbour.
         other = np.random.default_rng(1).permutation(len(texts))
         pairs = [(unit(vectors) * unit(vectors)[other]).sum(1) for vectors in (reference, found)]
         order = np.corrcoef(ranks(pairs[0]), ranks(pairs[1]))[0, 1]

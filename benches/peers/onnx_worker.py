@@ -13,7 +13,7 @@ from torch_worker import Encoder, measure, measure_texts
 
 
 def session(rows: int, threads: int) -> onnxruntime.InferenceSession:
-    """The encoder for messages of so many rows, exported from PyTorch."""
+    """The encoder for messages with this number of rows, exported from PyTorch."""
     model = io.BytesIO()
     warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter wants a package more
     torch.onnx.export(Encoder().eval(), (torch.randn(1, rows, 128),), model, input_names=["x"], dynamo=False)
@@ -23,7 +23,7 @@ def session(rows: int, threads: int) -> onnxruntime.InferenceSession:
 
 
 class Embed:
-    """MiniLM in onnxruntime: texts sorted by length, 32 at a time, the mean of each scaled to length one."""
+    """MiniLM in onnxruntime: texts sorted by length, 32 at a time, the normalised mean of each."""
 
     def __init__(self, model: str, threads: int) -> None:
         from tokenizers import Tokenizer
@@ -37,7 +37,7 @@ class Embed:
         warnings.simplefilter("ignore")
 
         class Rows(torch.nn.Module):
-            """The exporter passes arguments by place, the encoder takes them by name."""
+            """The exporter passes arguments by position, the encoder takes them by name."""
 
             def __init__(self) -> None:
                 super().__init__()

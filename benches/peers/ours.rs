@@ -1,7 +1,6 @@
 //! Our side of `just bench-peers`: it reads a case as a line of JSON and writes how long the work takes.
 //!
-//! `run.py` beside this file starts it with a number of threads, and its counterparts in Python; README.md
-//! there tells the words.
+//! `run.py` starts it, and its counterparts in Python, with a number of threads; README.md explains the rest.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -40,12 +39,12 @@ struct Work {
     texts: Vec<String>,
     #[serde(default)]
     model: PathBuf,
-    /// How long to go on measuring.
+    /// How long to measure.
     seconds: f64,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // `cargo bench` names no number of threads, and wants nothing from us.
+    // `cargo bench` gives no number of threads; then there is nothing to do.
     let Some(threads) = std::env::args().find_map(|word| word.parse().ok()) else { return Ok(()) };
     let mut nlu = None;
     for line in std::io::stdin().lines() {
@@ -63,7 +62,7 @@ fn machine(threads: usize) -> Value {
     json!({"machine": Machine::this(), "threads": threads, "f32": f32, "bf16": bf16})
 }
 
-/// How long the work takes, or `null` where we cannot do it on so many threads or in this precision.
+/// How long the work takes, or `null` if this number of threads or this precision is not supported.
 fn measure(work: &Work, threads: usize, nlu: &mut Option<Nlu>) -> Result<Value, Box<dyn std::error::Error>> {
     let time = Duration::from_secs_f64(work.seconds);
     let precision = work.precision.unwrap_or_default();
@@ -110,7 +109,7 @@ fn measure(work: &Work, threads: usize, nlu: &mut Option<Nlu>) -> Result<Value, 
                 texts => {
                     embedder.embed(&texts[..texts.len().min(32)])?;
                     let begun = Instant::now();
-                    // Only whether we can is asked if there is no time.
+                    // Without any time, the question is only whether the case is supported.
                     if !time.is_zero() {
                         embedder.embed(texts)?;
                     }

@@ -16,7 +16,7 @@ PRECISIONS = ("f32", "bf16")
 
 
 def operations(row: Row) -> float:
-    """Floating-point operations of a run; twice as many again on the way back."""
+    """Floating-point operations of a run; twice as many in addition for the backward pass."""
     if row["kind"] == "product":
         m, k, n = row["size"]
         return 2.0 * m * k * n
@@ -28,7 +28,7 @@ def operations(row: Row) -> float:
 
 
 def rate(row: Row, name: str) -> float:
-    """GFLOP/s by the median round."""
+    """GFLOP/s, from the median over the rounds."""
     return operations(row) / median(row["seconds"][name]) / 1e9
 
 
@@ -71,7 +71,7 @@ def machine(found: Results) -> str:
 
 
 def compared(row: Row | None, found: Results) -> list[str]:
-    """Our rate with its share of the ceiling, theirs, and how many times longer they take."""
+    """Our rate with its share of the ceiling, the best other rate, and the ratio of the times."""
     if row is None:
         return ["–", "–", "–"]
     ours, (name, times_longer) = rate(row, OURS), ratio(row) or ("", 0.0)
@@ -182,7 +182,7 @@ def plots(found: Results) -> dict[str, tuple[list[Panel], str]]:
 
 
 def fill(page: str, name: str, content: str) -> str:
-    """Replaces what stands between `<!-- name -->` and `<!-- end -->`."""
+    """Replaces the text between `<!-- name -->` and `<!-- end -->`."""
     between = re.compile(f"(<!-- {name} -->\n).*?(\n?<!-- end -->)", re.DOTALL)
     assert between.search(page), f"docs/performance.md has no place for {name}"
     return between.sub(lambda match: f"{match[1]}\n{content}\n\n<!-- end -->", page)

@@ -11,7 +11,7 @@ GREY, LIGHT = "#555555", "#e3e3e3"
 
 @dataclass
 class Panel:
-    """One chart: for each line a rate at every size, in GFLOP/s; `None` where there is none."""
+    """One chart: a rate in GFLOP/s per line and size; `None` if not measured."""
 
     title: str
     sizes: list[str]
@@ -28,7 +28,7 @@ def rule(y: float, colour: str, more: str = "") -> str:
 
 
 def round_step(most: float) -> float:
-    """A step that divides the axis into about four parts and reads well."""
+    """A round step that divides the axis into about four parts."""
     return next(step for step in (5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000) if most / step <= 5.5)
 
 
@@ -67,7 +67,7 @@ def legend(names: list[str], width: float) -> list[str]:
 
 
 def draw(panels: list[Panel], x_label: str) -> str:
-    """Panels side by side, two in a row, on white."""
+    """Panels on white, two per row."""
     columns, head = min(2, len(panels)), 26
     rows = -(-len(panels) // columns)
     width, height = columns * WIDTH, rows * HEIGHT + head

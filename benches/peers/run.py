@@ -1,4 +1,4 @@
-"""Times the same work in talkformer, PyTorch and onnxruntime, in turns, so that all meet the same noise.
+"""Measures the same work in talkformer, PyTorch and onnxruntime alternately, so that all are affected by the same noise.
 
 Run by `just bench-peers`; `--help` tells the flags. Results go to docs/performance.json.
 """
@@ -23,7 +23,7 @@ OURS = "talkformer"
 
 
 def build() -> str:
-    """Builds our worker and tells where it is."""
+    """Builds our worker and returns its path."""
     command = ["cargo", "bench", "--bench", "peers", "--no-run", "--message-format=json"]
     lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     messages = map(json.loads, lines)
@@ -40,7 +40,7 @@ OURS_SETS = {
 
 
 class Worker:
-    """A program that answers one line per case, and sleeps while others are asked.
+    """A program that answers each case with one line, and sleeps while another one is measured.
 
     Threads of some libraries go on spinning for a while after an answer, on the cores that the next one is measured on.
     """
@@ -68,7 +68,7 @@ class Worker:
             self.asleep = False
 
     def end(self) -> int:
-        """Lets it go; returns the most memory it ever held, in bytes."""
+        """Ends the process; returns its peak memory in bytes."""
         assert self.process.stdin
         self.wake()
         self.process.stdin.close()
@@ -77,7 +77,7 @@ class Worker:
 
 
 def times_of(name: str, answer: Any) -> dict[str, float]:
-    """By name: some workers know more than one way."""
+    """Results by name, as some workers measure more than one variant."""
     if answer is None:
         return {}
     if isinstance(answer, dict):
@@ -86,7 +86,7 @@ def times_of(name: str, answer: Any) -> dict[str, float]:
 
 
 def compare(cases: list[Case], commands: dict[str, list[str]], threads: int, options: argparse.Namespace) -> list:
-    """All cases on so many threads, round by round; cases that we cannot do are left out."""
+    """All cases on this number of threads, round by round; cases that talkformer does not support are left out."""
     workers = {name: Worker(command, threads) for name, command in commands.items()}
     possible = [case for case in cases if workers[OURS].ask(case | {"seconds": 0.0}) is not None]
     for worker in workers.values():
@@ -95,7 +95,7 @@ def compare(cases: list[Case], commands: dict[str, list[str]], threads: int, opt
     rows = [{"threads": threads, **case, "seconds": {}} for case in kept]
     for at in range(options.rounds):
         for case, row in zip(possible, rows):
-            # Whoever begins meets a cooler machine.
+            # The first one runs on a cooler machine.
             for name in sorted(workers, reverse=at % 2 == 1):
                 for way, seconds in times_of(name, workers[name].ask(case | {"seconds": options.seconds})).items():
                     row["seconds"].setdefault(way, []).append(seconds)
@@ -106,7 +106,7 @@ def compare(cases: list[Case], commands: dict[str, list[str]], threads: int, opt
 
 
 def memory(cases: list[Case], commands: dict[str, list[str]], threads: int) -> list:
-    """The most memory a training run holds, each in a process of its own; and a process that does nothing."""
+    """Peak memory of training, each case in its own process, and of an idle process."""
     rows = []
     for case in [{"kind": "machine"}, *(case for case in cases if case["kind"] == "training")]:
         row = {"threads": threads, **case, "kind": "memory" if "size" in case else "memory at rest", "bytes": {}}
@@ -121,7 +121,7 @@ def memory(cases: list[Case], commands: dict[str, list[str]], threads: int) -> l
 
 
 def machine(commands: dict[str, list[str]], threads: int) -> dict[str, Any]:
-    """The ceilings and the versions; one after the other, as a start takes a core."""
+    """The ceilings and the versions, one after the other, because starting a worker takes up a core."""
     told: dict[str, Any] = {}
     for command in commands.values():
         worker = Worker(command, threads)
@@ -131,7 +131,7 @@ def machine(commands: dict[str, list[str]], threads: int) -> dict[str, Any]:
 
 
 def ratio(row: dict) -> tuple[str, float] | None:
-    """The fastest other, and how many times longer it takes, by the median of the rounds."""
+    """The fastest other system, and how many times as long it takes (median over the rounds)."""
     others = {name: times for name, times in row["seconds"].items() if name != OURS}
     if not others:
         return None
@@ -140,7 +140,7 @@ def ratio(row: dict) -> tuple[str, float] | None:
 
 
 def show(row: dict) -> None:
-    """One line: what, our time, and how much longer the best of the others takes."""
+    """One line: the case, our time, and how many times as long the best other system takes."""
     size = "x".join(map(str, row["size"]))
     words = [row["kind"], size, row.get("precision", ""), "backward" if row.get("backward") else ""]
     what = " ".join(filter(None, [*words, f"{row['threads']} threads"]))
@@ -178,7 +178,7 @@ def main() -> None:
 
 
 def rounded(value: Any) -> Any:
-    """Four digits are more than the noise leaves."""
+    """Rounded to four digits, which is more than the noise allows."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, dict):

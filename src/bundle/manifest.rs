@@ -14,8 +14,8 @@ use super::disk::read_limited;
 /// The format that is read and written.
 ///
 /// 1: all weights in `f32`. 2: tables in five bits, matrices in `bf16`, n-grams written by what they share.
-/// 3: the ensemble weights for intents, and the linear path. 4: ensemble weights for a model without a linear path, and
-/// those of several intents in one message.
+/// 3: the ensemble weights for intents, and the linear path. 4: confidence settings for use without the
+/// linear path, and complete settings for several intents in one message.
 pub const FORMAT_VERSION: u32 = 4;
 
 /// The manifest's file name.
