@@ -1,11 +1,13 @@
 //! What comes out: plain data, and its JSON in Rasa's shape.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::text::{CharOffsets, Span};
 
 /// A name and how sure the model is of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scored {
     /// The label.
     pub name: String,
@@ -15,6 +17,7 @@ pub struct Scored {
 
 /// A typed part of a message.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct PredictedEntity {
     /// The type.
     pub entity: String,
@@ -29,13 +32,55 @@ pub struct PredictedEntity {
     /// Which entities belong together.
     pub group: Option<Scored>,
     /// Who found it.
-    pub extractor: &'static str,
+    pub extractor: Cow<'static, str>,
     /// Who changed it afterwards.
-    pub processors: Vec<&'static str>,
+    pub processors: Vec<Cow<'static, str>>,
+}
+
+impl PredictedEntity {
+    /// An entity whose value is the words used, found in `text` by this extractor.
+    ///
+    /// # Panics
+    ///
+    /// If the span belongs to another text.
+    #[must_use]
+    pub fn new(
+        extractor: impl Into<Cow<'static, str>>,
+        entity: impl Into<String>,
+        span: Span,
+        text: &str,
+    ) -> Self {
+        Self {
+            entity: entity.into(),
+            span,
+            value: span.of(text).to_owned(),
+            confidence: None,
+            role: None,
+            group: None,
+            extractor: extractor.into(),
+            processors: Vec::new(),
+        }
+    }
 }
 
 /// The answer to one message.
-#[derive(Clone, Debug, Default, PartialEq)]
+///
+/// As JSON it has the keys and the character offsets of the answers of Rasa's `/model/parse`, and is read from such JSON.
+///
+/// # Example
+///
+/// ```
+/// use talkformer::prediction::Prediction;
+///
+/// let answer = Prediction::default();
+/// let json = serde_json::to_string(&answer)?;
+/// assert!(json.contains(r#""intent":{"name":null,"confidence":0.0}"#));
+/// assert_eq!(serde_json::from_str::<Prediction>(&json)?, answer);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(try_from = "RasaPrediction<'static>")]
+#[non_exhaustive]
 pub struct Prediction {
     /// The message as it came.
     pub text: String,
@@ -54,95 +99,160 @@ pub struct Prediction {
     pub out_of_scope: Option<f32>,
 }
 
-/// The JSON of a [`Prediction`], with the keys and the character offsets that Rasa's clients expect.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RasaPrediction<'a> {
-    text: &'a str,
+/// The JSON of a [`Prediction`].
+#[derive(Serialize, Deserialize)]
+struct RasaPrediction<'a> {
+    text: Cow<'a, str>,
     intent: RasaIntent<'a>,
+    #[serde(default)]
     entities: Vec<RasaEntity<'a>>,
+    #[serde(default)]
     text_tokens: Vec<(usize, usize)>,
-    intent_ranking: &'a [Scored],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    intents: &'a [Scored],
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
+    intent_ranking: Cow<'a, [Scored]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    intents: Cow<'a, [Scored]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     out_of_scope: Option<f32>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Serialize, Deserialize)]
 struct RasaIntent<'a> {
-    name: Option<&'a str>,
+    name: Option<Cow<'a, str>>,
     confidence: f32,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Serialize, Deserialize)]
 struct RasaEntity<'a> {
-    entity: &'a str,
+    entity: Cow<'a, str>,
     start: usize,
     end: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     confidence_entity: Option<f32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     confidence_role: Option<f32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     confidence_group: Option<f32>,
-    value: &'a str,
-    extractor: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    processors: &'a [&'static str],
+    value: Cow<'a, str>,
+    #[serde(default)]
+    extractor: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    processors: Cow<'a, [Cow<'static, str>]>,
 }
 
 impl<'a> RasaEntity<'a> {
     fn new(entity: &'a PredictedEntity, offsets: &CharOffsets) -> Self {
         let (start, end) = offsets.to_chars(entity.span);
-        let (role, group) = (entity.role.as_ref(), entity.group.as_ref());
+        let name = |part: &'a Option<Scored>| part.as_ref().map(|part| Cow::Borrowed(&part.name[..]));
+        let confidence = |part: &Option<Scored>| part.as_ref().map(|part| part.confidence);
         Self {
-            entity: &entity.entity,
+            entity: Cow::Borrowed(&entity.entity),
             start,
             end,
             confidence_entity: entity.confidence,
-            role: role.map(|role| role.name.as_str()),
-            confidence_role: role.map(|role| role.confidence),
-            group: group.map(|group| group.name.as_str()),
-            confidence_group: group.map(|group| group.confidence),
-            value: &entity.value,
-            extractor: entity.extractor,
-            processors: &entity.processors,
+            role: name(&entity.role),
+            confidence_role: confidence(&entity.role),
+            group: name(&entity.group),
+            confidence_group: confidence(&entity.group),
+            value: Cow::Borrowed(&entity.value),
+            extractor: Cow::Borrowed(&entity.extractor),
+            processors: Cow::Borrowed(&entity.processors),
         }
+    }
+
+    fn read(self, offsets: &CharOffsets) -> Result<PredictedEntity, OutsideText> {
+        let part = |name: Option<Cow<'_, str>>, confidence: Option<f32>| {
+            name.map(|name| Scored { name: name.into_owned(), confidence: confidence.unwrap_or_default() })
+        };
+        Ok(PredictedEntity {
+            entity: self.entity.into_owned(),
+            span: offsets.to_bytes(self.start, self.end).ok_or(OutsideText(self.start, self.end))?,
+            value: self.value.into_owned(),
+            confidence: self.confidence_entity,
+            role: part(self.role, self.confidence_role),
+            group: part(self.group, self.confidence_group),
+            extractor: Cow::Owned(self.extractor.into_owned()),
+            processors: self.processors.into_owned(),
+        })
     }
 }
 
-impl Prediction {
-    /// As Rasa's `/model/parse` answers: offsets count characters.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use talkformer::prediction::Prediction;
-    ///
-    /// let json = serde_json::to_value(Prediction::default().as_rasa())?;
-    /// assert_eq!(json["intent"]["name"], serde_json::Value::Null);
-    /// assert_eq!(json["intent"]["confidence"], 0.0);
-    /// # Ok::<(), serde_json::Error>(())
-    /// ```
-    #[must_use]
-    pub fn as_rasa(&self) -> RasaPrediction<'_> {
+/// A place that the text does not have.
+#[derive(Debug, thiserror::Error)]
+#[error("the text has no characters {0} to {1}")]
+struct OutsideText(usize, usize);
+
+impl Serialize for Prediction {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let offsets = CharOffsets::new(&self.text);
         let intent = RasaIntent {
-            name: self.intent.as_ref().map(|intent| intent.name.as_str()),
+            name: self.intent.as_ref().map(|intent| Cow::Borrowed(&intent.name[..])),
             confidence: self.intent.as_ref().map_or(0.0, |intent| intent.confidence),
         };
-        RasaPrediction {
-            text: &self.text,
+        let json = RasaPrediction {
+            text: Cow::Borrowed(&self.text),
             intent,
             entities: self.entities.iter().map(|entity| RasaEntity::new(entity, &offsets)).collect(),
             text_tokens: self.tokens.iter().map(|token| offsets.to_chars(*token)).collect(),
-            intent_ranking: &self.intent_ranking,
-            intents: &self.intents,
+            intent_ranking: Cow::Borrowed(&self.intent_ranking),
+            intents: Cow::Borrowed(&self.intents),
             out_of_scope: self.out_of_scope,
-        }
+        };
+        json.serialize(serializer)
+    }
+}
+
+impl TryFrom<RasaPrediction<'_>> for Prediction {
+    type Error = OutsideText;
+
+    fn try_from(json: RasaPrediction<'_>) -> Result<Self, OutsideText> {
+        let offsets = CharOffsets::new(&json.text);
+        let token = |(start, end)| offsets.to_bytes(start, end).ok_or(OutsideText(start, end));
+        let RasaIntent { name, confidence } = json.intent;
+        Ok(Self {
+            intent: name.map(|name| Scored { name: name.into_owned(), confidence }),
+            intent_ranking: json.intent_ranking.into_owned(),
+            intents: json.intents.into_owned(),
+            entities: json.entities.into_iter().map(|one| one.read(&offsets)).collect::<Result<_, _>>()?,
+            tokens: json.text_tokens.into_iter().map(token).collect::<Result<_, _>>()?,
+            out_of_scope: json.out_of_scope,
+            text: json.text.into_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_reads_back_as_it_was_written() {
+        let text = "über Zürich nach Köln".to_owned();
+        let sure = |name: &str, confidence| Scored { name: name.to_owned(), confidence };
+        let city = PredictedEntity {
+            confidence: Some(0.9),
+            role: Some(sure("to", 0.1)),
+            processors: vec!["EntitySynonymMapper".into()],
+            ..PredictedEntity::new("DIETClassifier", "city", Span::new(19, 24), &text)
+        };
+        let answer = Prediction {
+            intent: Some(sure("travel", 0.7)),
+            intent_ranking: vec![sure("travel", 0.7), sure("greet", 0.3)],
+            intents: vec![sure("travel", 0.7)],
+            entities: vec![city],
+            tokens: vec![Span::new(0, 5), Span::new(6, 13), Span::new(14, 18), Span::new(19, 24)],
+            out_of_scope: Some(0.25),
+            text,
+        };
+        let json = serde_json::to_string(&answer).unwrap();
+        assert!(json.contains(r#""start":17,"end":21,"confidence_entity":0.9,"role":"to""#), "{json}");
+        assert_eq!(serde_json::from_str::<Prediction>(&json).unwrap(), answer);
+        let outside = json.replace(r#""end":21"#, r#""end":99"#);
+        let error = serde_json::from_str::<Prediction>(&outside).unwrap_err();
+        assert!(error.to_string().contains("no characters 17 to 99"), "{error}");
     }
 }

@@ -108,7 +108,7 @@ fn odd_messages_get_an_answer() {
 #[test]
 fn offsets_count_characters_in_any_script() {
     let answer = model().parse("👩‍🚀 来东京的车").unwrap();
-    let json = serde_json::to_value(answer.as_rasa()).unwrap();
+    let json = serde_json::to_value(&answer).unwrap();
     let text: Vec<char> = "👩‍🚀 来东京的车".chars().collect();
     let tokens = json["text_tokens"].as_array().unwrap();
     assert!(tokens.len() >= 5);
@@ -182,7 +182,7 @@ fn a_message_may_have_several_intents() {
     assert_eq!(&answer.intent_ranking[0], joined);
     assert_eq!(answer.intent_ranking.len(), 4);
     assert!(answer.intent_ranking.iter().all(|intent| (0.0..=1.0).contains(&intent.confidence)));
-    let json = serde_json::to_value(answer.as_rasa()).unwrap();
+    let json = serde_json::to_value(&answer).unwrap();
     assert_eq!(json["intents"].as_array().unwrap().len(), 2);
     assert_eq!(json["intents"][1]["confidence"], json["intent"]["confidence"]);
 
@@ -217,5 +217,5 @@ fn without_the_option_a_set_of_intents_is_one_class() {
     let answer = nlu.parse("thank you, cancel my ride").unwrap();
     assert_eq!(answer.intent.as_ref().unwrap().name, "thank+cancel");
     assert!(answer.intents.is_empty());
-    assert!(serde_json::to_value(answer.as_rasa()).unwrap().get("intents").is_none());
+    assert!(serde_json::to_value(&answer).unwrap().get("intents").is_none());
 }

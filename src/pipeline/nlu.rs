@@ -258,13 +258,9 @@ impl Nlu {
 fn predicted(entity: TokenEntity, text: &str, tokens: &[Span]) -> PredictedEntity {
     let span = Span::new(tokens[entity.tokens.start].start, tokens[entity.tokens.end - 1].end);
     PredictedEntity {
-        entity: entity.entity,
-        span,
-        value: span.of(text).to_owned(),
         confidence: Some(entity.confidence),
         role: entity.role,
         group: entity.group,
-        extractor: "DIETClassifier",
-        processors: Vec::new(),
+        ..PredictedEntity::new("DIETClassifier", entity.entity, span, text)
     }
 }

@@ -12,16 +12,10 @@ pub(super) const FALLBACK: &str = "nlu_fallback";
 /// Adds every match of a pattern that is named like an entity type. Nothing is said of how sure it is, and
 /// entities that others found at the same place stay.
 pub(super) fn extract_patterns(patterns: &Patterns, prediction: &mut Prediction) {
-    let found = patterns.find(&prediction.text).into_iter().map(|(name, span)| PredictedEntity {
-        entity: name.to_owned(),
-        span,
-        value: span.of(&prediction.text).to_owned(),
-        confidence: None,
-        role: None,
-        group: None,
-        extractor: "RegexEntityExtractor",
-        processors: Vec::new(),
-    });
+    let found = patterns
+        .find(&prediction.text)
+        .into_iter()
+        .map(|(name, span)| PredictedEntity::new("RegexEntityExtractor", name, span, &prediction.text));
     let found: Vec<_> = found.collect();
     prediction.entities.extend(found);
 }
@@ -32,7 +26,7 @@ pub(super) fn map_synonyms(synonyms: &BTreeMap<String, String>, prediction: &mut
         match synonyms.get(&entity.value.to_lowercase()) {
             Some(value) if *value != entity.value => {
                 entity.value.clone_from(value);
-                entity.processors.push("EntitySynonymMapper");
+                entity.processors.push("EntitySynonymMapper".into());
             }
             _ => {}
         }
@@ -115,7 +109,7 @@ mod tests {
             confidence: Some(0.5),
             role: None,
             group: None,
-            extractor: "DIETClassifier",
+            extractor: "DIETClassifier".into(),
             processors: vec![],
         };
         let mut prediction =

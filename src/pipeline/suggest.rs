@@ -263,7 +263,7 @@ mod tests {
             confidence,
             role: Some(Scored { name: "to".into(), confidence: 1.0 }),
             group: None,
-            extractor: "DIETClassifier",
+            extractor: "DIETClassifier".into(),
             processors: vec![],
         });
         prediction

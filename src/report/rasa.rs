@@ -154,7 +154,7 @@ pub(super) fn gold_entities(gold: &Utterance) -> Vec<Value> {
 }
 
 fn found_entities(found: &Prediction) -> Vec<Value> {
-    let answer = serde_json::to_value(found.as_rasa()).unwrap_or_default();
+    let answer = serde_json::to_value(found).unwrap_or_default();
     let all = answer["entities"].as_array().cloned().unwrap_or_default();
     all.into_iter().filter(|entity| entity["extractor"] == EXTRACTOR).collect()
 }

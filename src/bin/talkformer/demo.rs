@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Demo) -> anyhow::Result<()> {
     if args.json {
         json_line(&json!({"event": "scores", "seconds": seconds, "scores": scores}))?;
         for answer in &answers {
-            json_line(&json!({"event": "answer", "answer": answer.as_rasa()}))?;
+            json_line(&json!({"event": "answer", "answer": answer}))?;
         }
     } else {
         say(&format!("trained in {seconds:.0} s; scores on messages it has never seen:\n"));

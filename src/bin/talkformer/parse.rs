@@ -47,7 +47,7 @@ fn stream(nlu: &Nlu, mut lines: Lines) -> anyhow::Result<()> {
 fn answer(nlu: &Nlu, texts: &[String]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     for prediction in nlu.parse_batch(texts)? {
-        serde_json::to_writer(&mut out, &prediction.as_rasa())?;
+        serde_json::to_writer(&mut out, &prediction)?;
         writeln!(out)?;
     }
     Ok(out.flush()?)

@@ -173,7 +173,7 @@ mod tests {
             confidence: Some(*confidence),
             role: None,
             group: None,
-            extractor: "DIETClassifier",
+            extractor: "DIETClassifier".into(),
             processors: vec![],
         };
         prediction.entities = found.iter().map(predicted).collect();
