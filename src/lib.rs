@@ -63,7 +63,8 @@ pub mod diet;
 pub mod embed;
 mod error;
 pub mod features;
-mod files;
+#[doc(hidden)]
+pub mod files;
 pub mod heads;
 mod infer;
 mod kernels;

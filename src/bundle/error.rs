@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::files::{FolderError, Occupant};
 use crate::numbers::TableError;
 
 /// A model that cannot be saved, found or opened.
@@ -36,7 +37,7 @@ pub enum BundleError {
         /// The place.
         path: PathBuf,
         /// What is there.
-        found: &'static str,
+        found: Occupant,
     },
     /// The model to be replaced shares its folder with something else.
     #[error(
@@ -220,6 +221,17 @@ impl BundleError {
     pub(super) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |error| Self::Io { action, path, error }
+    }
+}
+
+impl From<FolderError> for BundleError {
+    fn from(error: FolderError) -> Self {
+        match error {
+            FolderError::Io { action, path, error } => Self::Io { action, path, error },
+            FolderError::Nameless { path } => Self::Nameless { path },
+            FolderError::Occupied { path, found } => Self::Occupied { path, found },
+            FolderError::Stranger { path } => Self::Stranger { path },
+        }
     }
 }
 

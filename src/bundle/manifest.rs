@@ -9,7 +9,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::BundleError;
-use super::disk::read_limited;
+use super::limited::read_limited;
+use crate::files::Contents;
 
 /// The format that is read and written.
 ///
@@ -87,9 +88,15 @@ impl Outline {
     pub(super) fn created(&self) -> &str {
         self.created.as_str().unwrap_or_default()
     }
+}
 
-    pub(super) fn lists(&self, file: &str) -> bool {
-        self.files.get(file).is_some()
+impl Contents for Outline {
+    fn of(folder: &Path) -> Option<Self> {
+        Self::read(folder)
+    }
+
+    fn includes(&self, file: &str) -> bool {
+        [MANIFEST, CARD].contains(&file) || self.files.get(file).is_some()
     }
 }
 

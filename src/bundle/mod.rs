@@ -39,24 +39,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Read `writer` first, then `reader`; `manifest` says what stands in `config.json`. `staging` and
-//! `publish` are the craft of never leaving half a model, `place` is about which folder is meant.
+//! Read `writer` first, then `reader`; `manifest` says what stands in `config.json`, and
+//! `place` is about which folder is meant. How a folder is replaced without ever leaving half of one is the
+//! craft of `files`.
 
 mod clock;
-#[cfg(test)]
-mod damage;
-mod disk;
 mod error;
-#[cfg(test)]
-mod kill;
+mod limited;
 mod manifest;
 mod place;
-mod publish;
 mod reader;
-mod staging;
+#[cfg(test)]
+mod tests;
 mod weights;
 mod writer;
 
+pub use crate::files::Occupant;
 pub use error::{BundleError, WeightError};
 pub use manifest::FORMAT_VERSION;
 pub use place::{check_writable, choose_place, resolve};

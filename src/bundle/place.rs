@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::BundleError;
 use super::clock::Moment;
-use super::disk::create_folders;
 use super::manifest::{MANIFEST, Outline, is_part_name};
-use super::publish::occupant;
-use super::staging::{Staging, Target, is_being_saved};
+use crate::files::{NewFolder, Occupant, Target, check_replaceable};
 
 /// The folder for a new model, for `--out OUT`.
 ///
@@ -51,12 +49,8 @@ pub fn choose_place(out: impl AsRef<Path>, stem: &str) -> Result<PathBuf, Bundle
     }
     let later = (2..).map(|count| format!("{name}-{count}"));
     let mut names = std::iter::once(name.clone()).chain(later);
-    let free = names.find(|name| !is_taken(&Target::named(out, name)));
+    let free = names.find(|name| !Target::named(out, name).is_taken());
     Ok(out.join(free.unwrap_or(name)))
-}
-
-fn is_taken(target: &Target) -> bool {
-    target.path().symlink_metadata().is_ok() || target.old().exists() || is_being_saved(target)
 }
 
 /// Finds out before hours of training whether a model can be saved for `--out OUT`.
@@ -83,19 +77,20 @@ fn is_taken(target: &Target) -> bool {
 pub fn check_writable(out: impl AsRef<Path>) -> Result<(), BundleError> {
     let out = out.as_ref();
     if is_folder_of_others(out)? {
-        return Staging::create(&Target::named(out, "check")).map(drop);
+        NewFolder::create(Target::named(out, "check"))?;
+        return Ok(());
     }
     let target = Target::at(out)?;
-    occupant(&target.path())?;
-    create_folders(target.parent())?;
-    Staging::create(&target).map(drop)
+    check_replaceable::<Outline>(&target.path())?;
+    NewFolder::create(target)?;
+    Ok(())
 }
 
 /// Whether a path is a folder but not a model.
 fn is_folder_of_others(out: &Path) -> Result<bool, BundleError> {
     match fs::metadata(out) {
         Ok(metadata) if metadata.is_dir() => Ok(Outline::read(out).is_none()),
-        Ok(_) => Err(BundleError::Occupied { path: out.to_owned(), found: "a file" }),
+        Ok(_) => Err(BundleError::Occupied { path: out.to_owned(), found: Occupant::File }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(BundleError::io("reach", out)(error)),
     }
@@ -225,7 +220,7 @@ mod tests {
             places.insert(place);
         }
         let chosen = choose_place(folder.path(), "nlu")?;
-        let _saving = Staging::create(&Target::at(&chosen)?)?; // somebody else, not yet done
+        let _saving = NewFolder::create(Target::at(&chosen)?)?; // somebody else, not yet done
         let cut_short = choose_place(folder.path(), "nlu")?;
         save(&cut_short)?;
         fs::rename(&cut_short, Target::at(&cut_short)?.old())?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::disk::{file_size, read_limited};
+use super::limited::{file_size, read_limited};
 use super::manifest::{CARD, FileRecord, MANIFEST, Manifest, WEIGHTS, read_manifest_bytes};
 use super::place::find;
 use super::weights::decode;

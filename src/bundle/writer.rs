@@ -7,12 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::clock::Moment;
-use super::disk::{create_folders, sync_folder, write_synced};
-use super::manifest::{CARD, FileRecord, MANIFEST, Manifest, WEIGHTS, is_part_name};
-use super::publish::{Swap, occupant, publish, swap_names};
-use super::staging::{Staging, Target, clear_abandoned};
+use super::manifest::{CARD, FileRecord, MANIFEST, Manifest, Outline, WEIGHTS, is_part_name};
 use super::weights::encode;
 use super::{BundleError, Weights};
+use crate::files::{NewFolder, Swap, Target, check_replaceable, swap_names};
 
 /// A model about to be saved.
 ///
@@ -126,21 +124,14 @@ impl BundleWriter {
     /// [`save`](Self::save), with a choice of how an old model makes room.
     pub(super) fn save_by(&self, place: &Path, swap: Swap) -> Result<PathBuf, BundleError> {
         let target = Target::at(place)?;
-        occupant(&target.path())?;
-        create_folders(target.parent())?;
-        clear_abandoned(target.parent());
-        let staging = Staging::create(&target)?;
-        self.write_into(staging.path())?;
-        publish(&staging, &target, swap)?;
-        Ok(place.to_owned())
-    }
-
-    fn write_into(&self, folder: &Path) -> Result<(), BundleError> {
+        check_replaceable::<Outline>(&target.path())?;
+        let folder = NewFolder::create(target)?;
         for (name, bytes) in &self.parts {
-            write_synced(&folder.join(name), bytes)?;
+            folder.write(name, bytes)?;
         }
-        write_synced(&folder.join(MANIFEST), &self.manifest().seal()?)?;
-        sync_folder(folder)
+        folder.write(MANIFEST, &self.manifest().seal()?)?;
+        folder.publish::<Outline>(swap)?;
+        Ok(place.to_owned())
     }
 
     fn manifest(&self) -> Manifest {
@@ -160,6 +151,7 @@ mod tests {
 
     use super::*;
     use crate::bundle::{Bundle, Weight, WeightError};
+    use crate::files::Occupant;
 
     type TestResult = Result<(), Box<dyn Error>>;
 
@@ -257,7 +249,7 @@ mod tests {
         let lose_the_new_one: Swap =
             |new, _| fs::remove_dir_all(new).and(Err(io::ErrorKind::Unsupported.into()));
         let error = model("new")?.save_by(&place, lose_the_new_one).unwrap_err();
-        assert!(error.to_string().starts_with("cannot move the new model to"), "{error}");
+        assert!(error.to_string().starts_with("cannot move what was written to"), "{error}");
         assert_eq!(names_in(folder.path())?, ["model"]);
         assert_eq!(label(&place)?, "old");
         Ok(())
@@ -285,7 +277,7 @@ mod tests {
         let others = folder.path().join("others");
         fs::create_dir(&others)?;
         fs::write(others.join(MANIFEST), r#"{ "model_type": "bert" }"#)?;
-        for (place, found) in [(&file, "a file"), (&others, "a folder of other things")] {
+        for (place, found) in [(&file, Occupant::File), (&others, Occupant::OtherFolder)] {
             let error = model("new")?.save(place).unwrap_err();
             assert!(matches!(error, BundleError::Occupied { found: what, .. } if what == found));
         }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use talkformer::report::{FileOptions, Report, ReportFile};
+use talkformer::files::AtomicFile;
+use talkformer::report::{FileOptions, Report};
 
 use super::args::TestNlu;
 use super::output::say;
@@ -35,19 +36,10 @@ pub(crate) fn write(report: &Report<'_>, folder: &Path, args: &TestNlu) -> anyho
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-    .and_then(|()| files.iter().try_for_each(|file| replace(folder, file)))
+    .and_then(|()| {
+        files.iter().try_for_each(|file| AtomicFile::write_to(&folder.join(&file.name), &file.bytes))
+    })
     .with_context(|| format!("the report in {} is incomplete", folder.display()))?;
     say(&format!("{} files in {}; open {}", files.len(), folder.display(), folder.join(PAGE).display()));
     Ok(())
-}
-
-/// Writes beside the place and moves there, so that no file is ever half.
-fn replace(folder: &Path, file: &ReportFile) -> std::io::Result<()> {
-    let place = folder.join(&file.name);
-    let beside = folder.join(format!(".{}.{}", file.name, std::process::id()));
-    let written = fs::write(&beside, &file.bytes).and_then(|()| fs::rename(&beside, &place));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
 }

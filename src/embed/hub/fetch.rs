@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::HubError;
 use super::request::{Announced, Hub};
+use crate::files::AtomicFile;
 
 /// Where the files go.
 pub(super) struct Folder<'a> {
@@ -51,13 +52,9 @@ impl<'a> Folder<'a> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(HubError::io(folder))?;
         }
-        let part = self.path(&format!("{file}.part"));
-        let written = self.write(file, body, &announced, most, &part);
-        if let Err(error) = written.and_then(|()| fs::rename(&part, &path).map_err(HubError::io(&path))) {
-            // The first error is the one to tell.
-            let _ = fs::remove_file(&part);
-            return Err(error);
-        }
+        let mut out = AtomicFile::create(&path).map_err(HubError::io(&path))?;
+        self.write(file, body, &announced, most, &mut out)?;
+        out.commit().map_err(HubError::io(&path))?;
         Ok(true)
     }
 
@@ -68,10 +65,9 @@ impl<'a> Folder<'a> {
         mut body: impl Read,
         announced: &Announced,
         most: u64,
-        part: &Path,
+        out: &mut AtomicFile,
     ) -> Result<(), HubError> {
         let url = self.url(file);
-        let mut out = File::create(part).map_err(HubError::io(part))?;
         let (mut hash, mut found, mut buffer) = (Sha256::new(), 0_u64, vec![0; 1 << 17]);
         loop {
             let read = match body.read(&mut buffer) {
@@ -89,7 +85,7 @@ impl<'a> Folder<'a> {
                 return Err(HubError::TooLarge { url, most });
             }
             hash.update(&buffer[..read]);
-            out.write_all(&buffer[..read]).map_err(HubError::io(part))?;
+            out.write_all(&buffer[..read]).map_err(HubError::io(&self.path(file)))?;
             (self.progress)(file, found);
         }
         if let Some(expected) = announced.length.filter(|expected| *expected != found) {
@@ -99,7 +95,7 @@ impl<'a> Folder<'a> {
         if let Some(expected) = announced.sha256.clone().filter(|expected| *expected != sha256) {
             return Err(HubError::Hash { url, expected, found: sha256 });
         }
-        out.sync_all().map_err(HubError::io(part))
+        Ok(())
     }
 }
 

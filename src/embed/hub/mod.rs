@@ -79,7 +79,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// A file has its name only once it is whole: of the announced length and, for weights, of the announced SHA-256. Such a
 /// file is kept by the next call, so an interrupted download goes on with the first file that is not whole. Small files
-/// have no SHA-256; bring an empty folder for another revision. One folder is for one download at a time.
+/// have no SHA-256; bring an empty folder for another revision. Downloads of one revision into one folder at the same time do not mix, but each
+/// brings what the others have not finished.
 ///
 /// # Errors
 ///

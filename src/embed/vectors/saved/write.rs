@@ -9,12 +9,12 @@ use serde_json::{Map, Value, json};
 use super::super::subwords::{Index, Subwords};
 use super::super::{VectorsError, WordVectors};
 use super::{FORMAT, LENGTH, VERSION, key, tensor};
-use crate::files::Draft;
+use crate::files::AtomicFile;
 
-/// Writes a draft and moves it to its place when it is whole.
+/// Replaces the file at a path once all of it is written.
 pub(in super::super) fn write(vectors: &WordVectors, path: &Path) -> Result<(), VectorsError> {
-    let draft = Draft::create(path).map_err(VectorsError::write(path))?;
-    let mut file = BufWriter::with_capacity(1 << 20, draft.file());
+    let file = AtomicFile::create(path).map_err(VectorsError::write(path))?;
+    let mut file = BufWriter::with_capacity(1 << 20, file);
     let mut out = |bytes: &[u8]| file.write_all(bytes).map_err(VectorsError::write(path));
     let (parts, mut row) = (parts(vectors), Row::new(vectors.dim()));
     out(&header(vectors, &parts))?;
@@ -34,9 +34,8 @@ pub(in super::super) fn write(vectors: &WordVectors, path: &Path) -> Result<(), 
             }
         }
     }
-    file.flush().map_err(VectorsError::write(path))?;
-    drop(file);
-    draft.publish().map_err(VectorsError::write(path))
+    let file = file.into_inner().map_err(|error| VectorsError::write(path)(error.into_error()))?;
+    file.commit().map_err(VectorsError::write(path))
 }
 
 /// A tensor to be written.

@@ -3,13 +3,13 @@
 #[cfg(feature = "arrow")]
 mod arrow;
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufWriter, Seek as _, Write};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use ndarray::Array2;
 use serde::Serialize;
+use talkformer::files::AtomicFile;
 use talkformer::ndarray;
 
 use super::args::{Embed, Format};
@@ -45,9 +45,9 @@ pub(crate) enum Sink {
 }
 
 /// A file that appears under its name when it is whole, or standard output.
-pub(crate) struct Target {
-    out: BufWriter<Box<dyn Out>>,
-    file: Option<(PathBuf, PathBuf)>,
+pub(crate) enum Target {
+    File(BufWriter<AtomicFile>),
+    Stdout(BufWriter<io::Stdout>),
 }
 
 /// What an array still needs when all its rows are there: how many there are.
@@ -56,60 +56,46 @@ pub(crate) struct Npy {
     dim: usize,
 }
 
-pub(crate) trait Out: Write {
-    /// Goes back to the beginning.
-    fn rewind(&mut self) -> io::Result<()>;
-}
-
-impl Out for File {
-    fn rewind(&mut self) -> io::Result<()> {
-        self.seek(SeekFrom::Start(0)).map(|_| ())
-    }
-}
-
-impl Out for io::Stdout {
-    fn rewind(&mut self) -> io::Result<()> {
-        Err(io::ErrorKind::NotSeekable.into())
-    }
-}
-
 impl Target {
     fn create(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path else {
-            return Ok(Self { out: BufWriter::new(Box::new(io::stdout())), file: None });
+            return Ok(Self::Stdout(BufWriter::new(io::stdout())));
         };
-        let mut name = path.as_os_str().to_owned();
-        name.push(".part");
-        let part = PathBuf::from(name);
-        let file = File::create(&part).with_context(|| format!("{}: cannot be written", part.display()))?;
-        Ok(Self { out: BufWriter::new(Box::new(file)), file: Some((part, path.to_owned())) })
+        let file =
+            AtomicFile::create(path).with_context(|| format!("{}: cannot be written", path.display()))?;
+        Ok(Self::File(BufWriter::new(file)))
     }
 
-    fn finish(mut self) -> anyhow::Result<()> {
-        self.out.flush()?;
-        if let Some((part, path)) = &self.file {
-            fs::rename(part, path).with_context(|| format!("{}: cannot be written", path.display()))?;
+    /// Goes back to the beginning.
+    fn rewind(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.rewind(),
+            Self::Stdout(_) => Err(io::ErrorKind::NotSeekable.into()),
         }
-        self.file = None;
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::File(file) => file.into_inner().map_err(io::IntoInnerError::into_error)?.commit()?,
+            Self::Stdout(mut out) => out.flush()?,
+        }
         Ok(())
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        if let Some((part, _)) = &self.file {
-            let _ = fs::remove_file(part); // what is not whole is of no use
-        }
     }
 }
 
 impl Write for Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.write(bytes)
+        match self {
+            Self::File(file) => file.write(bytes),
+            Self::Stdout(out) => out.write(bytes),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Stdout(out) => out.flush(),
+        }
     }
 }
 
@@ -162,8 +148,7 @@ impl Sink {
         match self {
             Self::Jsonl(target) => target.finish(),
             Self::Npy(mut target, Npy { rows, dim }) => {
-                target.flush()?;
-                target.out.get_mut().rewind()?;
+                target.rewind()?;
                 target.write_all(&npy_header(rows, dim))?;
                 target.finish()
             }

@@ -7,9 +7,9 @@ use std::path::Path;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::manifest::{CARD, FileRecord, MANIFEST, Manifest, WEIGHTS};
-use super::weights::decode;
-use super::{Bundle, BundleError, BundleWriter, Weight, WeightError, Weights};
+use crate::bundle::manifest::{CARD, FileRecord, MANIFEST, Manifest, WEIGHTS};
+use crate::bundle::weights::decode;
+use crate::bundle::{Bundle, BundleError, BundleWriter, Weight, WeightError, Weights};
 use crate::numbers::Table;
 
 type TestResult = Result<(), Box<dyn Error>>;

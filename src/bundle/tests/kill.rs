@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
-use super::publish::{Swap, swap_names};
-use super::{Bundle, BundleError, BundleWriter, Weight, Weights};
+use crate::bundle::{Bundle, BundleError, BundleWriter, Weight, Weights};
+use crate::files::{Swap, swap_names};
 
 type TestResult = Result<(), Box<dyn Error>>;
 

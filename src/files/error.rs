@@ -1,0 +1,54 @@
+//! Why a folder cannot be replaced.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a folder cannot be replaced. Those who replace one have words of their own for it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FolderError {
+    /// The operating system refuses an action on a file or folder.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        error: io::Error,
+    },
+    /// The path has no last part, such as `..` or `/`.
+    #[error("{}: does not end in a name", path.display())]
+    Nameless { path: PathBuf },
+    /// Something else is in the way.
+    #[error("{}: is {found}", path.display())]
+    Occupied { path: PathBuf, found: Occupant },
+    /// This file or folder lies in the folder to be replaced and would be lost with it.
+    #[error("{}: would be deleted", path.display())]
+    Stranger { path: PathBuf },
+}
+
+/// What lies where a folder should be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Occupant {
+    /// A file.
+    File,
+    /// A folder that holds something else.
+    OtherFolder,
+}
+
+impl fmt::Display for Occupant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "a file",
+            Self::OtherFolder => "a folder of other things",
+        })
+    }
+}
+
+impl FolderError {
+    /// For `map_err`: a refusal of the system, with what was tried on which path.
+    pub(super) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |error| Self::Io { action, path, error }
+    }
+}
