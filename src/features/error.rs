@@ -1,5 +1,6 @@
 //! What can be wrong with featurizer options and patterns.
 
+use super::ComponentError;
 use crate::data::Source;
 
 /// Why a featurizer cannot be made.
@@ -40,6 +41,9 @@ pub enum FeatureError {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// A featurizer of one's own is missing or broken.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
     /// Saved n-grams that cannot be understood.
     #[error("the saved n-grams are damaged: {problem}; train the model again")]
     Vocabulary {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DenseFeatures, FeatureError, Lexical, LexicalConfig, NGramConfig, NGrams, Patterns, PatternsConfig,
+    Custom, CustomFeaturizers, DenseFeatures, FEATURIZER, FeatureError, Lexical, LexicalConfig, NGramConfig,
+    NGrams, Patterns, PatternsConfig,
 };
 use crate::data::TrainingData;
 use crate::numbers::SparseRows;
@@ -66,6 +67,13 @@ pub enum FeaturizerConfig {
     Lexical(LexicalConfig),
     /// Regular expressions and lookup tables.
     Patterns(PatternsConfig),
+    /// A [`CustomFeaturizer`](super::CustomFeaturizer).
+    Custom {
+        /// The name that it is registered with.
+        name: String,
+        /// Its fields.
+        options: serde_json::Map<String, serde_json::Value>,
+    },
 }
 
 /// A featurizer that has seen the training data.
@@ -77,6 +85,8 @@ pub enum Featurizer {
     Lexical(Lexical),
     /// Regular expressions and lookup tables.
     Patterns(Patterns),
+    /// A featurizer from outside this crate.
+    Custom(Custom),
 }
 
 impl Featurizer {
@@ -84,11 +94,15 @@ impl Featurizer {
         config: &FeaturizerConfig,
         messages: &[Message<'_>],
         data: &TrainingData,
+        registered: &CustomFeaturizers,
     ) -> Result<Self, FeatureError> {
         Ok(match config {
             FeaturizerConfig::NGrams(config) => Self::NGrams(NGrams::fit(config, messages)?),
             FeaturizerConfig::Lexical(config) => Self::Lexical(Lexical::fit(config, messages)?),
             FeaturizerConfig::Patterns(config) => Self::Patterns(Patterns::fit(config, data)?),
+            FeaturizerConfig::Custom { name, options } => {
+                Self::Custom(Custom::fit(name, options, messages, data, registered)?)
+            }
         })
     }
 
@@ -98,6 +112,7 @@ impl Featurizer {
             Self::NGrams(featurizer) => (featurizer.width(), featurizer.width()),
             Self::Lexical(featurizer) => (featurizer.width(), 0),
             Self::Patterns(featurizer) => (featurizer.width(), featurizer.width()),
+            Self::Custom(featurizer) => (featurizer.width(), featurizer.width()),
         }
     }
 
@@ -107,6 +122,7 @@ impl Featurizer {
             Self::NGrams(featurizer) => featurizer.transform(message, rows),
             Self::Lexical(featurizer) => featurizer.transform(message, rows),
             Self::Patterns(featurizer) => featurizer.transform(message, rows),
+            Self::Custom(featurizer) => featurizer.transform(message, rows),
         }
     }
 }
@@ -187,8 +203,28 @@ impl FeatureSet {
         messages: &[Message<'_>],
         data: &TrainingData,
     ) -> Result<Self, FeatureError> {
-        let fit = |config| Featurizer::fit(config, messages, data);
+        Self::fit_with(configs, messages, data, &CustomFeaturizers::new(FEATURIZER))
+    }
+
+    /// The same, with featurizers from outside this crate.
+    pub(crate) fn fit_with(
+        configs: &[FeaturizerConfig],
+        messages: &[Message<'_>],
+        data: &TrainingData,
+        registered: &CustomFeaturizers,
+    ) -> Result<Self, FeatureError> {
+        let fit = |config| Featurizer::fit(config, messages, data, registered);
         Ok(Self { featurizers: configs.iter().map(fit).collect::<Result<_, _>>()? })
+    }
+
+    /// Builds the featurizers from outside this crate, after a feature set was read from a file.
+    pub(crate) fn attach(&mut self, registered: &CustomFeaturizers) -> Result<(), FeatureError> {
+        for featurizer in &mut self.featurizers {
+            if let Featurizer::Custom(own) = featurizer {
+                own.attach(registered)?;
+            }
+        }
+        Ok(())
     }
 
     /// Number of columns per token and per message.

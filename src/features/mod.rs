@@ -15,11 +15,13 @@
 //! | `label` | this word occurs in the name of an intent |
 //! | `origins` | which column of an earlier feature set meant the same |
 //! | `dense` | no word of ours: one dimension of an encoder |
+//! | `custom` | whatever a featurizer from outside this crate says |
 //! | `as_new` | what remains of a message for somebody who has never seen it |
 //!
 //! A new featurizer costs one file, one variant of [`Featurizer`] and one of [`FeaturizerConfig`].
 
 mod as_new;
+mod custom;
 mod dense;
 mod error;
 mod featurizer;
@@ -32,6 +34,8 @@ mod units;
 mod vocabulary;
 
 pub(crate) use as_new::Known;
+pub use custom::{ComponentError, Custom, CustomFeaturizer};
+pub(crate) use custom::{CustomFeaturizers, FEATURIZER, Registry};
 pub use dense::DenseFeatures;
 pub use error::FeatureError;
 pub use featurizer::{FeatureSet, Features, Featurizer, FeaturizerConfig, Message, UnitRanges};

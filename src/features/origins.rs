@@ -23,6 +23,7 @@ impl Featurizer {
             (Self::NGrams(now), Self::NGrams(earlier)) => now.origins(earlier),
             (Self::Lexical(now), Self::Lexical(earlier)) => now.origins(earlier),
             (Self::Patterns(now), Self::Patterns(earlier)) => now.origins(earlier),
+            (Self::Custom(now), Self::Custom(earlier)) => now.origins(earlier),
             _ => {
                 let (sequence, sentence) = self.widths();
                 vec![None; sequence.max(sentence)]

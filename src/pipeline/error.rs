@@ -1,6 +1,7 @@
 //! What can be wrong with a pipeline.
 
 use crate::diet::WeightsError;
+use crate::features::ComponentError;
 
 /// Why a pipeline cannot be built or trained.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,9 @@ pub enum PipelineError {
         /// What was going on.
         during: String,
     },
+    /// A component of one's own is missing or broken.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
     /// The weights belong to another network than the configuration describes.
     #[error("the weights of the model do not fit its configuration")]
     Weights(#[from] WeightsError),

@@ -16,7 +16,6 @@ use crate::data::{TrainingData, Updated};
 use crate::diet::{Ancestor, DietConfig, Labels, Learner};
 use crate::error::Result;
 use crate::features::{FeatureSet, LabelFeatures, Message};
-use crate::text::{Tokenizer, WhitespaceTokenizer};
 use crate::train::{Event, TrainerConfig};
 
 /// Options of DIET that decide what shape a network has, or what its weights mean.
@@ -146,7 +145,7 @@ impl Nlu {
         let types = known.entities.as_ref().map_or(&[][..], |tags| tags.types());
         let mut words: BTreeSet<String> = BTreeSet::new();
         for utterance in &data.utterances {
-            let tokens = self.tokenizer.tokenize(&utterance.text);
+            let (tokens, _) = self.tokenizer.tokenize(&utterance.text);
             words.extend(self.features.unknown_words(Message { text: &utterance.text, tokens: &tokens }));
         }
         Ok(News {
@@ -190,12 +189,11 @@ impl Nlu {
 
     /// Lets a fresh network begin with what this model has learnt.
     pub(super) fn hand_down(&self, learner: &mut Learner<'_>, features: &FeatureSet) -> Result<()> {
-        let tokenizer = WhitespaceTokenizer::new(self.config.tokenizer())?;
         let ancestor = Ancestor {
             weights: &self.weights,
             columns: &features.origins(&self.features),
             labels: self.labels(),
-            label_features: &LabelFeatures::new(&self.labels().intents, &tokenizer),
+            label_features: &LabelFeatures::new(&self.labels().intents, self.tokenizer.of_labels()),
             confidence: self.confidence.as_ref(),
         };
         learner.inherit(&ancestor).map_err(|error| {

@@ -8,6 +8,7 @@
 mod card;
 mod config;
 mod cross_validation;
+mod custom;
 mod dense;
 mod embedder;
 mod error;
@@ -22,11 +23,13 @@ mod post;
 mod review;
 mod saved;
 mod suggest;
+mod tokenizer;
 mod train;
 
 pub use card::Card;
 pub use config::{Component, DenseConfig, FallbackConfig, Fitted, PipelineConfig, Recipe, Threshold};
 pub use cross_validation::{CrossValidation, Fold, OutOfFold};
+pub use custom::{Components, PostProcessor};
 pub use embedder::embedder;
 pub use error::PipelineError;
 pub use evaluate::{

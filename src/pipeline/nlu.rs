@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Arc;
 
+use super::custom::{Components, FittedPostProcessor};
 use super::dense::DenseEncoders;
 use super::memory::Memory;
+use super::tokenizer::MessageTokenizer;
 use super::{Component, PipelineConfig, post};
 use crate::bundle::Weights;
 use crate::diet::{Answer, Diet, FittedConfidence, TokenEntity};
 use crate::error::Result;
 use crate::features::{DenseFeatures, FeatureSet, Features, Message, Patterns};
 use crate::prediction::{PredictedEntity, Prediction, Scored};
-use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
+use crate::text::Span;
 use crate::threads::in_parallel;
 
 /// A model that understands messages.
@@ -37,12 +39,16 @@ use crate::threads::in_parallel;
 #[derive(Clone, Debug)]
 pub struct Nlu {
     pub(super) config: PipelineConfig,
-    pub(super) tokenizer: WhitespaceTokenizer,
+    pub(super) tokenizer: MessageTokenizer,
     pub(super) features: FeatureSet,
     /// Where dense features come from, if there are any.
     pub(super) encoders: Option<Arc<DenseEncoders>>,
     pub(super) diet: Diet,
     pub(super) extractor: Option<Patterns>,
+    /// Of one's own, in the order of the pipeline.
+    pub(super) post_processors: Vec<FittedPostProcessor>,
+    /// Those that it was trained or opened with, for learning on.
+    pub(super) components: Components,
     pub(super) synonyms: BTreeMap<String, String>,
     /// The learnt numbers, for saving; the large tables are shared with the network.
     pub(super) weights: Arc<Weights>,
@@ -191,21 +197,13 @@ impl Nlu {
     fn dense_of(&self, order: &[usize], texts: &[impl AsRef<str>]) -> Result<Vec<Arc<DenseFeatures>>> {
         let Some(encoders) = &self.encoders else { return Ok(Vec::new()) };
         let texts: Vec<&str> = order.iter().map(|at| texts[*at].as_ref()).collect();
-        let tokens: Vec<Vec<Span>> = texts.iter().map(|text| self.tokenize(text).0).collect();
+        let tokens: Vec<Vec<Span>> = texts.iter().map(|text| self.tokenizer.tokenize(text).0).collect();
         Ok(encoders.features(&texts, &tokens, self.threads)?)
-    }
-
-    /// The tokens that are read, and whether there are more.
-    fn tokenize(&self, text: &str) -> (Vec<Span>, bool) {
-        let mut tokens = self.tokenizer.tokenize(text);
-        let truncated = tokens.len() > Self::MAX_TOKENS;
-        tokens.truncate(Self::MAX_TOKENS);
-        (tokens, truncated)
     }
 
     /// A message with its sparse features.
     fn read<'t>(&self, text: &'t str) -> Encoded<'t> {
-        let (tokens, truncated) = self.tokenize(text);
+        let (tokens, truncated) = self.tokenizer.tokenize(text);
         let features = self.features.transform(Message { text, tokens: &tokens });
         Encoded { text, tokens, features, truncated }
     }
@@ -236,8 +234,12 @@ impl Nlu {
             tokens,
             out_of_scope,
         };
+        let mut own = self.post_processors.iter();
         for component in &self.config.components {
             match component {
+                Component::PostProcessor { .. } => {
+                    own.next().into_iter().for_each(|one| one.processor.process(&mut prediction));
+                }
                 Component::RegexEntityExtractor(_) => {
                     self.extractor
                         .iter()

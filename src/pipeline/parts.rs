@@ -3,26 +3,29 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::custom::{Components, FittedPostProcessor};
 use super::dense::DenseEncoders;
 use super::memory::Memory;
+use super::tokenizer::MessageTokenizer;
 use super::{Nlu, PipelineConfig};
 use crate::bundle::Weights;
 use crate::diet::{
     Diet, DietConfig, FittedConfidence, HeldOut, Labels, Learner, Lessons, WeightsError, Widths,
 };
 use crate::features::{FeatureSet, LabelFeatures, Patterns};
-use crate::text::WhitespaceTokenizer;
 
 /// Everything that a model is made of, but its weights and what was fitted with them.
 pub(super) struct Parts {
     pub(super) config: PipelineConfig,
     /// The options of DIET in `config`.
     pub(super) diet: DietConfig,
-    pub(super) tokenizer: WhitespaceTokenizer,
+    pub(super) tokenizer: MessageTokenizer,
     pub(super) labels: Labels,
     pub(super) features: FeatureSet,
     pub(super) encoders: Option<Arc<DenseEncoders>>,
     pub(super) extractor: Option<Patterns>,
+    pub(super) post_processors: Vec<FittedPostProcessor>,
+    pub(super) components: Components,
     pub(super) synonyms: BTreeMap<String, String>,
     pub(super) memory: Option<Arc<Memory>>,
     pub(super) threads: usize,
@@ -35,7 +38,7 @@ impl Parts {
     }
 
     fn label_features(&self) -> LabelFeatures {
-        LabelFeatures::new(&self.labels.intents, &self.tokenizer)
+        LabelFeatures::new(&self.labels.intents, self.tokenizer.of_labels())
     }
 
     /// A fresh network that is to learn from these examples.
@@ -61,6 +64,8 @@ impl Parts {
             encoders: self.encoders.clone(),
             diet: Diet::new(diet, self.widths(), labels, &self.label_features(), &weights)?,
             extractor: self.extractor.clone(),
+            post_processors: self.post_processors.clone(),
+            components: self.components.clone(),
             synonyms: self.synonyms.clone(),
             weights: Arc::new(weights),
             memory: self.memory.clone(),

@@ -3,19 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 use super::dense::DenseEncoders;
 use super::memory::Memory;
 use super::parts::Parts;
-use super::{Nlu, PipelineConfig, PipelineError, card};
-use crate::bundle::{Bundle, BundleWriter};
+use super::tokenizer::MessageTokenizer;
+use super::{Components, Nlu, PipelineConfig, PipelineError, card};
+use crate::bundle::{Bundle, BundleError, BundleWriter};
 use crate::error::Result;
-use crate::text::WhitespaceTokenizer;
+use crate::features::FeatureSet;
 
 /// What kind of model the bundle holds.
 const KIND: &str = "nlu";
 
 /// The part that says what opinions weigh, where that was fitted.
 const CONFIDENCE: &str = "confidence.json";
+
+/// The part with post-processors of one's own, where there are any.
+const POST_PROCESSORS: &str = "post_processors.json";
 
 impl Nlu {
     /// Saves the model as a bundle, a folder at `place`; says where it is.
@@ -46,6 +52,10 @@ impl Nlu {
             Some(confidence) => writer.json(CONFIDENCE, confidence)?,
             None => writer,
         };
+        let writer = match &self.post_processors[..] {
+            [] => writer,
+            own => writer.json(POST_PROCESSORS, &own.iter().map(|one| &one.saved).collect::<Vec<_>>())?,
+        };
         let writer = self.encoders.iter().try_fold(writer, |writer, encoders| encoders.save(writer))?;
         let writer = self.memory.iter().try_fold(writer, |writer, memory| memory.save(writer))?;
         Ok(writer.save(place)?)
@@ -57,6 +67,15 @@ impl Nlu {
     ///
     /// If there is none, a file is missing or altered, or its parts do not fit each other.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, &Components::default())
+    }
+
+    /// Opens a model that was trained with components of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Nlu::open`]; and [`PipelineError::Component`] names a component that is missing.
+    pub fn open_with(path: impl AsRef<Path>, components: &Components) -> Result<Self> {
         let bundle = Bundle::open(&crate::bundle::resolve(path)?)?;
         if bundle.kind() != KIND {
             let problem = format!("it is of kind `{}`, not `{KIND}`", bundle.kind());
@@ -66,20 +85,29 @@ impl Nlu {
         let (diet, _) = config.diet();
         diet.validate()?;
         let threads = Self::default_threads();
+        let mut features: FeatureSet = bundle.json("features.json")?;
+        features.attach(&components.featurizers)?;
+        let saved = optional(&bundle, POST_PROCESSORS)?.unwrap_or_default();
+        let post_processors = components.restore_post_processors(saved).map_err(PipelineError::from)?;
         let parts = Parts {
-            tokenizer: WhitespaceTokenizer::new(config.tokenizer())?,
+            tokenizer: MessageTokenizer::new(&config, components)?,
             config,
             diet,
             labels: bundle.json("labels.json")?,
-            features: bundle.json("features.json")?,
+            features,
+            post_processors,
+            components: components.clone(),
             encoders: DenseEncoders::reopen(&bundle, threads)?,
             extractor: bundle.json("extractor.json")?,
             synonyms: bundle.json("synonyms.json")?,
             memory: Memory::open(&bundle)?.map(Arc::new),
             threads,
         };
-        let fitted = bundle.parts().any(|part| part == CONFIDENCE);
-        let confidence = if fitted { Some(bundle.json(CONFIDENCE)?) } else { None };
-        Ok(parts.model(bundle.weights()?, confidence).map_err(PipelineError::from)?)
+        Ok(parts.model(bundle.weights()?, optional(&bundle, CONFIDENCE)?).map_err(PipelineError::from)?)
     }
+}
+
+/// A part that not every bundle has.
+fn optional<T: DeserializeOwned>(bundle: &Bundle, part: &str) -> Result<Option<T>, BundleError> {
+    if bundle.parts().any(|own| own == part) { bundle.json(part).map(Some) } else { Ok(None) }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::PipelineError;
+use super::{Components, PipelineError};
 use crate::diet::DietConfig;
 use crate::embed::FineTuning;
 use crate::features::{FeaturizerConfig, PatternsConfig};
@@ -17,6 +17,13 @@ use crate::text::WhitespaceTokenizerConfig;
 pub enum Component {
     /// Finds the tokens.
     WhitespaceTokenizer(WhitespaceTokenizerConfig),
+    /// Finds the tokens, from outside this crate.
+    CustomTokenizer {
+        /// The name that it is registered with.
+        name: String,
+        /// Its fields.
+        options: serde_json::Map<String, serde_json::Value>,
+    },
     /// `RegexFeaturizer`, `LexicalSyntacticFeaturizer` or `CountVectorsFeaturizer`, with its alias.
     Featurizer {
         /// The name that `featurizers` of DIET refers to.
@@ -44,6 +51,13 @@ pub enum Component {
     EntitySynonymMapper,
     /// Says `nlu_fallback` where the intent is unsure.
     FallbackClassifier(FallbackConfig),
+    /// Changes the answer, from outside this crate ([`PostProcessor`](super::PostProcessor)).
+    PostProcessor {
+        /// The name that it is registered with.
+        name: String,
+        /// Its fields.
+        options: serde_json::Map<String, serde_json::Value>,
+    },
 }
 
 impl Component {
@@ -60,6 +74,10 @@ impl Component {
         "EntitySynonymMapper",
         "FallbackClassifier",
     ];
+
+    pub(super) fn is_tokenizer(&self) -> bool {
+        matches!(self, Self::WhitespaceTokenizer(_) | Self::CustomTokenizer { .. })
+    }
 
     /// What a featurizer is called.
     fn alias(&self) -> Option<&str> {
@@ -244,7 +262,11 @@ impl PipelineConfig {
     ///
     /// If it is not YAML, a component or an option does not exist, or the components do not fit together.
     pub fn from_yaml(yaml: &str, file: &str) -> Result<Self, PipelineError> {
-        let config = read::config(yaml, file)?;
+        Self::read(yaml, file, &Components::default())
+    }
+
+    pub(super) fn read(yaml: &str, file: &str, components: &Components) -> Result<Self, PipelineError> {
+        let config = read::config(yaml, file, components)?;
         config.validate(file)?;
         Ok(config)
     }
@@ -255,7 +277,7 @@ impl PipelineConfig {
         let places = |wanted: fn(&Component) -> bool| -> Vec<usize> {
             (0..self.components.len()).filter(|at| wanted(&self.components[*at])).collect()
         };
-        let tokenizers = places(|component| matches!(component, Component::WhitespaceTokenizer(_)));
+        let tokenizers = places(Component::is_tokenizer);
         let featurizers = places(|component| {
             matches!(component, Component::Featurizer { .. } | Component::DenseFeaturizer { .. })
         });

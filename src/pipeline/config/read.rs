@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::super::PipelineError;
+use super::super::{Components, PipelineError};
 use super::{Component, DenseConfig, FallbackConfig, PipelineConfig, Threshold};
 use crate::diet::DietConfig;
 use crate::features::{FeaturizerConfig, LexicalConfig, NGramConfig};
@@ -24,7 +24,11 @@ struct RawConfig {
 }
 
 /// What a file says, whether or not its components fit together.
-pub(super) fn config(yaml: &str, file: &str) -> Result<PipelineConfig, PipelineError> {
+pub(super) fn config(
+    yaml: &str,
+    file: &str,
+    components: &Components,
+) -> Result<PipelineConfig, PipelineError> {
     let problem = |problem: String| PipelineError::Config { file: file.to_owned(), problem };
     let raw: RawConfig = serde_saphyr::from_str(yaml).map_err(|error| problem(first_line(&error)))?;
     let Some(pipeline) = raw.pipeline.filter(|pipeline| !pipeline.is_empty()) else {
@@ -32,7 +36,10 @@ pub(super) fn config(yaml: &str, file: &str) -> Result<PipelineConfig, PipelineE
             "there is no `pipeline`; list its components, such as `- name: WhitespaceTokenizer`".into(),
         ));
     };
-    let components = pipeline.into_iter().map(|entry| component(entry, file)).collect::<Result<_, _>>()?;
+    let components = pipeline
+        .into_iter()
+        .map(|entry| components.read(&entry).map_or_else(|| component(entry, file), Ok))
+        .collect::<Result<_, _>>()?;
     Ok(PipelineConfig { language: raw.language, components })
 }
 

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use super::dense::DenseEncoders;
 use super::memory::Memory;
 use super::parts::Parts;
-use super::{Component, Nlu, PipelineConfig, PipelineError, finetune};
+use super::tokenizer::MessageTokenizer;
+use super::{Component, Components, Nlu, PipelineConfig, PipelineError, finetune};
 use crate::bundle::Weights;
 use crate::data::{HoldOut, TrainingData, Utterance, stratified_split};
 use crate::diet::{DietConfig, HeldOut, Labels};
 use crate::error::Result;
 use crate::features::{FeatureSet, FeaturizerConfig, Patterns};
-use crate::text::WhitespaceTokenizer;
 use crate::train::{Event, Score, Trainable};
 
 pub use options::{Training, TrainingOptions};
@@ -76,7 +76,8 @@ impl Nlu {
         let pipeline = adapted(pipeline, earlier);
         let (config, featurizers) = pipeline.diet();
         config.validate()?;
-        let tokenizer = WhitespaceTokenizer::new(pipeline.tokenizer())?;
+        let components = earlier.map_or(&options.components, |earlier| &earlier.components);
+        let tokenizer = MessageTokenizer::new(&pipeline, components)?;
         let labels = labels(data, &config, earlier);
         let held_out = HoldOut::Count(config.evaluate_on_number_of_examples);
         let (train, held_out) = stratified_split(&data.utterances, held_out, config.seed());
@@ -84,7 +85,7 @@ impl Nlu {
         let split = Split::new(&train, &labels, &config)?;
         let examples = split.tokenize(&tokenizer);
 
-        let features = fit_features(&featurizers, &examples, data, earlier)?;
+        let features = fit_features(&featurizers, &examples, data, components, earlier)?;
         let for_encoders = examples.for_encoders(&labels);
         let dense = DenseEncoders::for_training(&pipeline, earlier, &for_encoders, options, &mut observe)?;
         let (encoders, dense) = dense.unzip();
@@ -92,6 +93,8 @@ impl Nlu {
 
         let parts = Parts {
             extractor: extractor(&pipeline, data)?,
+            post_processors: components.fit_post_processors(&pipeline, data).map_err(PipelineError::from)?,
+            components: components.clone(),
             config: pipeline,
             diet: config,
             tokenizer,
@@ -144,9 +147,10 @@ fn fit_features(
     featurizers: &[FeaturizerConfig],
     examples: &Examples<'_>,
     data: &TrainingData,
+    components: &Components,
     earlier: Option<&Nlu>,
 ) -> Result<FeatureSet> {
-    let features = FeatureSet::fit(featurizers, &examples.messages(), data)?;
+    let features = FeatureSet::fit_with(featurizers, &examples.messages(), data, &components.featurizers)?;
     Ok(match earlier {
         Some(earlier) => earlier.grow_features(features),
         None => features,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::pipeline::Nlu;
+use crate::pipeline::{Components, Nlu};
 use crate::train::Outcome;
 
 /// How to train, beside what the pipeline says.
@@ -27,13 +27,21 @@ pub struct TrainingOptions {
     pub remember_examples: bool,
     /// Share of the epochs that finetuning takes; zero learns nothing and only makes room for new words and labels.
     pub epoch_fraction: f64,
+    /// Components of one's own. A model that learns on keeps those that it has.
+    pub components: Components,
 }
 
 impl TrainingOptions {
     /// The share of the epochs that finetuning takes unless told otherwise.
     pub const EPOCH_FRACTION: f64 = 0.25;
 
-    setters! { threads: usize, stop: Arc<AtomicBool>, remember_examples: bool, epoch_fraction: f64 }
+    setters! {
+        threads: usize,
+        stop: Arc<AtomicBool>,
+        remember_examples: bool,
+        epoch_fraction: f64,
+        components: Components,
+    }
 }
 
 impl Default for TrainingOptions {
@@ -44,6 +52,7 @@ impl Default for TrainingOptions {
             stop: Arc::default(),
             remember_examples: true,
             epoch_fraction: Self::EPOCH_FRACTION,
+            components: Components::default(),
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::super::PipelineError;
 use super::super::dense::EncoderExamples;
-use super::super::{Nlu, PipelineError};
+use super::super::tokenizer::MessageTokenizer;
 use crate::data::{HoldOut, Utterance, stratified_split};
 use crate::diet::{DietConfig, Example, Labels, Lessons};
 use crate::features::{DenseFeatures, FeatureSet, Features, Message};
-use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
+use crate::text::Span;
 
 /// Calibration takes about this many messages …
 const ENOUGH_FOR_CALIBRATION: f64 = 250.0;
@@ -42,16 +43,11 @@ impl<'d> Split<'d> {
     }
 
     /// All parts one after the other, with their tokens.
-    pub(super) fn tokenize(&self, tokenizer: &WhitespaceTokenizer) -> Examples<'_> {
+    pub(super) fn tokenize(&self, tokenizer: &MessageTokenizer) -> Examples<'_> {
         let parts =
             self.names.iter().chain(self.learnt.iter().copied()).chain(self.calibration.iter().copied());
         let utterances: Vec<&Utterance> = parts.collect();
-        let read = |utterance: &&Utterance| {
-            let mut tokens = tokenizer.tokenize(&utterance.text);
-            tokens.truncate(Nlu::MAX_TOKENS);
-            tokens
-        };
-        let tokens = utterances.iter().map(read).collect();
+        let tokens = utterances.iter().map(|one| tokenizer.tokenize(&one.text).0).collect();
         Examples { utterances, tokens, names: self.names.len(), calibration: self.calibration.len() }
     }
 }

@@ -1,0 +1,125 @@
+//! The promise that a pipeline takes components of one's own, saves them, and names those that are missing.
+
+use std::error::Error;
+
+use serde::{Deserialize, Serialize};
+use talkformer::data::{TrainingData, Utterance};
+use talkformer::features::{CustomFeaturizer, Message};
+use talkformer::pipeline::{Components, Nlu, PipelineConfig, PostProcessor, Recipe, TrainingOptions};
+use talkformer::prediction::{PredictedEntity, Prediction};
+use talkformer::text::{Span, Tokenizer};
+
+/// Every character is a token.
+#[derive(Debug, Deserialize)]
+struct Characters;
+
+impl Tokenizer for Characters {
+    fn tokenize(&self, text: &str) -> Vec<Span> {
+        let characters = text.char_indices().filter(|(_, c)| !c.is_whitespace());
+        characters.map(|(at, c)| Span::new(at, at + c.len_utf8())).collect()
+    }
+}
+
+/// Vowels of the training data.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Vowels {
+    also: String,
+    seen: String,
+}
+
+impl CustomFeaturizer for Vowels {
+    fn fit(
+        &mut self,
+        messages: &[Message<'_>],
+        _: &TrainingData,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let texts: String = messages.iter().map(|message| message.text).collect();
+        self.seen = "aeiou".chars().chain(self.also.chars()).filter(|vowel| texts.contains(*vowel)).collect();
+        Ok(())
+    }
+
+    fn columns(&self) -> Vec<String> {
+        self.seen.chars().map(String::from).collect()
+    }
+
+    fn token(&self, message: Message<'_>, token: usize) -> Vec<(usize, f32)> {
+        let found = self.seen.chars().position(|vowel| message.token(token).contains(vowel));
+        found.map(|column| (column, 1.0)).into_iter().collect()
+    }
+}
+
+/// Marks the first token with the name of the longest intent of the training data.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct First {
+    name: String,
+}
+
+impl PostProcessor for First {
+    fn fit(&mut self, data: &TrainingData) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let longest = data.intents().into_keys().max_by_key(|name| name.len());
+        self.name = longest.ok_or("no intents")?.to_owned();
+        Ok(())
+    }
+
+    fn process(&self, answer: &mut Prediction) {
+        let Some(first) = answer.tokens.first().copied() else { return };
+        answer.entities.push(PredictedEntity::new("First", &self.name, first, &answer.text));
+    }
+}
+
+fn components() -> Components {
+    Components::default()
+        .tokenizer::<Characters>("Characters")
+        .featurizer::<Vowels>("Vowels")
+        .post_processor::<First>("First")
+}
+
+fn data() -> TrainingData {
+    let pairs = [("aa ba", "long"), ("ab aa", "long"), ("ii bi", "tall"), ("bi ii", "tall"), ("zi", "tall")];
+    pairs.map(|(text, intent)| Utterance::new(text, Some(intent))).into_iter().collect()
+}
+
+fn train(mut config: PipelineConfig) -> Nlu {
+    config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (20, 0));
+    let options = TrainingOptions::default().threads(1).components(components());
+    Nlu::train_with(&config, &data(), &options, |_| {}).unwrap().0
+}
+
+#[test]
+fn components_of_ones_own_are_trained_saved_and_opened() {
+    let config = Recipe::small().with_tokenizer("Characters").with_featurizer("Vowels");
+    let nlu = train(config.with_post_processor("First"));
+    let answer = nlu.parse("ab b").unwrap();
+    assert_eq!(answer.tokens.len(), 3);
+    let own = answer.entities.last().unwrap();
+    assert_eq!((own.extractor.as_ref(), own.value.as_str()), ("First", "a"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let place = nlu.save(folder.path().join("model")).unwrap();
+    let opened = Nlu::open_with(&place, &components()).unwrap();
+    assert_eq!(opened.parse("ab b").unwrap(), answer);
+    let grown = opened.finetune(&data()).unwrap();
+    assert_eq!(grown.parse("ab b").unwrap().tokens.len(), 3);
+
+    let error = Nlu::open(&place).unwrap_err().to_string();
+    assert!(error.contains("which is not known here; register it with `Components`"), "{error}");
+    let error = Nlu::train(nlu.config(), &data()).unwrap_err().to_string();
+    assert!(error.contains("tokenizer `Characters`"), "{error}");
+}
+
+#[test]
+fn a_config_file_lists_them_with_options() {
+    let yaml =
+        "pipeline:\n- name: Characters\n- name: Vowels\n  also: z\n- name: DIETClassifier\n- name: First\n";
+    let config = PipelineConfig::from_yaml_with(yaml, "config.yml", &components()).unwrap();
+    let nlu = train(config);
+    assert_eq!(nlu.parse("z").unwrap().entities.last().unwrap().extractor, "First");
+    let error = PipelineConfig::from_yaml(yaml, "config.yml").unwrap_err().to_string();
+    assert!(error.contains("unknown component `Characters`"), "{error}");
+    let wrong = yaml.replace("also: z", "also: [1]");
+    let config = PipelineConfig::from_yaml_with(&wrong, "config.yml", &components()).unwrap();
+    let options = TrainingOptions::default().components(components());
+    let error = Nlu::train_with(&config, &data(), &options, |_| {}).unwrap_err().to_string();
+    assert!(error.contains("featurizer `Vowels` cannot be built from its options"), "{error}");
+}
