@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::BundleError;
-use super::clock::Moment;
+use super::clock::stamp;
 use super::manifest::{MANIFEST, Outline, is_part_name};
 use crate::files::{NewFolder, Occupant, Target, check_replaceable};
 
@@ -43,7 +44,7 @@ pub fn choose_place(out: impl AsRef<Path>, stem: &str) -> Result<PathBuf, Bundle
     if !is_folder_of_others(out)? {
         return Ok(out.to_owned());
     }
-    let name = format!("{stem}-{}", Moment::now().stamp());
+    let name = format!("{stem}-{}", stamp(SystemTime::now()));
     if !is_part_name(&name) {
         return Err(BundleError::PartName { path: out.to_owned(), name });
     }

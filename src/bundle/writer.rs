@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::clock::Moment;
+use super::clock::rfc3339;
 use super::manifest::{CARD, FileRecord, MANIFEST, Manifest, Outline, WEIGHTS, is_part_name};
 use super::weights::encode;
 use super::{BundleError, Weights};
@@ -137,7 +138,7 @@ impl BundleWriter {
     fn manifest(&self) -> Manifest {
         let listed = self.parts.iter().filter(|(name, _)| *name != CARD);
         let files = listed.map(|(name, bytes)| (name.clone(), FileRecord::of(bytes))).collect();
-        Manifest::new(&self.kind, Moment::now().rfc3339(), files, self.config.clone())
+        Manifest::new(&self.kind, rfc3339(SystemTime::now()), files, self.config.clone())
     }
 }
 
