@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::*;
-use crate::text::Span;
+use talkformer::data::*;
+use talkformer::text::Span;
 
 /// The data without the places, which writing changes.
 type Plain = (

@@ -9,8 +9,6 @@
 
 mod folds;
 mod read;
-#[cfg(test)]
-mod round_trip;
 mod split;
 mod tags;
 mod training_data;
