@@ -4,6 +4,9 @@ use crate::bundle::BundleError;
 use crate::data::{ReadError, WriteError};
 use crate::diet::ConfigError;
 use crate::embed::EmbedError;
+#[cfg(feature = "hub")]
+use crate::embed::hub::HubError;
+use crate::embed::vectors::VectorsError;
 use crate::features::FeatureError;
 use crate::pipeline::PipelineError;
 use crate::text::TokenizerError;
@@ -33,12 +36,22 @@ pub enum Error {
     /// An encoder cannot be opened or used.
     #[error(transparent)]
     Embed(#[from] EmbedError),
+    /// An encoder cannot be downloaded.
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// A model cannot be saved or loaded.
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// The tensor library gave up.
     #[error("the network cannot be computed")]
     Tensor(#[from] candle_core::Error),
+}
+
+impl From<VectorsError> for Error {
+    fn from(error: VectorsError) -> Self {
+        Self::Embed(error.into())
+    }
 }
 
 /// What most functions of the upper layers return.
