@@ -2,15 +2,15 @@
 
 use super::error::excerpt;
 use super::words::{Words, WordsBuilder};
-use super::{Place, VectorsError, VectorsOptions, VectorsWarning};
+use super::{Location, VectorsError, VectorsOptions, VectorsWarning};
 
 /// Takes words, holds them to UTF-8, leaves out what is there already, and counts.
 pub(super) struct Collector {
     words: WordsBuilder,
     limit: usize,
     lossy: bool,
-    duplicates: Option<(usize, String, Place)>,
-    replaced: Option<(usize, Place)>,
+    duplicates: Option<(usize, String, Location)>,
+    replaced: Option<(usize, Location)>,
 }
 
 impl Collector {
@@ -26,7 +26,7 @@ impl Collector {
     }
 
     /// Adds a word; false if it is left out.
-    pub(super) fn push(&mut self, word: &[u8], at: impl Fn() -> Place) -> Result<bool, VectorsError> {
+    pub(super) fn push(&mut self, word: &[u8], at: impl Fn() -> Location) -> Result<bool, VectorsError> {
         if str::from_utf8(word).is_ok() {
             return Ok(self.push_valid(word, at));
         }
@@ -37,7 +37,7 @@ impl Collector {
         Ok(self.push_valid(String::from_utf8_lossy(word).as_bytes(), at))
     }
 
-    fn push_valid(&mut self, word: &[u8], at: impl Fn() -> Place) -> bool {
+    fn push_valid(&mut self, word: &[u8], at: impl Fn() -> Location) -> bool {
         let is_new = self.words.push(word);
         if !is_new {
             self.duplicates.get_or_insert_with(|| (0, excerpt(word), at())).0 += 1;

@@ -1,20 +1,31 @@
-//! A place in a binary file, moving forward.
+//! A position in a binary file, moving forward.
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::VectorsError;
+use super::blob::Blob;
+use super::{VectorFormat, VectorsError};
+use crate::files::Mapped;
 
 /// Reads little-endian numbers and pieces, and names what is missing when the file ends.
 pub(super) struct Cursor<'a> {
     path: &'a Path,
-    bytes: &'a [u8],
+    file: &'a Arc<Mapped>,
     at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(path: &'a Path, bytes: &'a [u8]) -> Self {
-        Self { path, bytes, at: 0 }
+    pub(super) fn new(path: &'a Path, file: &'a Arc<Mapped>) -> Self {
+        Self { path, file, at: 0 }
+    }
+
+    /// Steps over the bytes that every file of a format begins with.
+    pub(super) fn magic(&mut self, magic: &[u8], format: VectorFormat) -> Result<(), VectorsError> {
+        if self.take(magic.len(), "the header")? == magic {
+            return Ok(());
+        }
+        Err(VectorsError::WrongFormat { path: self.path.to_owned(), format })
     }
 
     /// Bytes before the cursor.
@@ -22,20 +33,20 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
-    /// Goes back to a place it was at.
+    /// Goes back to where it was before.
     pub(super) fn go_back(&mut self, position: usize) {
         self.at = self.at.min(position);
     }
 
     /// What lies ahead.
     pub(super) fn rest(&self) -> &'a [u8] {
-        &self.bytes[self.at..]
+        &self.file[self.at..]
     }
 
     /// Steps over some bytes and says which.
     pub(super) fn skip(&mut self, length: usize, what: &str) -> Result<Range<usize>, VectorsError> {
         match self.at.checked_add(length) {
-            Some(end) if end <= self.bytes.len() => {
+            Some(end) if end <= self.file.len() => {
                 let start = std::mem::replace(&mut self.at, end);
                 Ok(start..end)
             }
@@ -43,13 +54,19 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Steps over a table of numbers, whose size nobody checked so far, and says where it lies.
+    /// Steps over a table of numbers, whose size nobody has checked so far. It stays in the file.
+    pub(super) fn table(&mut self, sizes: &[usize], what: &str) -> Result<Blob, VectorsError> {
+        let range = self.skip_table(sizes, what)?;
+        Ok(Blob::Mapped(Arc::clone(self.file), range))
+    }
+
+    /// As [`table`](Self::table), and says only where it lies.
     pub(super) fn skip_table(&mut self, sizes: &[usize], what: &str) -> Result<Range<usize>, VectorsError> {
         let length = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
         match length {
-            Some(length) if length <= self.bytes.len() => self.skip(length, what),
+            Some(length) if length <= self.file.len() => self.skip(length, what),
             _ => {
-                let (path, length) = (self.path.to_owned(), self.bytes.len());
+                let (path, length) = (self.path.to_owned(), self.file.len());
                 Err(VectorsError::TooLarge { path, what: format!("{what}, {sizes:?} bytes,"), length })
             }
         }
@@ -57,7 +74,7 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn take(&mut self, length: usize, what: &str) -> Result<&'a [u8], VectorsError> {
         let range = self.skip(length, what)?;
-        Ok(&self.bytes[range])
+        Ok(&self.file[range])
     }
 
     /// Everything up to a byte, which is stepped over.
@@ -99,7 +116,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn truncated(&self, what: &str) -> VectorsError {
-        let (path, length) = (self.path.to_owned(), self.bytes.len());
+        let (path, length) = (self.path.to_owned(), self.file.len());
         VectorsError::Truncated { path, length, what: what.to_owned() }
     }
 }

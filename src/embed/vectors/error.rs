@@ -9,7 +9,7 @@ use super::VectorFormat;
 /// A place in a file of word vectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Place {
+pub enum Location {
     /// A line of a text file, from 1.
     Line {
         /// The file.
@@ -28,7 +28,7 @@ pub enum Place {
     },
 }
 
-impl Place {
+impl Location {
     pub(super) fn line(path: &Path, line: usize) -> Self {
         Self::Line { path: path.to_owned(), line }
     }
@@ -38,7 +38,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line { path, line } => write!(f, "{}:{line}", path.display()),
@@ -110,13 +110,13 @@ pub enum VectorsError {
     #[error("{at}: the word is not valid UTF-8; save the file as UTF-8, or read it with `lossy`")]
     Encoding {
         /// The word.
-        at: Place,
+        at: Location,
     },
     /// A row with fewer numbers than the others.
     #[error("{at}: a word and {found} numbers, where {expected} numbers belong; mend or remove the line")]
     TooFewNumbers {
         /// The row.
-        at: Place,
+        at: Location,
         /// How many it should have.
         expected: usize,
         /// How many it has.
@@ -129,7 +129,7 @@ pub enum VectorsError {
     )]
     TooManyNumbers {
         /// The row.
-        at: Place,
+        at: Location,
         /// How many it should have.
         expected: usize,
         /// How many it has.
@@ -139,7 +139,7 @@ pub enum VectorsError {
     #[error("{at}: `{field}` is no number; mend or remove the line")]
     NotANumber {
         /// The row.
-        at: Place,
+        at: Location,
         /// The field.
         field: String,
     },
@@ -147,7 +147,7 @@ pub enum VectorsError {
     #[error("{at}: `{value}` is not a finite number of 32 bits; mend or remove the row")]
     NotFinite {
         /// The row.
-        at: Place,
+        at: Location,
         /// The number.
         value: String,
     },
@@ -155,7 +155,7 @@ pub enum VectorsError {
     #[error("{at}: the line is longer than {limit} bytes; is this a file of word vectors?")]
     LongLine {
         /// The line.
-        at: Place,
+        at: Location,
         /// The longest that is read.
         limit: usize,
     },
@@ -163,7 +163,7 @@ pub enum VectorsError {
     #[error("{at}: the header is `{found}`; it must be the number of words and of dimensions: `400000 300`")]
     Header {
         /// The first line.
-        at: Place,
+        at: Location,
         /// What is there.
         found: String,
     },
@@ -171,7 +171,7 @@ pub enum VectorsError {
     #[error("{at}: {found} numbers, but the header says {header} dimensions; correct the header")]
     HeaderDim {
         /// The first row.
-        at: Place,
+        at: Location,
         /// What the header says.
         header: usize,
         /// What the row has.
@@ -194,7 +194,7 @@ pub enum VectorsError {
     #[error("{at}: the header says {header} words, and here is more; correct the header")]
     ExtraRows {
         /// What comes after the last row.
-        at: Place,
+        at: Location,
         /// What the header says.
         header: usize,
     },
@@ -257,6 +257,10 @@ impl VectorsError {
         |error| Self::Write { path: path.to_owned(), error }
     }
 
+    pub(super) fn version(path: &Path, format: VectorFormat, found: &str, known: &'static str) -> Self {
+        Self::Version { path: path.to_owned(), format, found: found.to_owned(), known }
+    }
+
     pub(super) fn damaged(path: &Path, reason: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), reason: reason.into() }
     }
@@ -286,10 +290,10 @@ mod tests {
 
     #[test]
     fn messages_name_file_and_place() {
-        let at = Place::line(Path::new("v.txt"), 7);
+        let at = Location::line(Path::new("v.txt"), 7);
         let error = VectorsError::TooFewNumbers { at, expected: 3, found: 2 };
         assert!(error.to_string().starts_with("v.txt:7: a word and 2 numbers, where 3 numbers belong"));
-        let at = Place::word(Path::new("v.bin"), 2, 31);
+        let at = Location::word(Path::new("v.bin"), 2, 31);
         assert!(VectorsError::Encoding { at }.to_string().starts_with("v.bin: word 2, at byte 31: "));
     }
 }

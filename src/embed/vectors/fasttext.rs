@@ -9,7 +9,7 @@ use super::cursor::Cursor;
 use super::rows::{Numbers, Rows};
 use super::subwords::{Index, Subwords};
 use super::word_vectors::Known;
-use super::{Place, VectorFormat, VectorsError, VectorsOptions, WordVectors};
+use super::{Location, VectorFormat, VectorsError, VectorsOptions, WordVectors};
 use crate::files::Mapped;
 
 /// What every model begins with.
@@ -26,13 +26,10 @@ pub(super) fn read(
     options: &VectorsOptions,
 ) -> Result<WordVectors, VectorsError> {
     let mut cursor = Cursor::new(path, file);
-    if cursor.take(MAGIC.len(), "the header")? != MAGIC {
-        return Err(VectorsError::WrongFormat { path: path.to_owned(), format: FORMAT });
-    }
+    cursor.magic(&MAGIC, FORMAT)?;
     let version = cursor.u32("the version")?;
     if !matches!(version, 11 | 12) {
-        let (path, found) = (path.to_owned(), version.to_string());
-        return Err(VectorsError::Version { path, format: FORMAT, found, known: "11 and 12" });
+        return Err(VectorsError::version(path, FORMAT, &version.to_string(), "11 and 12"));
     }
     let Settings { dim, buckets, min, max } = Settings::read(&mut cursor, version)?;
     let mut dictionary = Dictionary::read(path, &mut cursor, options)?;
@@ -45,8 +42,7 @@ pub(super) fn read(
         let reason = format!("{rows} rows of {width} for {count} words and {buckets} buckets of {dim}");
         return Err(VectorsError::damaged(path, reason));
     }
-    let matrix = cursor.skip_table(&[shape.0, dim, size_of::<f32>()], "the matrix")?;
-    let matrix = Blob::section(file, matrix).ok_or_else(|| VectorsError::damaged(path, "it shrank"))?;
+    let matrix = cursor.table(&[shape.0, dim, size_of::<f32>()], "the matrix")?;
     let rows = dictionary.rows(&matrix, dim);
     let (words, warnings) = dictionary.words.finish();
     let vectors = WordVectors::new(path, FORMAT, dim, words, rows).with_warnings(warnings);
@@ -55,7 +51,7 @@ pub(super) fn read(
     }
     let (index, first) = (Index::FastText, dictionary.count);
     let subwords = Subwords { min, max, index, rows: Rows::matrix(matrix), first, buckets };
-    Ok(vectors.with_subwords(subwords, Known::WithPieces))
+    Ok(vectors.with_subwords(subwords, Known::WithNgrams))
 }
 
 /// The settings of the training that matter afterwards.
@@ -107,7 +103,7 @@ impl Dictionary {
             let word = cursor.until(0, WHAT)?;
             cursor.skip(8 + 1, WHAT)?; // how often it came, and whether it is a label
             let is_wanted = number < count && !words.is_full();
-            if is_wanted && words.push(word, || Place::word(path, number + 1, offset))? {
+            if is_wanted && words.push(word, || Location::word(path, number + 1, offset))? {
                 numbers.push(number);
             }
         }
@@ -128,24 +124,24 @@ impl Dictionary {
 #[cfg(test)]
 mod tests {
     use super::super::hash;
-    use super::super::samples::{FASTTEXT, FastTextSample, message, open, open_with, vector};
     use super::*;
+    use crate::embed::vectors::tests::samples::{FASTTEXT, FastTextSample, message, open, open_with, vector};
 
-    /// The mean of a row and the rows of pieces, where row `r` is `[r, 100 r]`.
-    fn mean(row: Option<u32>, pieces: &[&str]) -> Vec<f32> {
+    /// The mean of a row and the rows of n-grams, where row `r` is `[r, 100 r]`.
+    fn mean(row: Option<u32>, ngrams: &[&str]) -> Vec<f32> {
         let rows: Vec<u32> =
-            row.into_iter().chain(pieces.iter().map(|piece| 3 + hash::fasttext(piece) % 5)).collect();
+            row.into_iter().chain(ngrams.iter().map(|ngram| 3 + hash::fasttext(ngram) % 5)).collect();
         let share = 1.0 / rows.len() as f32;
         let sum = rows.iter().sum::<u32>() as f32;
         vec![sum * share, 100.0 * sum * share]
     }
 
     #[test]
-    fn a_vector_is_the_mean_of_the_row_and_the_pieces() -> Result<(), VectorsError> {
+    fn a_vector_is_the_mean_of_the_row_and_the_ngrams() -> Result<(), VectorsError> {
         let vectors = open(&FASTTEXT.bytes())?;
         assert!(vectors.words().eq(["</s>", "cat", "für"])); // and no label
-        let pieces = ["<fü", "für", "ür>", "<für", "für>"];
-        assert_eq!(vector(&vectors, "für"), Some(mean(Some(2), &pieces)));
+        let ngrams = ["<fü", "für", "ür>", "<für", "für>"];
+        assert_eq!(vector(&vectors, "für"), Some(mean(Some(2), &ngrams)));
         assert_eq!(vector(&vectors, "cb"), Some(mean(None, &["<cb", "cb>", "<cb>"])));
         assert_eq!(vector(&vectors, "</s>"), Some(vec![0.0, 0.0]));
         assert_eq!(vector(&vectors, ""), None); // `<>` is too short
@@ -153,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn models_without_pieces_know_their_words_alone() -> Result<(), VectorsError> {
+    fn models_without_ngrams_know_their_words_alone() -> Result<(), VectorsError> {
         let without = FastTextSample { lengths: [0, 0], ..FASTTEXT };
         let old = FastTextSample { version: 11, model: SUPERVISED, ..FASTTEXT };
         let negative = FastTextSample { lengths: [0, u32::MAX], ..FASTTEXT };
@@ -177,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_keeps_the_pieces() -> Result<(), VectorsError> {
+    fn a_limit_keeps_the_ngrams() -> Result<(), VectorsError> {
         let options = VectorsOptions { limit: Some(1), ..VectorsOptions::default() };
         let (few, all) = (open_with(&FASTTEXT.bytes(), &options)?, open(&FASTTEXT.bytes())?);
         assert!(few.words().eq(["</s>"]));

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use super::{Place, VectorsError};
+use super::{Location, VectorsError};
 
 /// The longest line that is read: room for the text of fifty thousand numbers.
 pub(super) const LONGEST: usize = 1 << 20;
@@ -31,7 +31,7 @@ impl<'a> Lines<'a> {
             let read = file.read_until(b'\n', &mut self.buffer).map_err(VectorsError::read(self.path))?;
             if read > LONGEST {
                 return Err(VectorsError::LongLine {
-                    at: Place::line(self.path, self.number),
+                    at: Location::line(self.path, self.number),
                     limit: LONGEST,
                 });
             }

@@ -29,13 +29,9 @@ mod word_vectors;
 mod words;
 
 #[cfg(test)]
-mod damage;
-#[cfg(test)]
-mod fixtures;
-#[cfg(test)]
-mod samples;
+mod tests;
 
-pub use error::{Place, VectorsError};
+pub use error::{Location, VectorsError};
 pub use options::{VectorFormat, VectorsOptions};
 pub use warning::VectorsWarning;
 pub use word_vectors::WordVectors;

@@ -17,13 +17,43 @@ const HEAD: u64 = 1 << 16;
 /// The widest vectors. A table without words could claim any width, and a caller would ask for the memory.
 const WIDEST: usize = 1 << 20;
 
-pub(super) fn open(path: &Path, options: &VectorsOptions) -> Result<WordVectors, VectorsError> {
-    let vectors = read(path, options)?;
-    if vectors.dim() > WIDEST {
-        let reason = format!("{} dimensions, more than {WIDEST}", vectors.dim());
-        return Err(VectorsError::damaged(path, reason));
+impl WordVectors {
+    /// Opens a file in any [`VectorFormat`], found by its content and then by its name.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read, is in no known format, or breaks its format; the message says where
+    /// and what to change.
+    pub fn open(path: &Path) -> Result<Self, VectorsError> {
+        Self::open_with(path, &VectorsOptions::default())
     }
-    Ok(vectors)
+
+    /// Opens a file as told.
+    ///
+    /// ```
+    /// use talkformer::embed::vectors::{VectorFormat, VectorsOptions, WordVectors};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("pets.vec");
+    /// std::fs::write(&path, "2 3\ncat 1 0.5 0\ndog 0.9 0.6 0\n")?;
+    /// let options = VectorsOptions { limit: Some(1), ..VectorsOptions::default() };
+    /// let vectors = WordVectors::open_with(&path, &options)?;
+    /// assert_eq!((vectors.len(), vectors.dim()), (1, 3));
+    /// assert_eq!(vectors.format(), VectorFormat::Word2VecText);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open) does, and if the file is not in the format it is said to be in.
+    pub fn open_with(path: &Path, options: &VectorsOptions) -> Result<Self, VectorsError> {
+        let vectors = read(path, options)?;
+        if vectors.dim() > WIDEST {
+            let reason = format!("{} dimensions, more than {WIDEST}", vectors.dim());
+            return Err(VectorsError::damaged(path, reason));
+        }
+        Ok(vectors)
+    }
 }
 
 fn read(path: &Path, options: &VectorsOptions) -> Result<WordVectors, VectorsError> {
@@ -104,8 +134,8 @@ fn is_row(line: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{message, open_with};
     use super::*;
+    use crate::embed::vectors::tests::samples::{message, open_with};
 
     #[test]
     fn content_tells_the_format() {

@@ -2,17 +2,17 @@
 
 use super::blob::{Blob, f32_at, floats};
 
-/// Each row is cut into pieces, and of each piece only the number of its nearest centroid is kept.
+/// Each row is cut into subvectors, and of each subvector only the number of its nearest centroid is kept.
 #[derive(Clone)]
 pub(super) struct Quantised {
-    /// One byte per piece, `[row, piece]`.
+    /// One byte per subvector, `[row, subvector]`.
     pub(super) codes: Blob,
-    /// `[piece, centroid, dim / pieces]`.
+    /// `[subvector, centroid, dim / subvectors]`.
     pub(super) centroids: Blob,
     /// Pieces in a row.
-    pub(super) pieces: usize,
-    /// Centroids of a piece.
-    pub(super) per_piece: usize,
+    pub(super) subvectors: usize,
+    /// Centroids of a subvector.
+    pub(super) centroids_each: usize,
     /// The rotation applied before the rows were cut, `[dim, dim]`.
     pub(super) projection: Option<Blob>,
     /// What each row is to be multiplied by.
@@ -34,14 +34,14 @@ impl Quantised {
     }
 
     fn decode(&self, row: usize, dim: usize) -> Option<Vec<f32>> {
-        let codes = self.codes.chunks_exact(self.pieces).nth(row)?;
-        let width = dim / self.pieces * size_of::<f32>();
+        let codes = self.codes.chunks_exact(self.subvectors).nth(row)?;
+        let width = dim / self.subvectors * size_of::<f32>();
         let mut values = Vec::with_capacity(dim);
-        for (piece, &code) in codes.iter().enumerate() {
-            if usize::from(code) >= self.per_piece {
+        for (subvector, &code) in codes.iter().enumerate() {
+            if usize::from(code) >= self.centroids_each {
                 return None;
             }
-            let start = (piece * self.per_piece + usize::from(code)) * width;
+            let start = (subvector * self.centroids_each + usize::from(code)) * width;
             values.extend(floats(self.centroids.get(start..start + width)?));
         }
         Some(match &self.projection {
@@ -59,16 +59,16 @@ fn rotate_back(values: &[f32], projection: &[u8]) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::floats as bytes;
     use super::*;
+    use crate::embed::vectors::tests::samples::floats as bytes;
 
     #[test]
     fn a_row_is_its_centroids_rotated_back_and_scaled() {
         let mut quantised = Quantised {
             codes: vec![0, 1, 1, 0, 2, 0].into(),
             centroids: bytes(&[1.0, 2.0, 3.0, 4.0]).into(),
-            pieces: 2,
-            per_piece: 2,
+            subvectors: 2,
+            centroids_each: 2,
             projection: None,
             norms: None,
         };

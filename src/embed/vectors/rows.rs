@@ -61,8 +61,8 @@ impl Rows {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::floats as bytes;
     use super::*;
+    use crate::embed::vectors::tests::samples::floats as bytes;
 
     #[test]
     fn rows_are_written_added_and_scaled() {

@@ -8,32 +8,32 @@ use super::words::Words;
 /// What fastText puts at the end of a line. It is no word, and has no n-grams.
 const END_OF_LINE: &str = "</s>";
 
-/// Rows for the pieces of words.
+/// Rows for n-grams.
 pub(super) struct Subwords {
-    /// Characters in the shortest piece, the brackets around the word included.
+    /// Characters in the shortest n-gram, the brackets around the word included.
     pub(super) min: usize,
     /// Characters in the longest.
     pub(super) max: usize,
     pub(super) index: Index,
     pub(super) rows: Rows,
-    /// The row of the first piece; in some files the words come before.
+    /// The row of the first n-gram; in some files the words come before.
     pub(super) first: usize,
-    /// Rows of pieces.
+    /// Rows of n-grams.
     pub(super) buckets: usize,
 }
 
-/// How a piece finds its row.
+/// How an n-gram finds its row.
 pub(super) enum Index {
     /// [`hash::fasttext`], modulo the rows.
     FastText,
     /// [`hash::finalfusion`], of which the low bits count; the rows are a power of two.
     Finalfusion,
-    /// By a list of pieces, with the row of each.
+    /// By a list of n-grams, with the row of each.
     Listed(Words, Blob),
 }
 
 impl Subwords {
-    /// Adds the rows of all pieces of a word, and says how many.
+    /// Adds the rows of all n-grams of a word, and says how many.
     pub(super) fn add(&self, word: &str, out: &mut [f32]) -> usize {
         let mut count = 0;
         self.each(word, |bucket| {
@@ -69,32 +69,32 @@ impl Subwords {
         }
     }
 
-    fn bucket(&self, piece: &str, chars: usize) -> Option<usize> {
+    fn bucket(&self, ngram: &str, chars: usize) -> Option<usize> {
         match &self.index {
-            Index::FastText => (hash::fasttext(piece) as usize).checked_rem(self.buckets),
+            Index::FastText => (hash::fasttext(ngram) as usize).checked_rem(self.buckets),
             Index::Finalfusion => {
-                Some(hash::finalfusion(piece, chars) as usize & self.buckets.checked_sub(1)?)
+                Some(hash::finalfusion(ngram, chars) as usize & self.buckets.checked_sub(1)?)
             }
-            Index::Listed(pieces, rows) => Some(u32_at(rows, pieces.find(piece)?)? as usize),
+            Index::Listed(ngrams, rows) => Some(u32_at(rows, ngrams.find(ngram)?)? as usize),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::floats;
     use super::super::words::WordsBuilder;
     use super::*;
+    use crate::embed::vectors::tests::samples::floats;
 
     fn subwords(min: usize, max: usize, index: Index, rows: &[f32]) -> Subwords {
         let (matrix, buckets) = (Rows::matrix(floats(rows).into()), rows.len() - 1);
         Subwords { min, max, index, rows: matrix, first: 1, buckets }
     }
 
-    fn listed(pieces: &[&str]) -> Index {
+    fn listed(ngrams: &[&str]) -> Index {
         let mut words = WordsBuilder::new();
-        pieces.iter().for_each(|piece| assert!(words.push(piece.as_bytes())));
-        let rows: Vec<u8> = (0..pieces.len() as u32).flat_map(u32::to_le_bytes).collect();
+        ngrams.iter().for_each(|ngram| assert!(words.push(ngram.as_bytes())));
+        let rows: Vec<u8> = (0..ngrams.len() as u32).flat_map(u32::to_le_bytes).collect();
         Index::Listed(words.finish(), rows.into())
     }
 
@@ -105,15 +105,15 @@ mod tests {
 
     #[test]
     fn pieces_are_counted_in_characters_with_brackets() {
-        let pieces = listed(&["<ü", "üb>", "<üb>", "b"]);
-        let all = subwords(1, 4, pieces, &[9.0, 1.0, 10.0, 100.0, 1000.0]);
+        let ngrams = listed(&["<ü", "üb>", "<üb>", "b"]);
+        let all = subwords(1, 4, ngrams, &[9.0, 1.0, 10.0, 100.0, 1000.0]);
         assert_eq!(sum(&all, "üb"), (4, 1111.0));
         assert_eq!(sum(&all, "xyz"), (0, 0.0));
         assert_eq!(sum(&Subwords { min: 2, max: 3, ..all }, "üb"), (2, 11.0));
     }
 
     #[test]
-    fn fasttext_has_no_bracket_alone_and_no_pieces_of_the_line_end() {
+    fn fasttext_has_no_bracket_alone_and_no_ngrams_of_the_line_end() {
         let one = subwords(1, 1, Index::FastText, &[9.0, 1.0]);
         assert_eq!(sum(&one, "abc"), (3, 3.0));
         assert_eq!(sum(&one, ""), (0, 0.0));

@@ -7,7 +7,7 @@ use super::collect::Collector;
 use super::error::excerpt;
 use super::lines::Lines;
 use super::rows::Rows;
-use super::{Place, VectorFormat, VectorsError, VectorsOptions, WordVectors};
+use super::{Location, VectorFormat, VectorsError, VectorsOptions, WordVectors};
 
 /// Reads a file without a header. The first line settles the dimensions, so its word holds no blank.
 pub(super) fn read_glove(path: &Path, options: &VectorsOptions) -> Result<WordVectors, VectorsError> {
@@ -31,13 +31,13 @@ pub(super) fn read_word2vec(path: &Path, options: &VectorsOptions) -> Result<Wor
         return Err(VectorsError::Empty { path: path.to_owned() });
     };
     let Some((header, dim)) = parse_header(first) else {
-        return Err(VectorsError::Header { at: Place::line(path, number), found: excerpt(first) });
+        return Err(VectorsError::Header { at: Location::line(path, number), found: excerpt(first) });
     };
     let mut table = Table::new(path, dim, options);
     let mut found = 0;
     while let Some((number, line)) = table.next_of(&mut lines)? {
         if found == header {
-            return Err(VectorsError::ExtraRows { at: Place::line(path, number), header });
+            return Err(VectorsError::ExtraRows { at: Location::line(path, number), header });
         }
         table.push(number, line).map_err(|error| if found == 0 { blame_header(error) } else { error })?;
         found += 1;
@@ -104,7 +104,7 @@ impl<'a> Table<'a> {
 
     /// Takes a row: a word, which may hold blanks, and `dim` numbers.
     fn push(&mut self, number: usize, line: &[u8]) -> Result<(), VectorsError> {
-        let at = || Place::line(self.path, number);
+        let at = || Location::line(self.path, number);
         let Some(word) = before_numbers(line, self.dim) else {
             let found = fields(line).count() - 1;
             return Err(VectorsError::TooFewNumbers { at: at(), expected: self.dim, found });
@@ -161,8 +161,8 @@ fn numbers_at_end(word: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{message, open, open_with, vector};
     use super::*;
+    use crate::embed::vectors::tests::samples::{message, open, open_with, vector};
 
     #[test]
     fn words_may_hold_blanks_and_fields_may_be_parted_by_tabs() -> Result<(), VectorsError> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Place;
+use super::Location;
 
 /// Something in a file that was read differently from how it stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,14 +15,14 @@ pub enum VectorsWarning {
         /// The first of them.
         word: String,
         /// Where it is.
-        at: Place,
+        at: Location,
     },
     /// Words with broken UTF-8, which became `U+FFFD`.
     Replaced {
         /// How many words.
         count: usize,
         /// The first of them.
-        at: Place,
+        at: Location,
     },
 }
 

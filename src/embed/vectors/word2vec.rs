@@ -9,7 +9,7 @@ use super::cursor::Cursor;
 use super::error::excerpt;
 use super::rows::{Numbers, Rows};
 use super::text::parse_header;
-use super::{Place, VectorFormat, VectorsError, VectorsOptions, WordVectors};
+use super::{Location, VectorFormat, VectorsError, VectorsOptions, WordVectors};
 use crate::files::Mapped;
 
 /// Finds where each word and its numbers lie. The numbers stay in the file.
@@ -21,7 +21,7 @@ pub(super) fn read(
     let mut cursor = Cursor::new(path, file);
     let first = cursor.until(b'\n', "the header")?;
     let Some((count, dim)) = parse_header(first.trim_ascii_end()) else {
-        return Err(VectorsError::Header { at: Place::line(path, 1), found: excerpt(first) });
+        return Err(VectorsError::Header { at: Location::line(path, 1), found: excerpt(first) });
     };
     let width = check_size(path, file, count, dim)?;
     let (mut words, mut starts) = (Collector::new(options), Vec::new());
@@ -30,7 +30,7 @@ pub(super) fn read(
             break;
         }
         let offset = cursor.position();
-        let at = || Place::word(path, number, offset);
+        let at = || Location::word(path, number, offset);
         let word = cursor.until(b' ', "a word")?;
         let range = cursor.skip(width, "the numbers of a word")?;
         if let Some(value) = floats(&file[range.clone()]).find(|value| !value.is_finite()) {
@@ -41,11 +41,11 @@ pub(super) fn read(
         }
     }
     if !words.is_full() && !cursor.rest().trim_ascii().is_empty() {
-        let at = Place::word(path, count.saturating_add(1), cursor.position());
+        let at = Location::word(path, count.saturating_add(1), cursor.position());
         return Err(VectorsError::ExtraRows { at, header: count });
     }
     let (words, warnings) = words.finish();
-    let all = Blob::section(file, 0..file.len()).ok_or_else(|| VectorsError::damaged(path, "it shrank"))?;
+    let all = Blob::Mapped(Arc::clone(file), 0..file.len());
     let rows = Rows { numbers: Numbers::Scattered(all, starts), norms: None };
     Ok(WordVectors::new(path, VectorFormat::Word2VecBinary, dim, words, rows).with_warnings(warnings))
 }
@@ -65,8 +65,10 @@ fn check_size(path: &Path, file: &[u8], count: usize, dim: usize) -> Result<usiz
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{floats as bytes, message, open, open_with, vector, word2vec};
     use super::*;
+    use crate::embed::vectors::tests::samples::{
+        floats as bytes, message, open, open_with, vector, word2vec,
+    };
 
     #[test]
     fn rows_may_end_in_a_newline_or_not() -> Result<(), VectorsError> {

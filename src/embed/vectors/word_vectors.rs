@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::rows::Rows;
 use super::subwords::Subwords;
 use super::words::Words;
-use super::{VectorFormat, VectorsError, VectorsOptions, VectorsWarning, open, saved};
+use super::{VectorFormat, VectorsWarning};
 
 /// A table `[word, dim]` of static word vectors.
 ///
@@ -37,48 +37,16 @@ pub struct WordVectors {
     warnings: Vec<VectorsWarning>,
 }
 
-/// What the vector of a known word is, when there are rows for pieces of words.
+/// What the vector of a known word is, when there are rows for n-grams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {
     /// Its row.
     Alone,
-    /// The mean of its row and those of its pieces.
-    WithPieces,
+    /// The mean of its row and those of its n-grams.
+    WithNgrams,
 }
 
 impl WordVectors {
-    /// Opens a file in any [`VectorFormat`], found by its content and then by its name.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file cannot be read, is in no known format, or breaks its format; the message says where
-    /// and what to change.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, VectorsError> {
-        Self::open_with(path, &VectorsOptions::default())
-    }
-
-    /// Opens a file as told.
-    ///
-    /// ```
-    /// use talkformer::embed::vectors::{VectorFormat, VectorsOptions, WordVectors};
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let path = folder.path().join("pets.vec");
-    /// std::fs::write(&path, "2 3\ncat 1 0.5 0\ndog 0.9 0.6 0\n")?;
-    /// let options = VectorsOptions { limit: Some(1), ..VectorsOptions::default() };
-    /// let vectors = WordVectors::open_with(&path, &options)?;
-    /// assert_eq!((vectors.len(), vectors.dim()), (1, 3));
-    /// assert_eq!(vectors.format(), VectorFormat::Word2VecText);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open) does, and if the file is not in the format it is said to be in.
-    pub fn open_with(path: impl AsRef<Path>, options: &VectorsOptions) -> Result<Self, VectorsError> {
-        open::open(path.as_ref(), options)
-    }
-
     /// Numbers in a vector.
     #[must_use]
     pub fn dim(&self) -> usize {
@@ -153,32 +121,6 @@ impl WordVectors {
         is_vector
     }
 
-    /// Saves the table as a `.safetensors` file that opens at once, whatever its size.
-    ///
-    /// Open it with [`open`](Self::open). All vectors stay as they are, those of unknown words too. The file
-    /// is written beside its place and then moved there, so what is there is the old one or the new one.
-    ///
-    /// ```
-    /// use talkformer::embed::vectors::{VectorFormat, WordVectors};
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let (path, saved) = (folder.path().join("pets.txt"), folder.path().join("pets.safetensors"));
-    /// std::fs::write(&path, "cat 1 0.5\ndog 0.9 0.6\n")?;
-    /// WordVectors::open(&path)?.save_mapped(&saved)?;
-    /// let vectors = WordVectors::open(&saved)?;
-    /// assert_eq!(vectors.format(), VectorFormat::Mapped);
-    /// assert!(vectors.words().eq(["cat", "dog"]));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file cannot be written, or if the rows of a damaged source cannot be read.
-    pub fn save_mapped(&self, path: impl AsRef<Path>) -> Result<(), VectorsError> {
-        let path = path.as_ref();
-        saved::write(self, path.as_ref())
-    }
-
     pub(super) fn new(path: &Path, format: VectorFormat, dim: usize, words: Words, rows: Rows) -> Self {
         Self { path: path.to_owned(), words, rows, subwords: None, dim, format, warnings: Vec::new() }
     }
@@ -201,9 +143,9 @@ impl WordVectors {
         if !self.rows.apply(number, out, |to, value| *to = value) {
             return false;
         }
-        if let Some((subwords, Known::WithPieces)) = &self.subwords {
-            let pieces = subwords.add(word, out);
-            divide(out, pieces + 1);
+        if let Some((subwords, Known::WithNgrams)) = &self.subwords {
+            let ngrams = subwords.add(word, out);
+            divide(out, ngrams + 1);
         }
         true
     }
@@ -213,9 +155,9 @@ impl WordVectors {
             return false;
         };
         out.fill(0.0);
-        let pieces = subwords.add(word, out);
-        divide(out, pieces.max(1));
-        pieces > 0
+        let ngrams = subwords.add(word, out);
+        divide(out, ngrams.max(1));
+        ngrams > 0
     }
 }
 

@@ -1,51 +1,22 @@
 //! The format of finalfusion: a header, then chunks for metadata, words, rows and norms.
 
+mod reader;
 mod storage;
 mod vocabulary;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use self::vocabulary::{Pieces, Vocabulary};
+pub(super) use self::reader::MAGIC;
+use self::reader::{FORMAT, Reader, chunk};
+use self::storage::Storage;
+use self::vocabulary::{Ngrams, Vocabulary};
 use super::blob::Blob;
-use super::cursor::Cursor;
-use super::rows::{Numbers, Rows};
+use super::rows::Rows;
 use super::subwords::Subwords;
 use super::word_vectors::Known;
-use super::{VectorFormat, VectorsError, VectorsOptions, WordVectors};
+use super::{VectorsError, VectorsOptions, WordVectors};
 use crate::files::Mapped;
-
-/// What every file begins with.
-pub(super) const MAGIC: &[u8] = b"FiFu";
-
-const FORMAT: VectorFormat = VectorFormat::Finalfusion;
-const VERSION: u32 = 0;
-
-/// What a chunk holds.
-mod chunk {
-    pub(super) const SIMPLE_VOCABULARY: u32 = 1;
-    pub(super) const ARRAY: u32 = 2;
-    pub(super) const BUCKET_VOCABULARY: u32 = 3;
-    pub(super) const QUANTISED_ARRAY: u32 = 4;
-    pub(super) const METADATA: u32 = 5;
-    pub(super) const NORMS: u32 = 6;
-    pub(super) const FASTTEXT_VOCABULARY: u32 = 7;
-    pub(super) const EXPLICIT_VOCABULARY: u32 = 8;
-    pub(super) const FLORET_VOCABULARY: u32 = 9;
-}
-
-/// How numbers are stored.
-mod number {
-    pub(super) const U8: u32 = 1;
-    pub(super) const F32: u32 = 10;
-}
-
-/// What the reading of each chunk needs.
-struct Reader<'a> {
-    path: &'a Path,
-    file: &'a Arc<Mapped>,
-    cursor: Cursor<'a>,
-}
 
 /// Reads the words. Rows and norms stay in the file.
 pub(super) fn read(
@@ -53,7 +24,7 @@ pub(super) fn read(
     file: &Arc<Mapped>,
     options: &VectorsOptions,
 ) -> Result<WordVectors, VectorsError> {
-    let mut reader = Reader { path, file, cursor: Cursor::new(path, file) };
+    let mut reader = Reader::new(path, file);
     let chunks = reader.header()?;
     let (mut vocabulary, mut storage, mut norms) = (None, None, None);
     for _ in 0..chunks {
@@ -75,23 +46,16 @@ pub(super) fn read(
     build(path, vocabulary, storage.ok_or_else(|| part("rows"))?, norms)
 }
 
-/// Where rows lie, and how many there are.
-struct Storage {
-    numbers: Numbers,
-    rows: usize,
-    dim: usize,
-}
-
 fn build(
     path: &Path,
     vocabulary: Vocabulary,
     storage: Storage,
     norms: Option<Blob>,
 ) -> Result<WordVectors, VectorsError> {
-    let Vocabulary { words, warnings, count, pieces } = vocabulary;
-    let buckets = pieces.as_ref().map_or(0, |pieces| pieces.buckets);
+    let Vocabulary { words, warnings, count, ngrams } = vocabulary;
+    let buckets = ngrams.as_ref().map_or(0, |ngrams| ngrams.buckets);
     // Listed n-grams may share rows, so how many rows they have is not known.
-    let at_least = pieces.as_ref().is_some_and(Pieces::is_listed);
+    let at_least = ngrams.as_ref().is_some_and(Ngrams::is_listed);
     let fits = |needed| if at_least { count <= storage.rows } else { needed == storage.rows };
     if storage.dim == 0 || !count.checked_add(buckets).is_some_and(fits) {
         let reason =
@@ -104,7 +68,7 @@ fn build(
     let rows = Rows { numbers: storage.numbers, norms };
     let bare = Rows { numbers: rows.numbers.clone(), norms: None };
     let vectors = WordVectors::new(path, FORMAT, storage.dim, words, rows).with_warnings(warnings);
-    let Some(Pieces { min, max, index, .. }) = pieces else {
+    let Some(Ngrams { min, max, index, .. }) = ngrams else {
         return Ok(vectors);
     };
     let buckets = storage.rows - count;
@@ -112,36 +76,14 @@ fn build(
     Ok(vectors.with_subwords(subwords, Known::Alone))
 }
 
-impl Reader<'_> {
-    /// Reads what stands before the chunks, and says how many there are.
-    fn header(&mut self) -> Result<u32, VectorsError> {
-        if self.cursor.take(MAGIC.len(), "the header")? != MAGIC {
-            return Err(VectorsError::WrongFormat { path: self.path.to_owned(), format: FORMAT });
-        }
-        let version = self.cursor.u32("the header")?;
-        if version != VERSION {
-            let (path, found) = (self.path.to_owned(), version.to_string());
-            return Err(VectorsError::Version { path, format: FORMAT, found, known: "0" });
-        }
-        let chunks = self.cursor.u32("the header")?;
-        self.cursor.skip_table(&[chunks as usize, size_of::<u32>()], "the list of chunks")?;
-        Ok(chunks)
-    }
-
-    fn section(&mut self, sizes: &[usize], what: &str) -> Result<Blob, VectorsError> {
-        let range = self.cursor.skip_table(sizes, what)?;
-        Blob::section(self.file, range).ok_or_else(|| VectorsError::damaged(self.path, "it shrank"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::hash;
-    use super::super::samples::{
+    use super::*;
+    use crate::embed::vectors::tests::samples::{
         Chunk, array, explicit_vocabulary, finalfusion, message, norms, open, open_with, quantised, vector,
         vocabulary,
     };
-    use super::*;
 
     const WORDS: [&str; 2] = ["cat", "für"];
 
@@ -158,17 +100,17 @@ mod tests {
     }
 
     #[test]
-    fn unknown_words_are_the_mean_of_their_pieces() -> Result<(), VectorsError> {
+    fn unknown_words_are_the_mean_of_their_ngrams() -> Result<(), VectorsError> {
         let mean = |rows: &[u64]| {
             let sum = rows.iter().sum::<u64>() as f32 * (1.0 / rows.len() as f32);
             Some(vec![sum, 100.0 * rows.iter().sum::<u64>() as f32 * (1.0 / rows.len() as f32)])
         };
         let hashed = open(&finalfusion(&[vocabulary(3, &[4, 4, 3], &WORDS), array(10)]))?;
-        let bucket = |piece| 2 + hash::finalfusion(piece, 4) % 8;
+        let bucket = |ngram| 2 + hash::finalfusion(ngram, 4) % 8;
         assert_eq!(vector(&hashed, "cap"), mean(&[bucket("<cap"), bucket("cap>")]));
-        assert_eq!(vector(&hashed, "cat"), Some(vec![0.0, 0.0])); // a row holds its pieces already
+        assert_eq!(vector(&hashed, "cat"), Some(vec![0.0, 0.0])); // a row holds its n-grams already
         let like_fasttext = open(&finalfusion(&[vocabulary(7, &[4, 4, 5], &WORDS), array(7)]))?;
-        let bucket = |piece| u64::from(2 + hash::fasttext(piece) % 5);
+        let bucket = |ngram| u64::from(2 + hash::fasttext(ngram) % 5);
         assert_eq!(vector(&like_fasttext, "cap"), mean(&[bucket("<cap"), bucket("cap>")]));
         let listed = open(&finalfusion(&[explicit_vocabulary(), array(4)]))?;
         assert_eq!(vector(&listed, "cap"), mean(&[2, 3, 2]));
@@ -177,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_leaves_the_pieces_where_they_are() -> Result<(), VectorsError> {
+    fn a_limit_leaves_the_ngrams_where_they_are() -> Result<(), VectorsError> {
         let file = finalfusion(&[explicit_vocabulary(), array(4)]);
         let few = open_with(&file, &VectorsOptions { limit: Some(1), ..VectorsOptions::default() })?;
         assert!(few.words().eq(["cat"]));

@@ -4,9 +4,16 @@ use super::super::VectorsError;
 use super::super::blob::Blob;
 use super::super::quantised::Quantised;
 use super::super::rows::Numbers;
-use super::{Reader, Storage, number};
+use super::reader::{Reader, number};
 
 const FLOAT: usize = size_of::<f32>();
+
+/// Where rows lie, and how many there are.
+pub(super) struct Storage {
+    pub(super) numbers: Numbers,
+    pub(super) rows: usize,
+    pub(super) dim: usize,
+}
 
 impl Reader<'_> {
     /// `[row, dim]` floats.
@@ -14,7 +21,7 @@ impl Reader<'_> {
         let (rows, dim) = (self.cursor.size64("the rows")?, self.cursor.size32("the rows")?);
         self.expect(number::F32)?;
         self.skip_padding()?;
-        let matrix = self.section(&[rows, dim, FLOAT], "the rows")?;
+        let matrix = self.cursor.table(&[rows, dim, FLOAT], "the rows")?;
         Ok(Storage { numbers: Numbers::Matrix(matrix), rows, dim })
     }
 
@@ -23,27 +30,27 @@ impl Reader<'_> {
         let count = self.cursor.size64("the norms")?;
         self.expect(number::F32)?;
         self.skip_padding()?;
-        self.section(&[count, FLOAT], "the norms")
+        self.cursor.table(&[count, FLOAT], "the norms")
     }
 
     /// Codes, and what they stand for.
     pub(super) fn quantised(&mut self) -> Result<Storage, VectorsError> {
         const WHAT: &str = "the quantised rows";
         let (is_rotated, has_norms) = (self.cursor.u32(WHAT)? != 0, self.cursor.u32(WHAT)? != 0);
-        let (pieces, dim) = (self.cursor.size32(WHAT)?, self.cursor.size32(WHAT)?);
-        let (per_piece, rows) = (self.cursor.size32(WHAT)?, self.cursor.size64(WHAT)?);
+        let (subvectors, dim) = (self.cursor.size32(WHAT)?, self.cursor.size32(WHAT)?);
+        let (centroids_each, rows) = (self.cursor.size32(WHAT)?, self.cursor.size64(WHAT)?);
         self.expect(number::U8)?;
         self.expect(number::F32)?;
-        if pieces == 0 || dim % pieces != 0 {
-            let reason = format!("{dim} dimensions cannot be cut into {pieces} pieces");
+        if subvectors == 0 || dim % subvectors != 0 {
+            let reason = format!("{dim} dimensions cannot be cut into {subvectors} subvectors");
             return Err(VectorsError::damaged(self.path, reason));
         }
         self.skip_padding()?;
-        let projection = if is_rotated { Some(self.section(&[dim, dim, FLOAT], WHAT)?) } else { None };
-        let centroids = self.section(&[per_piece, dim, FLOAT], WHAT)?;
-        let norms = if has_norms { Some(self.section(&[rows, FLOAT], WHAT)?) } else { None };
-        let codes = self.section(&[rows, pieces], WHAT)?;
-        let quantised = Quantised { codes, centroids, pieces, per_piece, projection, norms };
+        let projection = if is_rotated { Some(self.cursor.table(&[dim, dim, FLOAT], WHAT)?) } else { None };
+        let centroids = self.cursor.table(&[centroids_each, dim, FLOAT], WHAT)?;
+        let norms = if has_norms { Some(self.cursor.table(&[rows, FLOAT], WHAT)?) } else { None };
+        let codes = self.cursor.table(&[rows, subvectors], WHAT)?;
+        let quantised = Quantised { codes, centroids, subvectors, centroids_each, projection, norms };
         Ok(Storage { numbers: Numbers::Quantised(quantised), rows, dim })
     }
 

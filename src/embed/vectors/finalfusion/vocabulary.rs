@@ -4,8 +4,8 @@ use super::super::blob::Blob;
 use super::super::collect::Collector;
 use super::super::subwords::Index;
 use super::super::words::{Words, WordsBuilder};
-use super::super::{Place, VectorsError, VectorsOptions, VectorsWarning};
-use super::{Reader, chunk};
+use super::super::{Location, VectorsError, VectorsOptions, VectorsWarning};
+use super::reader::{Reader, chunk};
 
 const WHAT: &str = "the words";
 
@@ -14,11 +14,11 @@ pub(super) struct Vocabulary {
     pub(super) warnings: Vec<VectorsWarning>,
     /// Words in the file, those beyond the limit included.
     pub(super) count: usize,
-    pub(super) pieces: Option<Pieces>,
+    pub(super) ngrams: Option<Ngrams>,
 }
 
 /// How unknown words get a vector.
-pub(super) struct Pieces {
+pub(super) struct Ngrams {
     pub(super) min: usize,
     pub(super) max: usize,
     pub(super) index: Index,
@@ -26,7 +26,7 @@ pub(super) struct Pieces {
     pub(super) buckets: usize,
 }
 
-impl Pieces {
+impl Ngrams {
     pub(super) fn is_listed(&self) -> bool {
         matches!(self.index, Index::Listed(..))
     }
@@ -45,9 +45,9 @@ impl Reader<'_> {
             return Err(self.unsupported(kind));
         }
         let count = self.cursor.size64(WHAT)?;
-        let pieces = if kind == chunk::SIMPLE_VOCABULARY { None } else { Some(self.buckets(kind)?) };
+        let ngrams = if kind == chunk::SIMPLE_VOCABULARY { None } else { Some(self.buckets(kind)?) };
         let (words, warnings) = self.words(count, options)?;
-        Ok(Vocabulary { words, warnings, count, pieces })
+        Ok(Vocabulary { words, warnings, count, ngrams })
     }
 
     fn unsupported(&self, kind: u32) -> VectorsError {
@@ -60,35 +60,35 @@ impl Reader<'_> {
         VectorsError::Unsupported { path: self.path.to_owned(), what, advice }
     }
 
-    fn buckets(&mut self, kind: u32) -> Result<Pieces, VectorsError> {
+    fn buckets(&mut self, kind: u32) -> Result<Ngrams, VectorsError> {
         let (min, max) = (self.cursor.size32(WHAT)?, self.cursor.size32(WHAT)?);
         let size = self.cursor.u32(WHAT)?;
         if kind == chunk::FASTTEXT_VOCABULARY {
-            return Ok(Pieces { min, max, index: Index::FastText, buckets: size as usize });
+            return Ok(Ngrams { min, max, index: Index::FastText, buckets: size as usize });
         }
         let buckets = 1_usize
             .checked_shl(size)
             .ok_or_else(|| VectorsError::damaged(self.path, format!("two to the power of {size} buckets")))?;
-        Ok(Pieces { min, max, index: Index::Finalfusion, buckets })
+        Ok(Ngrams { min, max, index: Index::Finalfusion, buckets })
     }
 
     fn explicit_vocabulary(&mut self, options: &VectorsOptions) -> Result<Vocabulary, VectorsError> {
-        let (count, pieces) = (self.cursor.size64(WHAT)?, self.cursor.size64(WHAT)?);
+        let (count, ngrams) = (self.cursor.size64(WHAT)?, self.cursor.size64(WHAT)?);
         let (min, max) = (self.cursor.size32(WHAT)?, self.cursor.size32(WHAT)?);
         let (words, warnings) = self.words(count, options)?;
         let (mut listed, mut rows) = (WordsBuilder::new(), Vec::new());
-        for _ in 0..pieces {
+        for _ in 0..ngrams {
             let length = self.cursor.size32("the n-grams")?;
-            let piece = self.cursor.take(length, "the n-grams")?;
+            let ngram = self.cursor.take(length, "the n-grams")?;
             let row = self.cursor.size64("the n-grams")?;
             let row = u32::try_from(row)
                 .map_err(|_| VectorsError::damaged(self.path, format!("an n-gram has row {row}")))?;
-            if listed.push(piece) {
+            if listed.push(ngram) {
                 rows.extend_from_slice(&row.to_le_bytes());
             }
         }
         let index = Index::Listed(listed.finish(), Blob::from(rows));
-        Ok(Vocabulary { words, warnings, count, pieces: Some(Pieces { min, max, index, buckets: 0 }) })
+        Ok(Vocabulary { words, warnings, count, ngrams: Some(Ngrams { min, max, index, buckets: 0 }) })
     }
 
     fn words(
@@ -101,7 +101,7 @@ impl Reader<'_> {
             let offset = self.cursor.position();
             let length = self.cursor.size32(WHAT)?;
             let word = self.cursor.take(length, WHAT)?;
-            let at = || Place::word(self.path, number, offset);
+            let at = || Location::word(self.path, number, offset);
             // Rows are found by counting words, so none can be left out; no writer puts one in twice.
             if !words.is_full() && !words.push(word, at)? {
                 return Err(VectorsError::damaged(self.path, format!("word {number} is there twice")));

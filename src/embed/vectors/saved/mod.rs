@@ -21,7 +21,6 @@ mod read;
 mod write;
 
 pub(super) use read::{is_saved, read};
-pub(super) use write::write;
 
 const FORMAT: &str = "talkformer-word-vectors";
 const VERSION: &str = "1";
@@ -35,10 +34,10 @@ mod tensor {
     pub(super) const BUCKETS: &str = "buckets";
     pub(super) const SLOTS: &str = "slots";
     pub(super) const WORDS: &str = "words";
-    pub(super) const PIECE_STARTS: &str = "ngram_starts";
-    pub(super) const PIECE_SLOTS: &str = "ngram_slots";
-    pub(super) const PIECES: &str = "ngrams";
-    pub(super) const PIECE_ROWS: &str = "ngram_rows";
+    pub(super) const NGRAM_STARTS: &str = "ngram_starts";
+    pub(super) const NGRAM_SLOTS: &str = "ngram_slots";
+    pub(super) const NGRAMS: &str = "ngrams";
+    pub(super) const NGRAM_ROWS: &str = "ngram_rows";
 }
 
 /// Keys and values of the metadata.

@@ -74,12 +74,7 @@ impl<'a> Header<'a> {
         }
         match header.text(key::VERSION) {
             Some(VERSION) => Ok(header),
-            found => Err(VectorsError::Version {
-                path: path.to_owned(),
-                format: VectorFormat::Mapped,
-                found: found.unwrap_or("?").to_owned(),
-                known: VERSION,
-            }),
+            found => Err(VectorsError::version(path, VectorFormat::Mapped, found.unwrap_or("?"), VERSION)),
         }
     }
 
@@ -126,8 +121,8 @@ impl<'a> Header<'a> {
             Some(key::FASTTEXT) => Index::FastText,
             Some(key::FINALFUSION) => Index::Finalfusion,
             Some(key::LIST) => {
-                let pieces = self.words([tensor::PIECES, tensor::PIECE_STARTS, tensor::PIECE_SLOTS])?;
-                Index::Listed(pieces, self.tensor(tensor::PIECE_ROWS, Dtype::U32)?.0)
+                let ngrams = self.words([tensor::NGRAMS, tensor::NGRAM_STARTS, tensor::NGRAM_SLOTS])?;
+                Index::Listed(ngrams, self.tensor(tensor::NGRAM_ROWS, Dtype::U32)?.0)
             }
             Some(other) => return Err(self.damaged(format!("the hash `{other}` is not known"))),
         };
@@ -143,8 +138,8 @@ impl<'a> Header<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::samples::{FASTTEXT, message, open, open_with, saved, vector};
     use super::*;
+    use crate::embed::vectors::tests::samples::{FASTTEXT, message, open, open_with, saved, vector};
 
     /// A saved file in which a piece of the header is another of the same length.
     fn changed(from: &str, to: &str) -> String {
@@ -172,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_leaves_the_first_words_and_all_pieces() {
+    fn a_limit_leaves_the_first_words_and_all_ngrams() {
         let file = saved(&open(&FASTTEXT.bytes()).unwrap());
         let (all, limit) =
             (open(&file).unwrap(), VectorsOptions { limit: Some(2), ..VectorsOptions::default() });

@@ -11,31 +11,53 @@ use super::super::{VectorsError, WordVectors};
 use super::{FORMAT, LENGTH, VERSION, key, tensor};
 use crate::files::AtomicFile;
 
-/// Replaces the file at a path once all of it is written.
-pub(in super::super) fn write(vectors: &WordVectors, path: &Path) -> Result<(), VectorsError> {
-    let file = AtomicFile::create(path).map_err(VectorsError::write(path))?;
-    let mut file = BufWriter::with_capacity(1 << 20, file);
-    let mut out = |bytes: &[u8]| file.write_all(bytes).map_err(VectorsError::write(path));
-    let (parts, mut row) = (parts(vectors), Row::new(vectors.dim()));
-    out(&header(vectors, &parts))?;
-    for part in &parts {
-        match part.content {
-            Content::Bytes(bytes) => out(bytes)?,
-            Content::Vectors => {
-                for (number, word) in vectors.words().enumerate() {
-                    out(row.read(vectors, |numbers| vectors.known(number, &word, numbers))?)?;
+impl WordVectors {
+    /// Saves the table as a `.safetensors` file that opens at once, whatever its size.
+    ///
+    /// Open it with [`open`](Self::open). All vectors stay as they are, those of unknown words too. The file
+    /// is written beside its place and then moved there, so what is there is the old one or the new one.
+    ///
+    /// ```
+    /// use talkformer::embed::vectors::{VectorFormat, WordVectors};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let (path, saved) = (folder.path().join("pets.txt"), folder.path().join("pets.safetensors"));
+    /// std::fs::write(&path, "cat 1 0.5\ndog 0.9 0.6\n")?;
+    /// WordVectors::open(&path)?.save_mapped(&saved)?;
+    /// let vectors = WordVectors::open(&saved)?;
+    /// assert_eq!(vectors.format(), VectorFormat::Mapped);
+    /// assert!(vectors.words().eq(["cat", "dog"]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be written, or if the rows of a damaged source cannot be read.
+    pub fn save_mapped(&self, path: &Path) -> Result<(), VectorsError> {
+        let file = AtomicFile::create(path).map_err(VectorsError::write(path))?;
+        let mut file = BufWriter::with_capacity(1 << 20, file);
+        let mut out = |bytes: &[u8]| file.write_all(bytes).map_err(VectorsError::write(path));
+        let (parts, mut row) = (parts(self), Row::new(self.dim()));
+        out(&header(self, &parts))?;
+        for part in &parts {
+            match part.content {
+                Content::Bytes(bytes) => out(bytes)?,
+                Content::Vectors => {
+                    for (number, word) in self.words().enumerate() {
+                        out(row.read(self, |numbers| self.known(number, &word, numbers))?)?;
+                    }
                 }
-            }
-            Content::Buckets(subwords) => {
-                for bucket in 0..subwords.buckets {
-                    let put = |to: &mut f32, value| *to = value;
-                    out(row.read(vectors, |numbers| subwords.add_bucket(bucket, numbers, put))?)?;
+                Content::Buckets(subwords) => {
+                    for bucket in 0..subwords.buckets {
+                        let put = |to: &mut f32, value| *to = value;
+                        out(row.read(self, |numbers| subwords.add_bucket(bucket, numbers, put))?)?;
+                    }
                 }
             }
         }
+        let file = file.into_inner().map_err(|error| VectorsError::write(path)(error.into_error()))?;
+        file.commit().map_err(VectorsError::write(path))
     }
-    let file = file.into_inner().map_err(|error| VectorsError::write(path)(error.into_error()))?;
-    file.commit().map_err(VectorsError::write(path))
 }
 
 /// A tensor to be written.
@@ -65,12 +87,12 @@ fn parts(vectors: &WordVectors) -> Vec<Part<'_>> {
     if let Some((subwords, _)) = &vectors.subwords {
         let (shape, content) = (vec![subwords.buckets, vectors.dim()], Content::Buckets(subwords));
         parts.push(Part { name: tensor::BUCKETS, dtype: Dtype::F32, shape, content });
-        if let Index::Listed(pieces, rows) = &subwords.index {
-            let [pieces, starts, slots] = pieces.parts();
-            parts.push(Part::bytes(tensor::PIECE_STARTS, Dtype::U64, starts));
-            parts.push(Part::bytes(tensor::PIECE_SLOTS, Dtype::U32, slots));
-            parts.push(Part::bytes(tensor::PIECE_ROWS, Dtype::U32, rows));
-            parts.push(Part::bytes(tensor::PIECES, Dtype::U8, pieces));
+        if let Index::Listed(ngrams, rows) = &subwords.index {
+            let [ngrams, starts, slots] = ngrams.parts();
+            parts.push(Part::bytes(tensor::NGRAM_STARTS, Dtype::U64, starts));
+            parts.push(Part::bytes(tensor::NGRAM_SLOTS, Dtype::U32, slots));
+            parts.push(Part::bytes(tensor::NGRAM_ROWS, Dtype::U32, rows));
+            parts.push(Part::bytes(tensor::NGRAMS, Dtype::U8, ngrams));
         }
     }
     parts.sort_by_key(|part| std::cmp::Reverse(part.dtype.bitsize()));

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::samples::{all, open, open_with, saved, vector};
-use super::{VectorFormat, VectorsError, VectorsOptions, WordVectors};
+use crate::embed::vectors::{VectorFormat, VectorsError, VectorsOptions, WordVectors};
 
 const WORDS: [&str; 5] = ["cat", "für", "cap", "</s>", ""];
 

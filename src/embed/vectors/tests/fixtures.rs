@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::samples::{open, saved, vector};
-use super::{VectorFormat, VectorsError, VectorsOptions, WordVectors};
+use crate::embed::vectors::{VectorFormat, VectorsError, VectorsOptions, WordVectors};
 
 /// The files of finalfusion's tests lie outside the repository; without them the test says so and passes.
 fn fixture(name: &str) -> Option<PathBuf> {

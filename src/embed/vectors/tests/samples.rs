@@ -2,14 +2,17 @@
 
 use std::fs;
 
-use super::{VectorFormat, VectorsError, VectorsOptions, WordVectors, fasttext, finalfusion};
+use crate::embed::vectors::{VectorFormat, VectorsError, VectorsOptions, WordVectors, fasttext, finalfusion};
 
-pub(super) fn open(bytes: &[u8]) -> Result<WordVectors, VectorsError> {
+pub(in super::super) fn open(bytes: &[u8]) -> Result<WordVectors, VectorsError> {
     open_with(bytes, &VectorsOptions::default())
 }
 
 /// Opens bytes as a file, which is deleted but stays mapped.
-pub(super) fn open_with(bytes: &[u8], options: &VectorsOptions) -> Result<WordVectors, VectorsError> {
+pub(in super::super) fn open_with(
+    bytes: &[u8],
+    options: &VectorsOptions,
+) -> Result<WordVectors, VectorsError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sample");
     fs::write(&path, bytes).unwrap();
@@ -17,44 +20,44 @@ pub(super) fn open_with(bytes: &[u8], options: &VectorsOptions) -> Result<WordVe
 }
 
 /// What a table saves.
-pub(super) fn saved(vectors: &WordVectors) -> Vec<u8> {
+pub(in super::super) fn saved(vectors: &WordVectors) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("saved.safetensors");
     vectors.save_mapped(&path).unwrap();
     fs::read(path).unwrap()
 }
 
-pub(super) fn message(bytes: &[u8]) -> String {
+pub(in super::super) fn message(bytes: &[u8]) -> String {
     open(bytes).unwrap_err().to_string()
 }
 
-pub(super) fn vector(vectors: &WordVectors, word: &str) -> Option<Vec<f32>> {
+pub(in super::super) fn vector(vectors: &WordVectors, word: &str) -> Option<Vec<f32>> {
     let mut out = vec![f32::NAN; vectors.dim()];
     let is_there = vectors.vector(word, &mut out);
     assert!(is_there || out.iter().all(|&value| value == 0.0));
     is_there.then_some(out)
 }
 
-pub(super) fn floats(values: &[f32]) -> Vec<u8> {
+pub(in super::super) fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-pub(super) fn word2vec() -> Vec<u8> {
+pub(in super::super) fn word2vec() -> Vec<u8> {
     [b"2 3\ncat ", &floats(&[1.0, 0.5, -2.0])[..], b"\nd\xc3\xbc ", &floats(&[0.0, 4.0, 8.0]), b"\n"].concat()
 }
 
 /// A model of fastText, with a label behind its words. Row `r` is `[r, 100 r]`.
-pub(super) struct FastTextSample {
-    pub(super) version: u32,
-    pub(super) model: u32,
-    pub(super) words: Vec<&'static [u8]>,
-    pub(super) lengths: [u32; 2],
-    pub(super) buckets: u32,
-    pub(super) pruned: i64,
-    pub(super) quantised: u8,
+pub(in super::super) struct FastTextSample {
+    pub(in super::super) version: u32,
+    pub(in super::super) model: u32,
+    pub(in super::super) words: Vec<&'static [u8]>,
+    pub(in super::super) lengths: [u32; 2],
+    pub(in super::super) buckets: u32,
+    pub(in super::super) pruned: i64,
+    pub(in super::super) quantised: u8,
 }
 
-pub(super) const FASTTEXT: FastTextSample = FastTextSample {
+pub(in super::super) const FASTTEXT: FastTextSample = FastTextSample {
     version: 12,
     model: 2,
     words: Vec::new(),
@@ -65,7 +68,7 @@ pub(super) const FASTTEXT: FastTextSample = FastTextSample {
 };
 
 impl FastTextSample {
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(in super::super) fn bytes(&self) -> Vec<u8> {
         const DIM: u32 = 2;
         let words =
             if self.words.is_empty() { &[&b"</s>"[..], b"cat", "für".as_bytes()][..] } else { &self.words };
@@ -92,10 +95,10 @@ impl FastTextSample {
 }
 
 /// The kind of a chunk, and its content.
-pub(super) type Chunk = (u32, Vec<u8>);
+pub(in super::super) type Chunk = (u32, Vec<u8>);
 
 /// A file of finalfusion with these chunks.
-pub(super) fn finalfusion(chunks: &[Chunk]) -> Vec<u8> {
+pub(in super::super) fn finalfusion(chunks: &[Chunk]) -> Vec<u8> {
     let mut file = finalfusion::MAGIC.to_vec();
     file.extend([0, chunks.len() as u32].map(u32::to_le_bytes).as_flattened());
     file.extend(chunks.iter().flat_map(|(kind, _)| kind.to_le_bytes()));
@@ -119,7 +122,7 @@ pub(super) fn finalfusion(chunks: &[Chunk]) -> Vec<u8> {
 const PADDING: &[u8] = b"(padding)";
 
 /// The chunk of a vocabulary: what comes before the words, and the words.
-pub(super) fn vocabulary(kind: u32, settings: &[u32], words: &[&str]) -> Chunk {
+pub(in super::super) fn vocabulary(kind: u32, settings: &[u32], words: &[&str]) -> Chunk {
     let mut content = (words.len() as u64).to_le_bytes().to_vec();
     content.extend(settings.iter().flat_map(|number| number.to_le_bytes()));
     for word in words {
@@ -130,7 +133,7 @@ pub(super) fn vocabulary(kind: u32, settings: &[u32], words: &[&str]) -> Chunk {
 }
 
 /// Two words and three n-grams, two of which share a row.
-pub(super) fn explicit_vocabulary() -> Chunk {
+pub(in super::super) fn explicit_vocabulary() -> Chunk {
     let mut content: Vec<u8> = [2_u64, 3].map(u64::to_le_bytes).as_flattened().to_vec();
     content.extend([3_u32, 6].map(u32::to_le_bytes).as_flattened());
     for word in ["cat", "für"] {
@@ -143,19 +146,19 @@ pub(super) fn explicit_vocabulary() -> Chunk {
 }
 
 /// The chunk of an array of `[rows, 2]`, in which row `r` is `[r, 100 r]`.
-pub(super) fn array(rows: u32) -> Chunk {
+pub(in super::super) fn array(rows: u32) -> Chunk {
     let numbers: Vec<u8> = (0..rows).flat_map(|row| floats(&[row as f32, 100.0 * row as f32])).collect();
     let sizes = [&u64::from(rows).to_le_bytes()[..], &2_u32.to_le_bytes(), &10_u32.to_le_bytes()].concat();
     (2, [&sizes, PADDING, &numbers].concat())
 }
 
-pub(super) fn norms(norms: &[f32]) -> Chunk {
+pub(in super::super) fn norms(norms: &[f32]) -> Chunk {
     let sizes = [&(norms.len() as u64).to_le_bytes()[..], &10_u32.to_le_bytes()].concat();
     (6, [&sizes, PADDING, &floats(norms)].concat())
 }
 
 /// The chunk of two quantised rows, `[1, 2, 3, 4]` and `[10, 20, 3, 4]`, times their norms.
-pub(super) fn quantised(norms: Option<[f32; 2]>) -> Chunk {
+pub(in super::super) fn quantised(norms: Option<[f32; 2]>) -> Chunk {
     let mut content: Vec<u8> =
         [0, u32::from(norms.is_some()), 2, 4, 2].map(u32::to_le_bytes).as_flattened().to_vec();
     content.extend(2_u64.to_le_bytes());
@@ -168,7 +171,7 @@ pub(super) fn quantised(norms: Option<[f32; 2]>) -> Chunk {
 }
 
 /// One file of every kind.
-pub(super) fn all() -> Vec<(VectorFormat, Vec<u8>)> {
+pub(in super::super) fn all() -> Vec<(VectorFormat, Vec<u8>)> {
     let simple = vocabulary(1, &[], &["cat", "für"]);
     let hashed = vocabulary(3, &[3, 6, 3], &["cat", "für"]);
     let fasttext = vocabulary(7, &[3, 6, 5], &["cat", "für"]);
