@@ -24,7 +24,7 @@ impl WordVectors {
     ///
     /// Fails if the file cannot be read, is in no known format, or breaks its format; the message says where
     /// and what to change.
-    pub fn open(path: &Path) -> Result<Self, VectorsError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, VectorsError> {
         Self::open_with(path, &VectorsOptions::default())
     }
 
@@ -46,7 +46,8 @@ impl WordVectors {
     /// # Errors
     ///
     /// As [`open`](Self::open) does, and if the file is not in the format it is said to be in.
-    pub fn open_with(path: &Path, options: &VectorsOptions) -> Result<Self, VectorsError> {
+    pub fn open_with(path: impl AsRef<Path>, options: &VectorsOptions) -> Result<Self, VectorsError> {
+        let path = path.as_ref();
         let vectors = read(path, options)?;
         if vectors.dim() > WIDEST {
             let reason = format!("{} dimensions, more than {WIDEST}", vectors.dim());

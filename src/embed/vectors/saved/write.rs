@@ -33,7 +33,8 @@ impl WordVectors {
     /// # Errors
     ///
     /// Fails if the file cannot be written, or if the rows of a damaged source cannot be read.
-    pub fn save_mapped(&self, path: &Path) -> Result<(), VectorsError> {
+    pub fn save_mapped(&self, path: impl AsRef<Path>) -> Result<(), VectorsError> {
+        let path = path.as_ref();
         let file = AtomicFile::create(path).map_err(VectorsError::write(path))?;
         let mut file = BufWriter::with_capacity(1 << 20, file);
         let mut out = |bytes: &[u8]| file.write_all(bytes).map_err(VectorsError::write(path));
