@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use talkformer::data::TagSet;
 use talkformer::heads::{Crf, TagRules};
-use talkformer::nn::{Parameters, Pass, Segments, SparseLinear};
+use talkformer::nn::{GradientSink, Parameters, Pass, Segments, SparseLinear};
 use talkformer::numbers::SparseRows;
 use talkformer::train::{AdamW, AdamWConfig, Gradients};
 
@@ -69,9 +69,10 @@ fn sparse_input(c: &mut Criterion) {
     });
     group.bench_function("forward and backward", |b| {
         b.iter(|| {
-            let pass = Pass::training(1);
+            let sink = GradientSink::default();
+            let pass = Pass::training(1).with_sink(&sink);
             let out = layer.forward(black_box(&rows), &pass).unwrap();
-            (out.sum_all().unwrap().backward().unwrap(), pass)
+            (out.sum_all().unwrap().backward().unwrap(), sink)
         });
     });
     group.finish();
@@ -86,7 +87,7 @@ fn optimizer(c: &mut Criterion) {
     let names: HashMap<_, _> =
         parameters.all().into_iter().map(|(name, var)| (var.as_tensor().id(), name)).collect();
     let store = sum.backward().unwrap();
-    let gradients = || vec![Gradients::collect(&names, &store, Pass::training(1)).unwrap()];
+    let gradients = || vec![Gradients::collect(&names, &store, &GradientSink::default()).unwrap()];
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let mut group = c.benchmark_group("AdamW");
     group.throughput(Throughput::Elements((2 * SIDE * SIDE) as u64));

@@ -50,7 +50,7 @@ use candle_core::{D, DType, Device, Tensor};
 use rand::SeedableRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use talkformer::nn::{Linear, Parameters, Pass, Segments, SelfAttention, TransformerConfig};
+use talkformer::nn::{GradientSink, Linear, Parameters, Pass, Segments, SelfAttention, TransformerConfig};
 use talkformer::train::{AdamW, AdamWConfig, Gradients};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -190,7 +190,7 @@ impl Reader {
     fn gradients(&self, loss: &Tensor) -> Result<Gradients> {
         let names =
             self.parameters.all().into_iter().map(|(name, var)| (var.as_tensor().id(), name)).collect();
-        Ok(Gradients::collect(&names, &loss.backward()?, Pass::inference())?)
+        Ok(Gradients::collect(&names, &loss.backward()?, &GradientSink::default())?)
     }
 
     fn accuracy(&self, stories: &[Story]) -> Result<f64> {

@@ -354,12 +354,13 @@ mod tests {
         let network = Network::new(config, widths, &labels, &label_features, vb)?;
         shake(&parameters)?;
 
-        let pass = Pass::training(3).fused(crate::nn::Workspace::default());
+        let sink = crate::nn::GradientSink::default();
+        let pass = Pass::training(3).with_sink(&sink);
         let readings: Vec<Reading<'_>> = examples.iter().copied().map(Reading::of).collect();
         let grads = network.loss(&readings, &pass)?.total.backward()?;
         let mut handed: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         let all = parameters.all();
-        for gradient in pass.into_gradients() {
+        for gradient in sink.take() {
             let (name, var) = all.iter().find(|(_, var)| var.as_tensor().id() == gradient.parameter).unwrap();
             let found = gradient.values.to_f64();
             let Some(rows) = gradient.rows else {

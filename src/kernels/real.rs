@@ -16,6 +16,12 @@ pub(crate) trait Real: Float + NumAssign + Sum + Default + Send + Sync + Small +
     /// `eˣ`; in `f32` a polynomial that vectorizes (relative error below 3e-7).
     fn fast_exp(self) -> Self;
 
+    /// The same numbers where they are `f32`, for kernels of that type alone.
+    fn as_f32(values: &[Self]) -> Option<&[f32]>;
+
+    /// [`as_f32`](Self::as_f32), to be written.
+    fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]>;
+
     /// GELU and its slope: `x·Φ(x)` and `Φ(x) + x·φ(x)`, with the exact (error function) form of Φ.
     ///
     /// In `f32` the error function is formula 7.1.26 of Abramowitz and Stegun (absolute error below 2e-7).
@@ -34,6 +40,14 @@ pub(crate) trait Real: Float + NumAssign + Sum + Default + Send + Sync + Small +
 }
 
 impl Real for f32 {
+    fn as_f32(values: &[Self]) -> Option<&[f32]> {
+        Some(values)
+    }
+
+    fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]> {
+        Some(values)
+    }
+
     fn multiply(
         out: MatrixMut<'_, Self>,
         mode: Into,
@@ -76,6 +90,14 @@ impl Real for f32 {
 }
 
 impl Real for f64 {
+    fn as_f32(_: &[Self]) -> Option<&[f32]> {
+        None
+    }
+
+    fn as_f32_mut(_: &mut [Self]) -> Option<&mut [f32]> {
+        None
+    }
+
     fn multiply(
         out: MatrixMut<'_, Self>,
         mode: Into,

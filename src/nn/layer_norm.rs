@@ -3,7 +3,7 @@
 use candle_core::{D, Result, Shape, Tensor};
 use candle_nn::{Init, VarBuilder};
 
-use super::fused::{Affine, Parameter};
+use super::fused::{Parameter, WeightAndBias};
 use super::op::{Element, Fused, Input, apply, has_kernels};
 use crate::kernels::layer_norm;
 
@@ -54,8 +54,8 @@ impl LayerNorm {
         self.plain(x)
     }
 
-    pub(super) fn fused(&self) -> Affine<Parameter> {
-        Affine { weight: Parameter::plain(&self.weight), bias: Parameter::plain(&self.bias) }
+    pub(super) fn fused(&self) -> WeightAndBias<Parameter> {
+        WeightAndBias { weight: Parameter::plain(&self.weight), bias: Parameter::plain(&self.bias) }
     }
 
     /// The same with candle's own operations, for devices without our kernels.

@@ -81,8 +81,8 @@ impl Linear {
         }
         if has_kernels(x) {
             return match &self.bias {
-                Some(bias) => apply(Affine, &[x, &weight, bias]),
-                None => apply(Affine, &[x, &weight]),
+                Some(bias) => apply(AffineMap, &[x, &weight, bias]),
+                None => apply(AffineMap, &[x, &weight]),
             };
         }
         let out = x.broadcast_matmul(&weight)?;
@@ -122,9 +122,9 @@ pub(crate) fn connections(
 }
 
 /// `x·W`, plus `b` where there is one.
-struct Affine;
+struct AffineMap;
 
-impl Fused for Affine {
+impl Fused for AffineMap {
     const NAME: &'static str = "linear";
 
     fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {

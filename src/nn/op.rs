@@ -1,20 +1,28 @@
 //! How a kernel with a hand-written backward pass becomes an operation of candle's graph.
 
+use std::sync::{Mutex, PoisonError};
+
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail,
 };
 
-use super::pass::GradientValues;
+use super::gradient_sink::GradientValues;
 use super::workspace::{Buffer, Pool, Workspace};
 use crate::kernels::Real;
 
 /// A number that both the kernels and candle know.
 pub(crate) trait Element: Real + WithDType {
-    /// Where the memory of this type lies.
+    /// The memory pool of this type.
     fn pool(workspace: &Workspace) -> &Pool<Self>;
 
-    /// The same numbers, their type told at run time.
+    /// The same numbers, their type known at run time.
     fn gradient(values: Buffer<Self>) -> GradientValues;
+
+    /// The state of an operation, its type known at run time.
+    fn state<F: Operation>(state: F::State<Self>) -> State<F>;
+
+    /// The reverse of [`state`](Self::state); `None` if it is of another type.
+    fn state_of<F: Operation>(state: &mut State<F>) -> Option<&mut F::State<Self>>;
 }
 
 impl Element for f32 {
@@ -25,6 +33,17 @@ impl Element for f32 {
     fn gradient(values: Buffer<Self>) -> GradientValues {
         values.into()
     }
+
+    fn state<F: Operation>(state: F::State<Self>) -> State<F> {
+        State::F32(state)
+    }
+
+    fn state_of<F: Operation>(state: &mut State<F>) -> Option<&mut F::State<Self>> {
+        match state {
+            State::F32(state) => Some(state),
+            State::F64(_) => None,
+        }
+    }
 }
 
 impl Element for f64 {
@@ -34,6 +53,17 @@ impl Element for f64 {
 
     fn gradient(values: Buffer<Self>) -> GradientValues {
         values.into()
+    }
+
+    fn state<F: Operation>(state: F::State<Self>) -> State<F> {
+        State::F64(state)
+    }
+
+    fn state_of<F: Operation>(state: &mut State<F>) -> Option<&mut F::State<Self>> {
+        match state {
+            State::F64(state) => Some(state),
+            State::F32(_) => None,
+        }
     }
 }
 
@@ -68,34 +98,64 @@ pub(crate) trait Fused: Send + Sync + 'static {
     fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>>;
 }
 
-/// A differentiable operation that may hold tensors besides its inputs, and hand their gradients elsewhere.
-pub(crate) trait Operation: Send + Sync + 'static {
+/// What the forward pass found, as the backward pass gets it.
+#[derive(Debug)]
+pub(crate) struct Outcome<'a, T, S> {
+    pub(crate) out: &'a [T],
+    pub(crate) state: &'a mut S,
+}
+
+/// A differentiable operation that may hold tensors besides its inputs, keep something from its forward pass
+/// for its backward pass, and hand gradients elsewhere.
+pub(crate) trait Operation: Send + Sync + Sized + 'static {
     /// For error messages.
     const NAME: &'static str;
 
-    /// The output and its shape.
+    /// What the forward pass leaves for the backward pass besides its output.
+    type State<T: Element>: Send;
+
+    /// The output, its shape, and what the backward pass will need.
     ///
     /// # Errors
     ///
     /// If a tensor that the operation holds besides its inputs cannot be read.
-    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape)>;
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape, Self::State<T>)>;
 
     /// The gradient of each input, given that of the output; none where it goes another way.
     ///
     /// # Errors
     ///
-    /// As [`forward`](Self::forward).
-    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Result<Vec<Option<Vec<T>>>>;
+    /// As [`forward`](Self::forward), and if the state is used up.
+    fn backward<T: Element>(
+        &self,
+        inputs: &[Input<'_, T>],
+        outcome: Outcome<'_, T, Self::State<T>>,
+        grad: &[T],
+    ) -> Result<Vec<Option<Vec<T>>>>;
+}
+
+/// The state of an operation for either type.
+pub(crate) enum State<F: Operation> {
+    F32(F::State<f32>),
+    F64(F::State<f64>),
 }
 
 impl<F: Fused> Operation for F {
     const NAME: &'static str = F::NAME;
 
-    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape)> {
-        Ok(Fused::forward(self, inputs))
+    type State<T: Element> = ();
+
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape, ())> {
+        let (out, shape) = Fused::forward(self, inputs);
+        Ok((out, shape, ()))
     }
 
-    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Result<Vec<Option<Vec<T>>>> {
+    fn backward<T: Element>(
+        &self,
+        inputs: &[Input<'_, T>],
+        _: Outcome<'_, T, ()>,
+        grad: &[T],
+    ) -> Result<Vec<Option<Vec<T>>>> {
         Ok(Fused::backward(self, inputs, grad).into_iter().map(Some).collect())
     }
 }
@@ -120,16 +180,25 @@ pub(crate) fn with_values<T: Element, R>(tensors: &[&Tensor], f: impl FnOnce(&[&
 pub(crate) fn apply<F: Operation>(op: F, inputs: &[&Tensor]) -> Result<Tensor> {
     let inputs = inputs.iter().map(|x| x.contiguous()).collect::<Result<Vec<_>>>()?;
     match &inputs[..] {
-        [a] => a.apply_op1(Op(op)),
-        [a, b] => a.apply_op2(b, Op(op)),
-        [a, b, c] => a.apply_op3(b, c, Op(op)),
+        [a] => a.apply_op1(Op::new(op)),
+        [a, b] => a.apply_op2(b, Op::new(op)),
+        [a, b, c] => a.apply_op3(b, c, Op::new(op)),
         _ => bail!("{} takes one to three inputs", F::NAME),
     }
 }
 
-struct Op<F>(F);
+/// One use of an operation in candle's graph.
+struct Op<F: Operation> {
+    operation: F,
+    /// Set by the forward pass.
+    state: Mutex<Option<State<F>>>,
+}
 
 impl<F: Operation> Op<F> {
+    fn new(operation: F) -> Self {
+        Self { operation, state: Mutex::new(None) }
+    }
+
     fn run(&self, inputs: &[(&CpuStorage, &Layout)]) -> Result<(CpuStorage, Shape)> {
         match inputs[0].0 {
             CpuStorage::F32(_) => self.run_as::<f32>(inputs),
@@ -140,25 +209,36 @@ impl<F: Operation> Op<F> {
 
     fn run_as<T: Element>(&self, inputs: &[(&CpuStorage, &Layout)]) -> Result<(CpuStorage, Shape)> {
         let inputs = inputs.iter().map(|(storage, layout)| view::<T>(storage, layout));
-        let (values, shape) = self.0.forward(&inputs.collect::<Result<Vec<_>>>()?)?;
+        let (values, shape, state) = self.operation.forward(&inputs.collect::<Result<Vec<_>>>()?)?;
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(T::state(state));
         Ok((T::to_cpu_storage_owned(values), shape))
     }
 
-    fn back(&self, inputs: &[&Tensor], grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn back(&self, inputs: &[&Tensor], out: &Tensor, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
         match grad.dtype() {
-            DType::F64 => self.back_as::<f64>(inputs, grad),
-            _ => self.back_as::<f32>(inputs, grad),
+            DType::F64 => self.back_as::<f64>(inputs, out, grad),
+            _ => self.back_as::<f32>(inputs, out, grad),
         }
     }
 
-    fn back_as<T: Element>(&self, inputs: &[&Tensor], grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn back_as<T: Element>(
+        &self,
+        inputs: &[&Tensor],
+        out: &Tensor,
+        grad: &Tensor,
+    ) -> Result<Vec<Option<Tensor>>> {
         let grad = grad.contiguous()?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = state.as_mut().and_then(T::state_of) else {
+            bail!("{} has no forward pass of this type", F::NAME);
+        };
         let gradients = {
             let held: Vec<_> = inputs.iter().map(|x| x.storage_and_layout()).collect();
             let views = held.iter().map(|(storage, layout)| view_of_storage::<T>(storage, layout));
-            let (storage, layout) = grad.storage_and_layout();
-            let grad = view_of_storage::<T>(&storage, layout)?;
-            self.0.backward(&views.collect::<Result<Vec<_>>>()?, grad.values)?
+            let [(out, out_layout), (grad, grad_layout)] = [out, &grad].map(Tensor::storage_and_layout);
+            let outcome = Outcome { out: view_of_storage::<T>(&out, out_layout)?.values, state };
+            let grad = view_of_storage::<T>(&grad, grad_layout)?.values;
+            self.operation.backward(&views.collect::<Result<Vec<_>>>()?, outcome, grad)?
         };
         let tensor = |(values, input): (Option<Vec<T>>, &&Tensor)| {
             values.map(|values| Tensor::from_vec(values, input.shape(), input.device())).transpose()
@@ -193,8 +273,8 @@ impl<F: Operation> CustomOp1 for Op<F> {
         self.run(&[(s, l)])
     }
 
-    fn bwd(&self, a: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        Ok(self.back(&[a], grad)?.into_iter().next().flatten())
+    fn bwd(&self, a: &Tensor, out: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        Ok(self.back(&[a], out, grad)?.into_iter().next().flatten())
     }
 }
 
@@ -217,10 +297,10 @@ impl<F: Operation> CustomOp2 for Op<F> {
         &self,
         a: &Tensor,
         b: &Tensor,
-        _: &Tensor,
+        out: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let mut gradients = self.back(&[a, b], grad)?.into_iter();
+        let mut gradients = self.back(&[a, b], out, grad)?.into_iter();
         Ok((gradients.next().flatten(), gradients.next().flatten()))
     }
 }
@@ -247,10 +327,10 @@ impl<F: Operation> CustomOp3 for Op<F> {
         a: &Tensor,
         b: &Tensor,
         c: &Tensor,
-        _: &Tensor,
+        out: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let mut gradients = self.back(&[a, b, c], grad)?.into_iter();
+        let mut gradients = self.back(&[a, b, c], out, grad)?.into_iter();
         let mut next = || gradients.next().flatten();
         Ok((next(), next(), next()))
     }

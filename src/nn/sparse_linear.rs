@@ -3,18 +3,18 @@
 use candle_core::{Device, Result, Shape, Tensor, TensorId};
 use candle_nn::{Init, VarBuilder};
 
-use super::Pass;
-use super::op::{Element, Fused, Input, Operation, apply, has_kernels};
+use super::op::{Element, Fused, Input, Operation, Outcome, apply, has_kernels};
 use super::parameters::glorot_uniform;
-use super::pass::Handover;
+use super::{GradientSink, Pass};
 use crate::kernels::bag;
 use crate::kernels::dropout::{drops, threshold};
 use crate::numbers::SparseRows;
 
 /// An affine map of sparse rows: `out[r] = b + Σ value · W[column]` over the entries of row `r`.
 ///
-/// The table `W` may have tens of thousands of rows, of which a batch uses few. While training, the gradients
-/// of the rows that were read are handed to the [`Pass`], so that gradient and optimizer work on those alone.
+/// The table `W` may have tens of thousands of rows, of which a batch uses few. In a pass with a
+/// [`GradientSink`], the gradients of the rows that were read go there, so that gradient and optimizer work
+/// on those alone.
 ///
 /// While training, each entry is dropped with probability `drop_rate` and the others
 /// are scaled by `1 / (1 − drop_rate)`. (Rasa's DIET does not scale them.)
@@ -56,11 +56,11 @@ impl SparseLinear {
             return weighted_sums(rows.clone(), &self.table, &self.bias);
         };
         let rows = self.drop(rows, seed);
-        if has_kernels(&self.table) {
-            let table = self.table.id();
-            return apply(LearningBag { rows, table, handover: pass.handover() }, &[&self.table, &self.bias]);
+        if let Some(sink) = pass.sink().filter(|_| has_kernels(&self.table)) {
+            let bag = LearningBag { rows, table: self.table.id(), sink: sink.clone() };
+            return apply(bag, &[&self.table, &self.bias]);
         }
-        // Elsewhere candle's graph carries the gradient, of the rows that are read and of zeros for the others.
+        // Candle's graph carries the gradient: of the rows that are read, and zeros for the others.
         let (touched, local) = rows.compacted();
         let index = Tensor::new(&touched[..], self.table.device())?;
         weighted_sums(local, &self.table.index_select(&index, 0)?, &self.bias)
@@ -91,27 +91,35 @@ fn dense(rows: &SparseRows, columns: usize, device: &Device) -> Result<Tensor> {
     Tensor::from_vec(values, (rows.len(), columns), device)
 }
 
-/// [`Bag`] of a large table: the gradients of the rows that were read go to the pass.
+/// [`Bag`] of a large table: the gradients of the rows that were read go to the sink.
 struct LearningBag {
     rows: SparseRows,
     table: TensorId,
-    handover: Handover,
+    sink: GradientSink,
 }
 
 impl Operation for LearningBag {
     const NAME: &'static str = "sparse_linear";
 
-    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape)> {
-        Ok(weigh(&self.rows, inputs))
+    type State<T: Element> = ();
+
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape, ())> {
+        let (out, shape) = weigh(&self.rows, inputs);
+        Ok((out, shape, ()))
     }
 
-    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Result<Vec<Option<Vec<T>>>> {
+    fn backward<T: Element>(
+        &self,
+        inputs: &[Input<'_, T>],
+        _: Outcome<'_, T, ()>,
+        grad: &[T],
+    ) -> Result<Vec<Option<Vec<T>>>> {
         let dim = inputs[1].width();
         let (touched, local) = self.rows.compacted();
-        let mut table = T::pool(&self.handover.workspace).zeros(touched.len() * dim);
+        let mut table = T::pool(self.sink.workspace()).zeros(touched.len() * dim);
         let mut bias = vec![T::zero(); dim];
         bag::bag_backward(&local, grad, &mut table, &mut bias);
-        self.handover.hand(self.table, Some(touched), table);
+        self.sink.hand(self.table, Some(touched), table);
         Ok(vec![None, Some(bias)])
     }
 }
@@ -145,7 +153,7 @@ impl Fused for Bag {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{assert_close, central_differences, seeded, shake};
+    use super::super::testing::{assert_close, assert_gradients, central_differences, seeded, shake};
     use super::*;
 
     fn rows() -> SparseRows {
@@ -170,10 +178,10 @@ mod tests {
     fn the_table_has_the_right_gradient_in_the_rows_that_were_touched() -> Result<()> {
         let (parameters, vb) = seeded();
         let layer = SparseLinear::new(7, 5, 0.3, vb)?;
-        let pass = Pass::training(4);
         let loss = |pass: &Pass| layer.forward(&rows(), pass)?.sqr()?.sum_all();
-        loss(&pass)?.backward()?;
-        let handed = pass.into_gradients().remove(0);
+        let sink = GradientSink::default();
+        loss(&Pass::training(4).with_sink(&sink))?.backward()?;
+        let handed = sink.take().remove(0);
         let (touched, found) = (handed.rows.unwrap(), handed.values.to_f64());
         let all = parameters.all();
         let table = &all.iter().find(|(name, _)| name == "table").unwrap().1;
@@ -185,6 +193,13 @@ mod tests {
             }
         }
         Ok(())
+    }
+
+    #[test]
+    fn without_a_sink_every_parameter_has_its_gradient_in_the_graph() -> Result<()> {
+        let (parameters, vb) = seeded();
+        let layer = SparseLinear::new(7, 5, 0.3, vb)?;
+        assert_gradients(&parameters, || layer.forward(&rows(), &Pass::training(4)))
     }
 
     #[test]

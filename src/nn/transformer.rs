@@ -1,14 +1,15 @@
 //! A stack of transformer layers over packed sequences.
 
-use std::sync::Mutex;
-
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
-use super::fused::{Affine, FusedTransformer, Stack};
+use super::fused::{FusedTransformer, Stack, WeightAndBias};
 use super::op::{apply, has_kernels};
-use super::{Dropout, LayerNorm, Linear, Pass, Precision, Segments, SinusoidalPositions, TransformerLayer};
+use super::{
+    Dropout, GradientSink, LayerNorm, Linear, Pass, Precision, Segments, SinusoidalPositions,
+    TransformerLayer,
+};
 
 /// Settings of one transformer stack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,7 +46,7 @@ pub struct TransformerConfig {
     pub connection_density: f64,
     /// Added to the variance in layer norms.
     pub norm_epsilon: f64,
-    /// The numbers that products multiply in [fused](super::Pass::fused) training.
+    /// The numbers that products multiply in training with a [`GradientSink`].
     pub precision: Precision,
 }
 
@@ -153,8 +154,11 @@ impl Transformer {
     ///
     /// If `x` has other rows than `segments`, or rows of another width.
     pub fn forward(&self, x: &Tensor, segments: &Segments, pass: &Pass) -> Result<Tensor> {
-        if pass.is_fused() && has_kernels(x) && self.config.has_fused_form() {
-            return self.forward_fused(x, segments, pass);
+        if let Some(sink) = pass.sink()
+            && has_kernels(x)
+            && self.config.has_fused_form()
+        {
+            return self.forward_fused(x, segments, pass, sink);
         }
         let mut x = self.dropout.forward(&self.embed(x, segments)?, pass)?; // [row, model_dim]
         for layer in &self.layers {
@@ -163,31 +167,28 @@ impl Transformer {
         self.norm.forward(&x)
     }
 
-    /// The same as one operation; the gradients of its parameters go to the pass.
-    fn forward_fused(&self, x: &Tensor, segments: &Segments, pass: &Pass) -> Result<Tensor> {
-        let input = Affine::of(&self.input)?;
-        if x.dims2()? != (segments.rows(), input.weight.values.dim(0)?) {
-            bail!(
-                "{:?} does not fit {} rows of a map of {:?}",
-                x.shape(),
-                segments.rows(),
-                input.weight.values.shape()
-            );
+    /// The same as one operation, which hands the gradients of its parameters to the sink.
+    fn forward_fused(
+        &self,
+        x: &Tensor,
+        segments: &Segments,
+        pass: &Pass,
+        sink: &GradientSink,
+    ) -> Result<Tensor> {
+        let weight = self.input.weight(); // [input_dim, model_dim]
+        if x.dims2()? != (segments.rows(), weight.dim(0)?) {
+            let (found, rows, map) = (x.shape(), segments.rows(), weight.shape());
+            bail!("{found:?} does not fit {rows} rows of a map of {map:?}");
         }
-        let seeds = (0..FusedTransformer::draws(self.layers.len())).map(|_| pass.next_seed().unwrap_or(0));
-        let seeds = seeds.collect();
-        let layers = self.layers.iter().map(TransformerLayer::fused).collect::<Result<_>>()?;
-        let transformer = FusedTransformer {
-            config: self.config.clone(),
-            positions: self.positions.clone(),
-            parameters: Stack { input, layers, norm: self.norm.fused() },
-            segments: segments.clone(),
-            seeds,
-            handover: pass.handover(),
-            kept: Mutex::default(),
+        let parameters = Stack {
+            input: WeightAndBias::of(&self.input)?,
+            layers: self.layers.iter().map(TransformerLayer::fused).collect::<Result<_>>()?,
+            norm: self.norm.fused(),
         };
+        let transformer =
+            FusedTransformer::new((&self.config, &self.positions), parameters, segments, (pass, sink))?;
         // The weight is an input so that the operation stands in the graph also where `x` learns nothing.
-        apply(transformer, &[x, self.input.weight()])
+        apply(transformer, &[x, weight])
     }
 
     /// Who looks at whom, per layer and per sequence: `[heads, query, key]` each.
@@ -217,8 +218,8 @@ mod tests {
     use candle_core::{DType, Device};
     use candle_nn::Init;
 
+    use super::super::Parameters;
     use super::super::testing::{assert_close, assert_gradients, input, seeded, shake};
-    use super::super::{Parameters, Workspace};
     use super::*;
 
     fn config() -> TransformerConfig {
@@ -261,13 +262,13 @@ mod tests {
             shake(&parameters)?;
             let segments = Segments::from_lengths([4, 0, 1, 2]);
             let by_block = transformer.forward(&x, &segments, &Pass::training(3))?;
-            let pass = Pass::training(3).fused(Workspace::default());
-            let fused = transformer.forward(&x, &segments, &pass)?;
+            let sink = GradientSink::default();
+            let fused = transformer.forward(&x, &segments, &Pass::training(3).with_sink(&sink))?;
             assert_close(&fused, &by_block, 1e-12)?;
 
             let weigh = |y: &Tensor| (y * input(y.shape().clone())?)?.sum_all()?.backward();
             let (expected, found) = (weigh(&by_block)?, weigh(&fused)?);
-            let handed = pass.into_gradients();
+            let handed = sink.take();
             for (name, var) in parameters.all() {
                 let expected = expected.get(var.as_tensor()).unwrap().flatten_all()?.to_vec1::<f64>()?;
                 let own = handed.iter().find(|gradient| gradient.parameter == var.as_tensor().id());
@@ -289,7 +290,7 @@ mod tests {
         let run = |precision| {
             let config = TransformerConfig { precision, ..config.clone() };
             let vb = Parameters::new(1).builder(DType::F32, &Device::Cpu);
-            let pass = Pass::training(1).fused(Workspace::default());
+            let pass = Pass::training(1).with_sink(&GradientSink::default());
             Transformer::new(5, &config, vb)?.forward(&x, &Segments::from_lengths([9]), &pass)
         };
         assert_close(&run(Precision::Bf16)?, &run(Precision::F32)?, 0.03)
@@ -299,10 +300,41 @@ mod tests {
     fn rows_of_another_width_are_refused_in_either_form() -> Result<()> {
         let (_, vb) = seeded();
         let transformer = Transformer::new(5, &config(), vb)?;
-        for pass in [Pass::training(1), Pass::training(1).fused(Workspace::default())] {
+        for pass in [Pass::training(1), Pass::training(1).with_sink(&GradientSink::default())] {
             assert!(transformer.forward(&input((3, 4))?, &Segments::from_lengths([3]), &pass).is_err());
             assert!(transformer.forward(&input((3, 5))?, &Segments::from_lengths([4]), &pass).is_err());
         }
+        Ok(())
+    }
+
+    #[test]
+    fn parameters_of_another_count_or_shape_are_refused() -> Result<()> {
+        let (_, vb) = seeded();
+        let transformer = Transformer::new(5, &config(), vb)?;
+        let pass = || Pass::training(1).with_sink(&GradientSink::default());
+        let run = |config| {
+            let other = Transformer { config, ..transformer.clone() };
+            other.forward(&input((3, 5))?, &Segments::from_lengths([3]), &pass())
+        };
+        assert!(run(config()).is_ok());
+        for other in [
+            TransformerConfig { ff_dim: 8, ..config() },
+            TransformerConfig { layers: 3, ..config() },
+            TransformerConfig { relative_keys: false, ..config() },
+            TransformerConfig { relative_reach: 4, ..config() },
+        ] {
+            assert!(run(other).is_err());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_gradients_of_a_fused_pass_are_computed_once() -> Result<()> {
+        let (_, vb) = seeded();
+        let transformer = Transformer::new(5, &config(), vb)?;
+        let pass = Pass::training(1).with_sink(&GradientSink::default());
+        let out = transformer.forward(&input((3, 5))?, &Segments::from_lengths([3]), &pass)?.sum_all()?;
+        assert!(out.backward().is_ok() && out.backward().is_err());
         Ok(())
     }
 

@@ -28,7 +28,7 @@ impl<T: Real> Pool<T> {
         // A little more than asked for, so that the next batch, which may be a little longer, fits as well.
         let mut values = best.map_or_else(|| vec![T::zero(); len + len / 4], |at| free.swap_remove(at));
         if cfg!(debug_assertions) {
-            // Whoever reads what he has not written shall notice.
+            // So that tests notice a number that is read before it is written.
             values.fill(T::nan());
         }
         Buffer { values, len, home: self.clone() }

@@ -7,7 +7,7 @@ use candle_core::{Result, TensorId, bail};
 
 use crate::kernels::sums;
 use crate::nn::op::{Element, with_values};
-use crate::nn::{Buffer, HandedGradient, Pass};
+use crate::nn::{Buffer, GradientSink, HandedGradient};
 
 /// The gradients that one worker found.
 #[derive(Debug, Default)]
@@ -79,22 +79,25 @@ fn merge(a: (&[u32], &Buffer<f32>), b: (&[u32], &Buffer<f32>)) -> (Vec<u32>, Buf
 }
 
 impl Gradients {
-    /// Collects the gradients of one backward pass: from candle's graph, and those handed to the pass. What has
+    /// Collects the gradients of one backward pass, from candle's graph and from the sink of the pass. What has
     /// no name is left out: it is not to be trained.
     ///
     /// # Errors
     ///
     /// If one does not belong to an `f32` parameter on the CPU.
-    pub fn collect(names: &HashMap<TensorId, String>, store: &GradStore, pass: Pass) -> Result<Self> {
+    pub fn collect(
+        names: &HashMap<TensorId, String>,
+        store: &GradStore,
+        sink: &GradientSink,
+    ) -> Result<Self> {
         let mut gradients = Self::default();
-        let workspace = pass.workspace();
         for (id, name) in names {
             let Some(gradient) = store.get_id(*id) else { continue };
-            let mut values = f32::pool(&workspace).take(gradient.elem_count());
+            let mut values = f32::pool(sink.workspace()).take(gradient.elem_count());
             with_values::<f32, _>(&[&gradient.contiguous()?], |found| values.copy_from_slice(found[0]))?;
             gradients.of.insert(name.clone(), Gradient::Whole(values));
         }
-        for HandedGradient { parameter, rows, values } in pass.into_gradients() {
+        for HandedGradient { parameter, rows, values } in sink.take() {
             let Some(name) = names.get(&parameter) else { continue };
             let Some(values) = values.into_f32() else { bail!("{name} is no f32 parameter") };
             let gradient = match rows {

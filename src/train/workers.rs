@@ -9,7 +9,7 @@ use candle_core::{Result, TensorId, bail};
 use super::sampler::{pieces, shares};
 use super::{BatchLoss, Gradients, Trainable};
 use crate::kernels::dropout::bits;
-use crate::nn::{Pass, Workspace};
+use crate::nn::{GradientSink, Pass, Workspace};
 
 /// Rows that go through the network together at most; a longer share of a batch is done in pieces.
 const MOST_ROWS: usize = 8192;
@@ -45,12 +45,12 @@ impl<'m, M: Trainable> Work<'m, M> {
         let mut sum = Found::default();
         let pieces = pieces(&job.examples, MOST_ROWS, |example| self.model.rows(example));
         for (at, piece) in pieces.into_iter().enumerate() {
-            let pass =
-                Pass::training(bits(job.seed, at as u64)).after(job.done).fused(self.workspace.clone());
+            let sink = GradientSink::new(self.workspace.clone());
+            let pass = Pass::training(bits(job.seed, at as u64)).after(job.done).with_sink(&sink);
             let loss = self.model.loss(piece, &pass)?;
             let part = piece.len() as f64 / job.batch as f64;
             let store = (&loss.total * part)?.backward()?;
-            let found = Gradients::collect(&self.names, &store, pass)?;
+            let found = Gradients::collect(&self.names, &store, &sink)?;
             sum.0.add(found)?;
             sum.1.push((piece.len(), BatchLoss { total: loss.total.detach(), ..loss }));
         }

@@ -1,4 +1,4 @@
-//! What the distance from query to key has to do with it.
+//! Relative positions: what the distance from query to key adds.
 
 use super::super::Real;
 
@@ -17,6 +17,11 @@ pub(crate) struct Relative<'a, T> {
 impl<T> Relative<'_, T> {
     /// Distances do not matter.
     pub(crate) const NONE: Self = Self { keys: &[], values: &[], biases: &[], reach: 0 };
+
+    /// Whether distances do not matter.
+    pub(super) fn is_none(&self) -> bool {
+        self.keys.is_empty() && self.values.is_empty() && self.biases.is_empty()
+    }
 }
 
 /// Distances from query to key, clipped to `±reach`.

@@ -1,0 +1,62 @@
+//! The softmax over the scores of one head of one sequence, `[key, lane]`, and its gradient.
+
+use super::super::{Real, dropout};
+
+widest! {
+    /// Sets the scores to −∞ that dropout hides. Draws are numbered query by query.
+    pub(super) fn hide_some<T: Real>(scores: &mut [T], len: usize, lanes: usize, seed: u64, limit: u32) {
+        for (key, row) in scores.chunks_exact_mut(lanes).enumerate() {
+            for (query, score) in row[..len].iter_mut().enumerate() {
+                let dropped = dropout::drops(seed, (query * len + key) as u64, limit);
+                *score = if dropped { T::neg_infinity() } else { *score };
+            }
+        }
+    }
+}
+
+widest! {
+    /// `softmax(scale · scores)` down each lane of `[key, lane]`; a query that sees nothing gets zeros.
+    pub(super) fn softmax<T: Real>(scores: &mut [T], top: &mut [T], sum: &mut [T], scale: T) {
+        let lanes = top.len();
+        top.fill(T::neg_infinity());
+        sum.fill(T::zero());
+        for row in scores.chunks_exact(lanes) {
+            for (top, score) in top.iter_mut().zip(row) {
+                *top = if *score > *top { *score } else { *top };
+            }
+        }
+        for row in scores.chunks_exact_mut(lanes) {
+            for ((score, top), sum) in row.iter_mut().zip(&*top).zip(&mut *sum) {
+                let weight = ((*score - *top) * scale).fast_exp();
+                *score = if *score > T::neg_infinity() { weight } else { T::zero() };
+                *sum += *score;
+            }
+        }
+        for sum in sum.iter_mut() {
+            *sum = if *sum > T::zero() { sum.recip() } else { T::zero() };
+        }
+        for row in scores.chunks_exact_mut(lanes) {
+            for (weight, share) in row.iter_mut().zip(&*sum) {
+                *weight *= *share;
+            }
+        }
+    }
+}
+
+widest! {
+    /// Turns the gradient of the weights (`slopes`) into that of the unscaled scores: `[key, lane]`.
+    pub(super) fn softmax_backward<T: Real>(weights: &[T], slopes: &mut [T], mean: &mut [T], scale: T) {
+        let lanes = mean.len();
+        mean.fill(T::zero());
+        for (weights, slopes) in weights.chunks_exact(lanes).zip(slopes.chunks_exact(lanes)) {
+            for ((mean, weight), slope) in mean.iter_mut().zip(weights).zip(slopes) {
+                *mean += *weight * *slope;
+            }
+        }
+        for (weights, slopes) in weights.chunks_exact(lanes).zip(slopes.chunks_exact_mut(lanes)) {
+            for ((mean, weight), slope) in mean.iter().zip(weights).zip(slopes) {
+                *slope = *weight * (*slope - *mean) * scale;
+            }
+        }
+    }
+}

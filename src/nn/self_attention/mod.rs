@@ -1,0 +1,214 @@
+//! Multi-head self-attention with learnable projections.
+//!
+//! The formula stands here, in candle's operations; `packed` computes the same on our kernels.
+
+mod packed;
+mod relative;
+#[cfg(test)]
+mod tests;
+
+use candle_core::{D, DType, Result, Tensor, bail};
+use candle_nn::VarBuilder;
+
+use super::fused::{Parameter, WeightAndBias};
+use super::op::{apply, has_kernels};
+use super::{Linear, Pass, Segments, TransformerConfig};
+use crate::kernels::dropout::{drops, threshold};
+use packed::PackedAttention;
+use relative::RelativePositions;
+
+/// Multi-head self-attention: every row looks at the rows of its own sequence.
+///
+/// `softmax(Q·Kᵀ / √head_dim)·V` per head, heads joined and projected once more
+/// ([Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), section 3.2). With relative
+/// positions, a learnt vector for the distance from query to key, clipped to `±reach`, is
+/// added to the keys, the values or both ([Shaw et al., 2018](https://arxiv.org/abs/1803.02155)),
+/// or a learnt number to the score ([Raffel et al., 2020](https://arxiv.org/abs/1910.10683)).
+///
+/// Dropout masks a share of the scores before the softmax, so the weights of a row still sum to
+/// one. A row that sees nothing gets zeros. Queries, keys and values
+/// have a bias where the configuration says so, the output always has.
+///
+/// # Shapes
+///
+/// - input and output: `[row, model_dim]`, packed as its [`Segments`] say
+///
+/// # Example
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use talkformer::nn::{Parameters, Pass, Segments, SelfAttention, TransformerConfig};
+///
+/// let config = TransformerConfig { model_dim: 8, heads: 2, ..Default::default() };
+/// let attention = SelfAttention::new(&config, Parameters::new(1).builder(DType::F32, &Device::Cpu))?;
+/// let x = Tensor::zeros((5, 8), DType::F32, &Device::Cpu)?;
+/// let segments = Segments::from_lengths([3, 2]);
+/// let y = attention.forward(&x, &segments, &Pass::inference())?;
+/// assert_eq!(y.dims(), [5, 8]);
+/// assert_eq!(attention.weights(&x, &segments)?[0].dims(), [2, 3, 3]); // [heads, query, key]
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SelfAttention {
+    query_key_value: Linear,
+    output: Linear,
+    relative: RelativePositions,
+    model_dim: usize,
+    heads: usize,
+    causal: bool,
+    drop_rate: f64,
+}
+
+impl SelfAttention {
+    /// Draws or loads the projections.
+    ///
+    /// # Errors
+    ///
+    /// If `heads` does not divide `model_dim`, distances are to count for keys or values and for scores as well, or weights
+    /// are missing or of another shape.
+    pub fn new(config: &TransformerConfig, vb: VarBuilder) -> Result<Self> {
+        let dim = config.model_dim;
+        if config.heads == 0 || dim == 0 || !dim.is_multiple_of(config.heads) {
+            bail!("a model_dim of {dim} cannot be divided among {} heads", config.heads);
+        }
+        if config.relative_biases && (config.relative_keys || config.relative_values) {
+            bail!("distances count for keys and values or for scores, not for both");
+        }
+        let (inner, outer) = (vb.pp("query_key_value"), vb.pp("output"));
+        let project = if config.projection_bias { Linear::new } else { Linear::without_bias };
+        let query_key_value = project(dim, 3 * dim, inner.clone())?;
+        Ok(Self {
+            query_key_value: query_key_value.with_density(config.connection_density, &inner)?,
+            output: Linear::new(dim, dim, outer.clone())?.with_density(config.connection_density, &outer)?,
+            relative: RelativePositions::new(config, &vb)?,
+            model_dim: dim,
+            heads: config.heads,
+            causal: config.causal,
+            drop_rate: config.attention_dropout,
+        })
+    }
+
+    /// Mixes the rows of each sequence.
+    ///
+    /// # Errors
+    ///
+    /// If `x` has other rows than `segments`, or rows of another width.
+    pub fn forward(&self, x: &Tensor, segments: &Segments, pass: &Pass) -> Result<Tensor> {
+        let qkv = self.project(x, segments)?; // [row, 3·model_dim]
+        let seed = pass.next_seed().filter(|_| self.drop_rate > 0.0);
+        let context = if has_kernels(x) {
+            self.packed_context(&qkv, segments, seed)? // [row, model_dim]
+        } else {
+            self.context(&qkv, &self.mask(segments, seed, &qkv)?)? // [row, model_dim]
+        };
+        self.output.forward(&context) // [row, model_dim]
+    }
+
+    /// `softmax(Q·Kᵀ / √head_dim)·V` for each head, heads side by side.
+    ///
+    /// Every row meets every row, and `mask` (`[heads, query, key]`, ones and zeros) says which scores count.
+    fn context(&self, qkv: &Tensor, mask: &Tensor) -> Result<Tensor> {
+        let [q, k, v] = self.split_heads(qkv)?; // [heads, row, head_dim]
+        let scores = self.scores(&q, &k)?; // [heads, query, key]
+        let weights = masked_softmax(&scores, mask)?; // [heads, query, key]
+        let mut context = weights.matmul(&v)?; // [heads, query, head_dim]
+        if let Some(values) = self.relative.values_for(&weights)? {
+            context = (context + values)?;
+        }
+        join_heads(&context) // [row, model_dim]
+    }
+
+    /// `Q·Kᵀ / √head_dim`, and what relative positions add: `[heads, query, key]`.
+    fn scores(&self, q: &Tensor, k: &Tensor) -> Result<Tensor> {
+        let mut scores = q.matmul(&k.t()?)?; // [heads, query, key]
+        if let Some(keys) = self.relative.scores_of_keys(q)? {
+            scores = (scores + keys)?;
+        }
+        let scores = (scores / (q.dim(D::Minus1)? as f64).sqrt())?;
+        match self.relative.biases_for(&scores)? {
+            Some(biases) => scores + biases,
+            None => Ok(scores),
+        }
+    }
+
+    /// Queries, keys and values: `[heads, row, head_dim]` each.
+    fn split_heads(&self, qkv: &Tensor) -> Result<[Tensor; 3]> {
+        let (rows, dim) = (qkv.dim(0)?, self.model_dim);
+        let part = |which: usize| {
+            let rows_of_heads =
+                qkv.narrow(1, which * dim, dim)?.reshape((rows, self.heads, dim / self.heads))?;
+            rows_of_heads.transpose(0, 1)?.contiguous()
+        };
+        Ok([part(0)?, part(1)?, part(2)?])
+    }
+
+    /// Which scores count, dropout included: `[heads, query, key]` of ones and zeros.
+    fn mask(&self, segments: &Segments, seed: Option<u64>, like: &Tensor) -> Result<Tensor> {
+        let shape = (self.heads, segments.rows(), segments.rows());
+        let visible = segments.same_sequence(self.causal, like.device())?; // [query, key]
+        let visible = visible.to_dtype(like.dtype())?.unsqueeze(0)?.broadcast_as(shape)?;
+        let Some(seed) = seed else { return Ok(visible) };
+        let limit = threshold(self.drop_rate);
+        let kept = (0..visible.elem_count() as u64).map(|at| u8::from(!drops(seed, at, limit)));
+        let kept = Tensor::from_iter(kept, like.device())?.reshape(shape)?;
+        visible * kept.to_dtype(like.dtype())?
+    }
+
+    /// [`context`](Self::context) of our kernels.
+    fn packed_context(&self, qkv: &Tensor, segments: &Segments, seed: Option<u64>) -> Result<Tensor> {
+        let tables = self.relative.tables();
+        let operation = PackedAttention {
+            segments: segments.clone(),
+            heads: self.heads,
+            causal: self.causal,
+            drop_rate: if seed.is_some() { self.drop_rate } else { 0.0 },
+            seed: seed.unwrap_or(0),
+            reach: self.relative.reach,
+            used: tables.map(|table| table.is_some()),
+        };
+        apply(operation, &[qkv].into_iter().chain(tables.into_iter().flatten()).collect::<Vec<_>>())
+    }
+
+    /// Who looks at whom: for each sequence `[heads, query, key]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`forward`](Self::forward).
+    pub fn weights(&self, x: &Tensor, segments: &Segments) -> Result<Vec<Tensor>> {
+        let qkv = self.project(x, segments)?.to_dtype(DType::F64)?; // [row, 3·model_dim]
+        let exact = Self { relative: self.relative.to_dtype(DType::F64)?, ..self.clone() };
+        let of = |range: std::ops::Range<usize>| {
+            let one = Segments::from_lengths([range.len()]);
+            let [q, k, _] = exact.split_heads(&qkv.narrow(0, range.start, range.len())?)?;
+            let mask = exact.mask(&one, None, &qkv)?;
+            if range.is_empty() { Ok(mask) } else { masked_softmax(&exact.scores(&q, &k)?, &mask) }
+        };
+        segments.iter().map(|range| of(range)?.to_dtype(x.dtype())).collect()
+    }
+
+    /// Projection, relative keys and values, output.
+    pub(super) fn fused(&self) -> Result<(Parameter, [Option<Parameter>; 2], WeightAndBias<Parameter>)> {
+        let relative = [&self.relative.keys, &self.relative.values];
+        let relative = relative.map(|table| table.as_ref().map(Parameter::plain));
+        Ok((self.query_key_value.fused()?.0, relative, WeightAndBias::of(&self.output)?))
+    }
+
+    fn project(&self, x: &Tensor, segments: &Segments) -> Result<Tensor> {
+        if x.dims2()?.0 != segments.rows() {
+            bail!("{:?} rows do not fit sequences of {} rows", x.shape(), segments.rows());
+        }
+        self.query_key_value.forward(x)
+    }
+}
+
+/// The softmax over the scores that count; a query whose scores all do not gets zeros.
+fn masked_softmax(scores: &Tensor, mask: &Tensor) -> Result<Tensor> {
+    let hidden = ((mask - 1.0)? * 1e9)?; // zero, or far below every score
+    candle_nn::ops::softmax(&(scores + hidden)?, D::Minus1)? * mask
+}
+
+/// `[heads, row, head_dim]` to `[row, heads · head_dim]`.
+fn join_heads(context: &Tensor) -> Result<Tensor> {
+    let (heads, rows, head_dim) = context.dims3()?;
+    context.transpose(0, 1)?.reshape((rows, heads * head_dim))
+}

@@ -1,0 +1,86 @@
+//! Relative positions: what is learnt for the distance from query to key.
+
+use candle_core::{D, DType, Device, Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+
+use super::super::TransformerConfig;
+use super::super::parameters::glorot_uniform;
+
+/// One vector or number for each distance, clipped to `±reach`; none where distances do not count.
+#[derive(Clone, Debug)]
+pub(super) struct RelativePositions {
+    /// `[heads, 2·reach + 1, head_dim]`
+    pub(super) keys: Option<Tensor>,
+    /// `[heads, 2·reach + 1, head_dim]`
+    pub(super) values: Option<Tensor>,
+    /// `[heads, 2·reach + 1]`
+    pub(super) biases: Option<Tensor>,
+    pub(super) reach: usize,
+}
+
+impl RelativePositions {
+    pub(super) fn new(config: &TransformerConfig, vb: &VarBuilder) -> Result<Self> {
+        let (heads, reach) = (config.heads, config.relative_reach);
+        let head_dim = config.model_dim / heads;
+        let table = |wanted: bool, name: &str| -> Result<Option<Tensor>> {
+            let shape = (heads, 2 * reach + 1, head_dim);
+            let init = glorot_uniform(2 * reach + 1, head_dim);
+            wanted.then(|| vb.get_with_hints(shape, name, init)).transpose()
+        };
+        let biases = || vb.get_with_hints((heads, 2 * reach + 1), "relative_biases", Init::Const(0.0));
+        Ok(Self {
+            keys: table(config.relative_keys, "relative_keys")?,
+            values: table(config.relative_values, "relative_values")?,
+            biases: config.relative_biases.then(biases).transpose()?,
+            reach,
+        })
+    }
+
+    pub(super) fn tables(&self) -> [Option<&Tensor>; 3] {
+        [&self.keys, &self.values, &self.biases].map(Option::as_ref)
+    }
+
+    pub(super) fn to_dtype(&self, dtype: DType) -> Result<Self> {
+        let [keys, values, biases] =
+            self.tables().map(|table| table.map(|table| table.to_dtype(dtype)).transpose());
+        Ok(Self { keys: keys?, values: values?, biases: biases?, reach: self.reach })
+    }
+
+    /// `query · keys[distance]`, before scaling: `[heads, query, key]`.
+    pub(super) fn scores_of_keys(&self, q: &Tensor) -> Result<Option<Tensor>> {
+        let Some(keys) = &self.keys else { return Ok(None) };
+        let of_distances = q.matmul(&keys.t()?)?; // [heads, query, distance]
+        of_distances.gather(&self.distances(q.dim(1)?, q.device())?, D::Minus1).map(Some)
+    }
+
+    /// `biases[distance]`, for scaled scores: `[heads, query, key]`.
+    pub(super) fn biases_for(&self, scores: &Tensor) -> Result<Option<Tensor>> {
+        let Some(biases) = &self.biases else { return Ok(None) };
+        let (heads, rows, _) = scores.dims3()?;
+        let biases = biases.unsqueeze(1)?.broadcast_as((heads, rows, self.count()))?;
+        biases.contiguous()?.gather(&self.distances(rows, scores.device())?, D::Minus1).map(Some)
+    }
+
+    /// `Σ weight · values[distance]` over the keys: `[heads, query, head_dim]`.
+    pub(super) fn values_for(&self, weights: &Tensor) -> Result<Option<Tensor>> {
+        let Some(values) = &self.values else { return Ok(None) };
+        let (heads, rows, _) = weights.dims3()?;
+        let sums = Tensor::zeros((heads, rows, self.count()), weights.dtype(), weights.device())?;
+        let distances = self.distances(rows, weights.device())?;
+        let sums = sums.scatter_add(&distances, weights, D::Minus1)?; // [heads, query, distance]
+        sums.matmul(values).map(Some)
+    }
+
+    fn count(&self) -> usize {
+        2 * self.reach + 1
+    }
+
+    /// The place of each distance in the tables: `[heads, query, key]`.
+    fn distances(&self, rows: usize, device: &Device) -> Result<Tensor> {
+        let heads = self.tables().into_iter().flatten().next().map_or(Ok(1), |table| table.dim(0))?;
+        let distance = |at: usize| (at % rows + self.reach).saturating_sub(at / rows).min(2 * self.reach);
+        let distances: Vec<u32> = (0..rows * rows).map(|at| distance(at) as u32).collect();
+        let distances = Tensor::from_vec(distances, (1, rows, rows), device)?;
+        distances.broadcast_as((heads, rows, rows))?.contiguous()
+    }
+}

@@ -1,0 +1,177 @@
+//! The formula, the operation and `attention` hold each other.
+
+use candle_core::Device;
+use candle_nn::Init;
+use ndarray::{Array2, ArrayView2, Axis, s};
+
+use super::*;
+use crate::attention::{Scale, Visible, multi_head_attention};
+use crate::kernels::dropout::bits;
+use crate::nn::Parameters;
+use crate::nn::testing::{assert_close, assert_gradients, input, seeded, shake};
+
+/// What the distance from query to key counts for.
+#[derive(Clone, Copy, PartialEq)]
+enum Distance {
+    Nothing,
+    KeysAndValues,
+    Scores,
+}
+
+fn config(distance: Distance, causal: bool) -> TransformerConfig {
+    let relative = distance == Distance::KeysAndValues;
+    TransformerConfig {
+        model_dim: 20,
+        heads: 5,
+        causal,
+        relative_keys: relative,
+        relative_values: relative,
+        relative_biases: distance == Distance::Scores,
+        projection_bias: distance == Distance::Scores,
+        relative_reach: 2,
+        ..Default::default()
+    }
+}
+
+fn segments() -> Segments {
+    Segments::from_lengths([3, 1, 0, 7])
+}
+
+fn variants() -> impl Iterator<Item = (Distance, bool)> {
+    let all = [Distance::Nothing, Distance::KeysAndValues, Distance::Scores];
+    all.into_iter().flat_map(|distance| [(distance, false), (distance, true)])
+}
+
+#[test]
+fn every_parameter_has_the_right_gradient() -> Result<()> {
+    for (distance, causal) in variants() {
+        let (parameters, vb) = seeded();
+        let block = SelfAttention::new(&config(distance, causal), vb.pp("attention"))?;
+        let x = vb.get_with_hints((11, 20), "x", Init::Uniform { lo: -1.0, up: 1.0 })?;
+        assert_gradients(&parameters, || block.forward(&x, &segments(), &Pass::inference()))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn hidden_scores_have_the_right_gradient() -> Result<()> {
+    let (parameters, vb) = seeded();
+    let config = TransformerConfig { attention_dropout: 0.4, ..config(Distance::KeysAndValues, false) };
+    let block = SelfAttention::new(&config, vb.pp("attention"))?;
+    let x = vb.get_with_hints((11, 20), "x", Init::Uniform { lo: -1.0, up: 1.0 })?;
+    assert_gradients(&parameters, || block.forward(&x, &segments(), &Pass::training(8)))
+}
+
+/// The mask of the operation, which numbers its draws anew for each head of each sequence.
+fn mask_of_operation(block: &SelfAttention, segments: &Segments, seed: Option<u64>) -> Result<Tensor> {
+    let (heads, rows) = (block.heads, segments.rows());
+    let mut mask = vec![0.0; heads * rows * rows];
+    for (range, head) in segments.iter().flat_map(|range| (0..heads).map(move |head| (range.clone(), head))) {
+        let len = range.len();
+        let seed = seed.map(|seed| bits(seed, (range.start * heads + head) as u64));
+        let dropped = |at: usize| seed.is_some_and(|seed| drops(seed, at as u64, threshold(block.drop_rate)));
+        for at in (0..len * len).filter(|at| !dropped(*at) && (!block.causal || at % len <= at / len)) {
+            let (query, key) = (range.start + at / len, range.start + at % len);
+            mask[(head * rows + query) * rows + key] = 1.0;
+        }
+    }
+    Tensor::from_vec(mask, (heads, rows, rows), &Device::Cpu)
+}
+
+/// Asserts that both have the same output and the same gradients.
+fn assert_formula_and_operation_agree(
+    (parameters, block): (&Parameters, &SelfAttention),
+    x: &Tensor,
+    segments: &Segments,
+    tolerance: f64,
+) -> Result<()> {
+    let seed = Pass::training(8).next_seed().filter(|_| block.drop_rate > 0.0);
+    let mask = mask_of_operation(block, segments, seed)?.to_dtype(x.dtype())?;
+    let formula = block.output.forward(&block.context(&block.project(x, segments)?, &mask)?)?;
+    let operation = block.forward(x, segments, &Pass::training(8))?;
+    assert_close(&formula, &operation, tolerance)?;
+    let weights = input(x.shape().clone())?.to_dtype(x.dtype())?;
+    let [formula, operation] = [formula, operation].map(|out| (out * &weights)?.sum_all()?.backward());
+    let (formula, operation) = (formula?, operation?);
+    for (_, var) in parameters.all() {
+        assert_close(formula.get(&var).unwrap(), operation.get(&var).unwrap(), tolerance)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn formula_and_operation_agree_forward_and_backward() -> Result<()> {
+    for (distance, causal) in variants() {
+        for attention_dropout in [0.0, 0.4] {
+            let (parameters, vb) = seeded();
+            let config = TransformerConfig { attention_dropout, ..config(distance, causal) };
+            let block = SelfAttention::new(&config, vb.pp("attention"))?;
+            let x = vb.get_with_hints((11, 20), "x", Init::Uniform { lo: -1.0, up: 1.0 })?;
+            shake(&parameters)?;
+            assert_formula_and_operation_agree((&parameters, &block), &x, &segments(), 1e-11)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn they_agree_on_long_sequences_in_f32() -> Result<()> {
+    for causal in [false, true] {
+        let parameters = Parameters::new(3);
+        let vb = parameters.builder(DType::F32, &Device::Cpu);
+        let block = SelfAttention::new(&config(Distance::Nothing, causal), vb.pp("attention"))?;
+        let x = vb.get_with_hints((305, 20), "x", Init::Uniform { lo: -1.0, up: 1.0 })?;
+        let segments = Segments::from_lengths([300, 5]);
+        assert_formula_and_operation_agree((&parameters, &block), &x, &segments, 1e-4)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn agrees_with_attention_without_weights_on_the_same_numbers() -> Result<()> {
+    for causal in [false, true] {
+        let (parameters, vb) = seeded();
+        let block = SelfAttention::new(&config(Distance::Nothing, causal), vb)?;
+        shake(&parameters)?;
+        let x = input((11, 20))?;
+        let qkv = block.query_key_value.forward(&x)?.flatten_all()?.to_vec1::<f64>()?;
+        let qkv = ArrayView2::from_shape((11, 60), &qkv).unwrap();
+        let mut context = Array2::zeros((11, 20));
+        for (range, weights) in segments().iter().zip(block.weights(&x, &segments())?) {
+            let part = |from: usize| qkv.slice(s![range.clone(), from..from + 20]);
+            let visible = causal.then(|| Visible::causal(range.len()));
+            let visible = visible.as_ref();
+            let own =
+                multi_head_attention(part(0), part(20), part(40), 5, visible, Scale::InverseSqrt).unwrap();
+            context.slice_mut(s![range.clone(), ..]).assign(&own.context);
+            let expected: Vec<f64> = own.weights.iter().copied().collect();
+            let found = weights.flatten_all()?.to_vec1::<f64>()?;
+            assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-12));
+            assert!(own.weights.sum_axis(Axis(2)).iter().all(|sum| (sum - 1.0).abs() < 1e-12));
+        }
+        let context = Tensor::from_vec(context.into_raw_vec_and_offset().0, (11, 20), x.device())?;
+        let found = block.forward(&x, &segments(), &Pass::inference())?;
+        assert_close(&found, &block.output.forward(&context)?, 1e-12)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn other_sequences_and_for_causal_ones_the_future_change_nothing() -> Result<()> {
+    let (_, vb) = seeded();
+    let block = SelfAttention::new(&config(Distance::KeysAndValues, true), vb)?;
+    let x = input((11, 20))?;
+    let all = block.forward(&x, &segments(), &Pass::inference())?;
+    let part = block.forward(&x.narrow(0, 4, 3)?, &Segments::from_lengths([3]), &Pass::inference())?;
+    assert_close(&all.narrow(0, 4, 3)?, &part, 1e-12)
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    for (model_dim, heads) in [(20, 3), (20, 0), (0, 1)] {
+        let config = TransformerConfig { model_dim, heads, ..Default::default() };
+        assert!(SelfAttention::new(&config, seeded().1).is_err());
+    }
+    let both = TransformerConfig { relative_biases: true, ..config(Distance::KeysAndValues, false) };
+    assert!(SelfAttention::new(&both, seeded().1).is_err());
+}
