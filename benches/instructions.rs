@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ["prepare", folder] => {
             let data = read_str(Format::RasaYaml, DATA, "train.yml")?;
             let mut config = Recipe::accurate();
-            config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (1, 0));
+            config.change_diet(|diet| diet.training.set_epochs(1));
             let options = TrainingOptions::default().threads(1);
             Nlu::train_with(&config, &data, &options, |_| {})?.0.save(folder)?;
         }

@@ -14,7 +14,7 @@ fn model() -> Nlu {
     let data = read_str(Format::RasaYaml, TRAIN, "train.yml").unwrap();
     let mut config = Recipe::accurate();
     // The quality of the answers does not matter here, only the size of the model.
-    config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (1, 0));
+    config.change_diet(|diet| diet.training.set_epochs(1));
     Nlu::train_with(&config, &data, &TrainingOptions::default(), |_| {}).unwrap().0
 }
 

@@ -116,7 +116,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .with_tokenizer("BlankTokenizer")
         .with_featurizer("CodeShape")
         .with_post_processor("ParcelCodes");
-    config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (100, 0));
+    config.change_diet(|diet| diet.training.set_epochs(100));
 
     let data = read_str(Format::RasaYaml, DATA, "the data above")?;
     let options = TrainingOptions::default().components(components.clone());

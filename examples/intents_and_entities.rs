@@ -74,7 +74,7 @@ const MESSAGES: [&str; 4] = [
 fn main() -> Result<(), Box<dyn Error>> {
     let data = read_str(Format::RasaYaml, DATA, "the data above")?;
     let mut config = Recipe::accurate();
-    config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (200, 0));
+    config.change_diet(|diet| diet.training.set_epochs(200));
 
     let report = |event| {
         if let Event::Epoch(epoch) = event

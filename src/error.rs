@@ -2,13 +2,13 @@
 
 use crate::bundle::BundleError;
 use crate::data::{ReadError, WriteError};
-use crate::diet::ConfigError;
 use crate::embed::EmbedError;
 #[cfg(feature = "hub")]
 use crate::embed::hub::HubError;
 use crate::embed::vectors::VectorsError;
 use crate::features::FeatureError;
 use crate::pipeline::PipelineError;
+use crate::settings::ConfigError;
 use crate::text::TokenizerError;
 
 /// Anything that can go wrong between a file and an answer.
@@ -24,9 +24,9 @@ pub enum Error {
     /// The pipeline makes no sense.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
-    /// An option of DIET makes no sense.
+    /// An option of a model makes no sense.
     #[error(transparent)]
-    Diet(#[from] ConfigError),
+    Config(#[from] ConfigError),
     /// An option of the tokenizer makes no sense.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

@@ -30,7 +30,7 @@
 //!     - book me a place to eat in [Paris](city)
 //! ", "nlu.yml")?;
 //! let mut config = Recipe::accurate();
-//! config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (30, 0)); // quick, for a first look
+//! config.change_diet(|diet| diet.training.set_epochs(30)); // quick, for a first look
 //! let (nlu, _) = Nlu::train(&config, &data, &TrainingOptions::default(), |_event| {})?;
 //!
 //! let answer = nlu.parse("a table in Paris")?;
@@ -75,6 +75,7 @@ pub mod numbers;
 pub mod pipeline;
 pub mod prediction;
 pub mod report;
+pub mod settings;
 pub mod speed;
 pub mod text;
 mod threads;

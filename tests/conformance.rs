@@ -126,7 +126,7 @@ fn offsets_count_characters_in_any_script() {
 #[test]
 fn with_the_margin_loss_confidences_are_similarities() {
     let mut config = common::config();
-    config.change_diet(|diet| diet.loss_type = talkformer::heads::LossType::Margin);
+    config.change_diet(|diet| diet.similarity.loss_type = talkformer::heads::LossType::Margin);
     let nlu = common::train(&config, &common::data(), 1);
     let answer = nlu.parse("cancel my ride").unwrap();
     assert_eq!(answer.intent_ranking[0].name, "cancel");
@@ -138,7 +138,7 @@ fn entities_alone_and_intents_alone_are_enough() {
     for entities in [true, false] {
         let mut config = common::config();
         config.change_diet(|diet| {
-            (diet.intent_classification, diet.entity_recognition) = (!entities, entities);
+            (diet.intents.enabled, diet.entities.enabled) = (!entities, entities);
         });
         let answer = common::train(&config, &common::data(), 1).parse("take me to Prague please").unwrap();
         assert_eq!((answer.intent.is_none(), answer.entities.is_empty()), (entities, !entities));
@@ -165,7 +165,7 @@ fn data_with_several_intents() -> TrainingData {
 #[test]
 fn a_message_may_have_several_intents() {
     let mut config = common::config();
-    config.change_diet(|diet| (diet.multi_label_intents, diet.number_of_negative_examples) = (true, 0));
+    config.change_diet(|diet| (diet.intents.multi_label, diet.similarity.negatives) = (true, 0));
     let data = data_with_several_intents();
     let nlu = common::train(&config, &data, 1);
     assert_eq!(nlu.labels().intents, ["cancel", "order_ride", "thank"]);

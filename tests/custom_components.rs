@@ -81,7 +81,7 @@ fn data() -> TrainingData {
 }
 
 fn train(mut config: PipelineConfig) -> Nlu {
-    config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (20, 0));
+    config.change_diet(|diet| diet.training.set_epochs(20));
     let options = TrainingOptions::default().threads(1).components(components());
     Nlu::train_with(&config, &data(), &options, |_| {}).unwrap().0
 }

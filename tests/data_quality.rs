@@ -34,8 +34,8 @@ fn swapped_labels_come_first() {
     let mut config = common::config();
     // Confidences that say something, as in the default recipe.
     config.change_diet(|diet| {
-        (diet.epochs, diet.ranking_length, diet.number_of_negative_examples) = (20, 0, 0);
-        (diet.label_smoothing, diet.use_linear_path) = (0.1, true);
+        (diet.training.epochs, diet.intents.ranking_length, diet.similarity.negatives) = (20, 0, 0);
+        (diet.similarity.label_smoothing, diet.intents.linear_path) = (0.1, true);
     });
     let options = TrainingOptions::default().threads(1);
     let cut = CrossValidation::default().folds(3).seed(1);

@@ -235,8 +235,9 @@ fn examples_that_make_no_sense_are_named_with_their_line() {
 fn with_linear_path(multi_label_intents: bool) -> PipelineConfig {
     let mut config = config();
     config.change_diet(|diet| {
-        (diet.use_linear_path, diet.calibration_share, diet.number_of_negative_examples) = (true, 0.2, 0);
-        diet.multi_label_intents = multi_label_intents;
+        (diet.intents.linear_path, diet.intents.calibration_share, diet.similarity.negatives) =
+            (true, 0.2, 0);
+        diet.intents.multi_label = multi_label_intents;
     });
     config
 }

@@ -19,13 +19,13 @@ fn bytes(config: &PipelineConfig, threads: usize) -> Vec<(&'static str, Vec<u8>)
 fn config() -> PipelineConfig {
     let mut config = common::config();
     config.change_diet(|diet| {
-        diet.epochs = 4;
-        diet.connection_density = 0.5;
-        diet.drop_rate_attention = 0.1;
-        diet.use_masked_language_model = true;
-        diet.use_key_relative_attention = true;
-        diet.evaluate_on_number_of_examples = 3;
-        diet.evaluate_every_number_of_epochs = 2;
+        diet.training.epochs = 4;
+        diet.transformer.connection_density = 0.5;
+        diet.transformer.attention_dropout = 0.1;
+        diet.masking.enabled = true;
+        diet.transformer.relative_keys = true;
+        diet.training.held_out_examples = 3;
+        diet.training.evaluate_every = 2;
     });
     config
 }
@@ -34,7 +34,7 @@ fn config() -> PipelineConfig {
 fn on_one_thread_and_on_three_in_either_precision() {
     for precision in [Precision::F32, Precision::Bf16] {
         let mut config = config();
-        config.change_diet(|diet| diet.precision = precision);
+        config.change_diet(|diet| diet.transformer.precision = precision);
         for threads in [1, 3] {
             let same = bytes(&config, threads) == bytes(&config, threads);
             assert!(same, "{threads} threads, {precision:?}");
@@ -45,6 +45,6 @@ fn on_one_thread_and_on_three_in_either_precision() {
 #[test]
 fn another_seed_gives_another_model() {
     let mut other = config();
-    other.change_diet(|diet| diet.random_seed = Some(2));
+    other.change_diet(|diet| diet.training.random_seed = Some(2));
     assert_ne!(bytes(&config(), 1)[0], bytes(&other, 1)[0]);
 }

@@ -126,6 +126,6 @@ fn measure(work: &Work, threads: usize, nlu: &mut Option<Nlu>) -> Result<Value, 
 fn train() -> talkformer::Result<Nlu> {
     let data = read_str(Format::RasaYaml, DATA, "train.yml")?;
     let mut config = Recipe::accurate();
-    config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (1, 0));
+    config.change_diet(|diet| diet.training.set_epochs(1));
     Ok(Nlu::train_with(&config, &data, &TrainingOptions::default(), |_| {})?.0)
 }

@@ -113,7 +113,7 @@ impl Kept<'_> {
         let unseen = self.opinions(engine);
         let alone = [PRIOR[0], f64::INFINITY, f64::INFINITY];
         let alone = self.found(&unseen, unseen.fit([1.0, 0.0, 0.0], alone));
-        if !self.config.use_linear_path {
+        if !self.config.intents.linear_path {
             return alone;
         }
         let together = self.found(&unseen, self.weights_by_folds(&unseen));
@@ -200,7 +200,7 @@ impl Kept<'_> {
     fn of_the_linear_path(&self, held_out: &[usize], messages: &[Features]) -> Unseen {
         let gold = held_out.iter().filter_map(|at| self.examples[*at].intent).collect();
         let mut unseen = Unseen { gold, labels: self.intents.len(), ..Default::default() };
-        if self.config.use_linear_path {
+        if self.config.intents.linear_path {
             let path = self.problem().fit(&self.others(held_out), self.dense_length);
             for message in messages {
                 let [softmax, hinge] = path.scores(message);

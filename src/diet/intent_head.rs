@@ -31,13 +31,13 @@ impl IntentHead {
         shared: &Hidden,
         vb: VarBuilder,
     ) -> Result<Self> {
-        let dense = config.dense_dimension.label;
-        let hidden = if config.share_hidden_layers {
+        let dense = config.layers.dense_dimension.label;
+        let hidden = if config.layers.share_hidden {
             shared.clone()
         } else {
-            Hidden::new(&config.hidden_layers_sizes.label, dense, config, vb.pp("hidden"))?
+            Hidden::new(&config.layers.hidden_sizes.label, dense, config, vb.pp("hidden"))?
         };
-        let (width, embedding) = (hidden.output(dense), config.embedding_dimension);
+        let (width, embedding) = (hidden.output(dense), config.layers.embedding_dimension);
         Ok(Self {
             features: features.clone(),
             label: SparseLinear::new(features.width, dense, 0.0, vb.pp("label"))?,
@@ -46,7 +46,7 @@ impl IntentHead {
                 model_dim,
                 width,
                 embedding,
-                config.similarity(),
+                config.similarity.clone(),
                 vb.pp("similarity"),
             )?,
             identity: (0..labels.intents.len() as u64).collect(),

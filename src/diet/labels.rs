@@ -47,13 +47,13 @@ impl Labels {
     /// These labels and those of some utterances, as far as the config wants them learnt.
     #[must_use]
     pub fn and_those_of(&self, utterances: &[Utterance], config: &DietConfig) -> Self {
-        let separator = config.multi_label_intents.then(|| config.intent_split_symbol.clone());
+        let separator = config.intents.multi_label.then(|| config.intents.split_symbol.clone());
         let intents = utterances.iter().filter_map(|utterance| utterance.intent.as_deref());
         let intents: BTreeSet<&str> = intents
             .flat_map(|label| parts(label, separator.as_deref()))
             .chain(self.intents.iter().map(String::as_str))
             .collect();
-        let intents = if intents.len() < 2 || !config.intent_classification {
+        let intents = if intents.len() < 2 || !config.intents.enabled {
             Vec::new()
         } else {
             intents.into_iter().map(str::to_owned).collect()
@@ -62,8 +62,8 @@ impl Labels {
         let tags = |names: BTreeSet<&String>, own: &Option<TagSet>| {
             let names: BTreeSet<&String> =
                 names.into_iter().chain(own.iter().flat_map(TagSet::types)).collect();
-            let wanted = config.entity_recognition && !names.is_empty();
-            wanted.then(|| TagSet::new(names.into_iter().map(String::as_str), config.bilou_flag))
+            let wanted = config.entities.enabled && !names.is_empty();
+            wanted.then(|| TagSet::new(names.into_iter().map(String::as_str), config.entities.bilou))
         };
         Self {
             entities: tags(entities().map(|entity| &entity.entity).collect(), &self.entities),
@@ -164,7 +164,7 @@ mod tests {
     fn a_label_stands_for_its_parts_where_a_message_may_have_several() {
         let all = ["thank+bye", "bye", " ask + thank", "+", "thank+thank"];
         let all = all.map(|intent| Utterance::new("x", Some(intent)));
-        let several = DietConfig { multi_label_intents: true, ..Default::default() };
+        let several = DietConfig::default().with(|c| c.intents.multi_label = true);
         let labels = Labels::new(&all, &several);
         assert_eq!(labels.intents, ["ask", "bye", "thank"]);
         let sets = all.each_ref().map(|one| labels.example(one, &[], Features::default()).intents);

@@ -54,7 +54,7 @@ struct Joined<'e> {
 impl<'e> Problem<'e> {
     /// Learns from the examples whose numbers are in `learning`. Rows of dense features are `dense_length` long.
     pub(super) fn fit(self, learning: &[u32], dense_length: f32) -> LinearPath {
-        self.joined(dense_length).solve(learning, !self.config.multi_label_intents)
+        self.joined(dense_length).solve(learning, !self.config.intents.multi_label)
     }
 
     /// Which of these lengths gives the most right answers for what is held out of each fold; all are tried with the

@@ -43,7 +43,9 @@ mod training;
 mod transplant;
 
 pub use confidence::FittedConfidence;
-pub use config::{BatchSize, Confidence, ConfigError, DietConfig, PerSide, SplitByComma};
+pub use config::{
+    DietConfig, EntityConfig, IntentConfig, LayersConfig, MaskingConfig, PerSide, SplitByComma,
+};
 pub use labels::{Example, Labels, OUT_OF_SCOPE_NAMES, TagKind, is_out_of_scope};
 pub use network::{Network, Reading, Widths};
 pub use predict::{Answer, Diet, TokenEntity};

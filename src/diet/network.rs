@@ -97,36 +97,44 @@ impl Network {
         label_features: &LabelFeatures,
         vb: VarBuilder,
     ) -> Result<Self> {
-        let dense = config.dense_dimension.text;
-        let sparse_dropout = if config.use_sparse_input_dropout { config.drop_rate } else { 0.0 };
+        let dense = config.layers.dense_dimension.text;
+        let sparse_dropout = if config.layers.sparse_dropout { config.transformer.dropout } else { 0.0 };
         let sparse = |name: &str, columns| SparseLinear::new(columns, dense, sparse_dropout, vb.pp(name));
         let input = dense + widths.dense;
-        let hidden = Hidden::new(&config.hidden_layers_sizes.text, input, config, vb.pp("hidden"))?;
+        let hidden = Hidden::new(&config.layers.hidden_sizes.text, input, config, vb.pp("hidden"))?;
         let width = hidden.output(input);
         let transformer = config.transformer();
         let layered = transformer.layers > 0;
         let model_dim = if layered { transformer.model_dim } else { width };
-        let intents = config.intent_classification && !labels.intents.is_empty();
+        let intents = config.intents.enabled && !labels.intents.is_empty();
         let intent = |vb| IntentHead::new(config, model_dim, labels, label_features, &hidden, vb);
-        let masked_token =
-            |vb| MaskedToken::new(width, model_dim, config.embedding_dimension, config.similarity(), vb);
+        let masked_token = |vb| {
+            MaskedToken::new(
+                width,
+                model_dim,
+                config.layers.embedding_dimension,
+                config.similarity.clone(),
+                vb,
+            )
+        };
         Ok(Self {
             sequence: sparse("sequence", widths.sequence)?,
             sentence: sparse("sentence", widths.sentence)?,
             dense: widths.dense,
-            input_dropout: Dropout::new(if config.use_dense_input_dropout { config.drop_rate } else { 0.0 }),
-            masked_until: config.masked_until,
-            reads_twice: config.r_drop > 0.0,
-            masked_token: config
-                .use_masked_language_model
-                .then(|| masked_token(vb.pp("masked_token")))
-                .transpose()?,
+            input_dropout: Dropout::new(if config.layers.dense_dropout {
+                config.transformer.dropout
+            } else {
+                0.0
+            }),
+            masked_until: config.masking.until,
+            reads_twice: config.similarity.r_drop > 0.0,
+            masked_token: config.masking.enabled.then(|| masked_token(vb.pp("masked_token"))).transpose()?,
             transformer: layered
                 .then(|| Transformer::new(width, &transformer, vb.pp("transformer")))
                 .transpose()?,
             intent: intents.then(|| intent(vb.pp("intent"))).transpose()?,
-            tags: if config.entity_recognition {
-                tag_heads(labels, model_dim, config.r_drop, &vb)?
+            tags: if config.entities.enabled {
+                tag_heads(labels, model_dim, config.similarity.r_drop, &vb)?
             } else {
                 Vec::new()
             },
@@ -135,7 +143,7 @@ impl Network {
     }
 
     /// All losses of some examples, means over the examples. Where readings learn from each other
-    /// ([`DietConfig::r_drop`]), the second half must be the examples of the first once more.
+    /// ([`SimilarityConfig::r_drop`](crate::heads::SimilarityConfig::r_drop)), the second half must be the examples of the first once more.
     ///
     /// # Errors
     ///
@@ -236,10 +244,10 @@ impl Hidden {
         let inputs = [input].into_iter().chain(sizes.iter().copied());
         let layer = |(at, (input, output)): (usize, (usize, &usize))| {
             let vb = vb.pp(at);
-            Linear::new(input, *output, vb.clone())?.with_density(config.connection_density, &vb)
+            Linear::new(input, *output, vb.clone())?.with_density(config.transformer.connection_density, &vb)
         };
         let layers = inputs.zip(sizes).enumerate().map(layer).collect::<Result<_>>()?;
-        Ok(Self { layers, sizes: sizes.to_vec(), dropout: Dropout::new(config.drop_rate) })
+        Ok(Self { layers, sizes: sizes.to_vec(), dropout: Dropout::new(config.transformer.dropout) })
     }
 
     pub(super) fn output(&self, input: usize) -> usize {
@@ -295,17 +303,13 @@ mod tests {
     use crate::text::{Span, WhitespaceTokenizer};
 
     fn config() -> DietConfig {
-        DietConfig {
-            transformer_size: 4,
-            number_of_attention_heads: 2,
-            number_of_transformer_layers: 1,
-            dense_dimension: crate::diet::PerSide { text: 3, label: 2 },
-            hidden_layers_sizes: crate::diet::PerSide { text: vec![5], label: vec![3] },
-            embedding_dimension: 3,
-            number_of_negative_examples: 2,
-            use_key_relative_attention: true,
-            ..Default::default()
-        }
+        DietConfig::default().with(|c| {
+            (c.transformer.model_dim, c.transformer.heads, c.transformer.layers) = (4, 2, 1);
+            c.layers.dense_dimension = crate::diet::PerSide { text: 3, label: 2 };
+            c.layers.hidden_sizes = crate::diet::PerSide { text: vec![5], label: vec![3] };
+            (c.layers.embedding_dimension, c.similarity.negatives) = (3, 2);
+            c.transformer.relative_keys = true;
+        })
     }
 
     /// Two messages with intents, entities, roles and groups, and one without an intent.
@@ -316,7 +320,7 @@ mod tests {
             group: Some("1".to_owned()),
             ..Entity::new("city", tokens[at])
         };
-        let intents = if config.multi_label_intents { ["x+y", "y"] } else { ["x", "y"] };
+        let intents = if config.intents.multi_label { ["x+y", "y"] } else { ["x", "y"] };
         let mut messages = intents.map(|intent| Utterance::new("a b c", Some(intent))).to_vec();
         messages.push(Utterance::new("a b c", None));
         messages[0].entities = vec![entity(0, "from"), entity(2, "to")];
@@ -341,7 +345,7 @@ mod tests {
 
     #[test]
     fn so_does_the_loss_over_several_intents() -> Result<()> {
-        check_gradients(&DietConfig { multi_label_intents: true, ..config() })
+        check_gradients(&config().with(|c| c.intents.multi_label = true))
     }
 
     fn check_gradients(config: &DietConfig) -> Result<()> {

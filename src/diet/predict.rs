@@ -119,7 +119,7 @@ impl Diet {
     /// The likeliest intents, best first, as many as asked for, and how likely it is that none of those in scope is right.
     fn rank(&self, similarities: &[f32]) -> (Vec<Scored>, Option<f32>) {
         let decision = self.engine.decision();
-        let confidences = match (decision, self.config.loss_type) {
+        let confidences = match (decision, self.config.similarity.loss_type) {
             (Some(decision), _) => similarities.iter().map(|score| decision.confidence(*score)).collect(),
             (None, LossType::CrossEntropy) => softmax(similarities),
             (None, LossType::Margin) => {
@@ -130,14 +130,14 @@ impl Diet {
         order.sort_by(|a, b| confidences[*b].total_cmp(&confidences[*a]));
         let sure =
             order.iter().find(|at| !is_out_of_scope(&self.labels.intents[**at])).map(|at| confidences[*at]);
-        if self.config.ranking_length > 0 {
+        if self.config.intents.ranking_length > 0 {
             // None of the message's own intents is cut off.
             let own =
                 decision.map_or(0, |own| confidences.iter().filter(|one| **one > own.threshold).count());
-            order.truncate(self.config.ranking_length.max(own));
+            order.truncate(self.config.intents.ranking_length.max(own));
         }
         let kept: f32 = order.iter().map(|at| confidences[*at]).sum();
-        let share = if self.config.renormalize_confidences && decision.is_none() {
+        let share = if self.config.intents.renormalize && decision.is_none() {
             kept.max(f32::MIN_POSITIVE)
         } else {
             1.0
@@ -189,7 +189,7 @@ impl Diet {
             && name(last.group.as_ref()) == name(next.group.as_ref());
         let gap = Span::new(tokens[last.tokens.end - 1].end, tokens[next.tokens.start].start).of(text);
         alike
-            && !self.config.split_entities_by_comma.splits(&last.entity)
+            && !self.config.entities.split_by_comma.splits(&last.entity)
             && gap.chars().count() <= 3
             && gap.chars().all(|c| matches!(c, '.' | ',' | ';' | ' '))
     }

@@ -85,9 +85,9 @@ impl<'a> Learner<'a> {
         let parameters = Parameters::new(config.seed());
         let vb = parameters.builder(DType::F32, &Device::Cpu);
         let network = Network::new(config, widths, labels, label_features, vb)?;
-        let as_new = if config.drop_rate_rare > 0.0 { lessons.as_new(widths) } else { Vec::new() };
+        let as_new = if config.layers.drop_rate_rare > 0.0 { lessons.as_new(widths) } else { Vec::new() };
         let several = labels.separator.is_some() && !labels.intents.is_empty();
-        let decision = several.then(|| Decision::unfitted(config.use_linear_path));
+        let decision = several.then(|| Decision::unfitted(config.intents.linear_path));
         Ok(Self {
             network,
             parameters,
@@ -111,7 +111,7 @@ impl<'a> Learner<'a> {
     ///
     /// If the other network has another shape.
     pub fn inherit(&mut self, ancestor: &Ancestor<'_>) -> std::result::Result<(), WeightsError> {
-        let has_linear_path = self.config.use_linear_path;
+        let has_linear_path = self.config.intents.linear_path;
         self.confidence = ancestor.confidence.map(|found| found.with_linear_path(has_linear_path));
         // A decision that counts on a linear path says nothing without one.
         let decision = ancestor.decision().filter(|own| own.linear == 0.0 || has_linear_path);
@@ -131,7 +131,7 @@ impl<'a> Learner<'a> {
         let count = self.lessons.examples.len();
         let unseen = of_intents(&self.lessons.examples[count - self.lessons.unseen..]);
         let intents = !self.labels.intents.is_empty();
-        if intents && (unseen > 0 || self.config.use_linear_path) {
+        if intents && (unseen > 0 || self.config.intents.linear_path) {
             let kept = Kept {
                 config: &self.config,
                 intents: &self.labels.intents,
@@ -143,12 +143,12 @@ impl<'a> Learner<'a> {
                 threads,
                 dense_length: 1.0,
             };
-            let kept = if self.config.use_linear_path { kept.with_best_dense_length() } else { kept };
+            let kept = if self.config.intents.linear_path { kept.with_best_dense_length() } else { kept };
             let engine = if unseen > 0 { Some(self.engine()?) } else { None };
             let several = self.decision.is_some();
             let decision = engine.as_ref().filter(|_| several).map(|engine| kept.decide(engine));
             let confidence = engine.as_ref().filter(|_| !several).map(|engine| kept.fit(engine));
-            let linear = self.config.use_linear_path.then(|| kept.linear_path());
+            let linear = self.config.intents.linear_path.then(|| kept.linear_path());
             self.linear = linear;
             self.decision = decision.or(self.decision);
             self.confidence = confidence.or(self.confidence.take());
@@ -159,7 +159,7 @@ impl<'a> Learner<'a> {
 
     /// The network as it is, for answering, without the linear path.
     fn engine(&self) -> Result<Engine> {
-        let config = DietConfig { use_linear_path: false, ..self.config.clone() };
+        let config = self.config.clone().with(|own| own.intents.linear_path = false);
         let precision = crate::kernels::Precision::Bf16;
         Engine::new(&config, self.widths, &self.labels, &self.label_features, &self.weights()?, precision)
             .map_err(candle_core::Error::wrap)
@@ -205,7 +205,7 @@ impl<'a> Learner<'a> {
                 (None, None, None) => [1.0, 0.0, 0.0],
             };
             weights.insert("intent.scale".to_owned(), Weight::f32(vec![1], vec![opinions[0]]));
-            if self.config.use_linear_path && self.linear.is_none() {
+            if self.config.intents.linear_path && self.linear.is_none() {
                 LinearPath::nothing(self.widths.joined(), self.labels.intents.len(), &mut weights);
             }
             if let Some(linear) = &self.linear {
@@ -224,7 +224,7 @@ impl<'a> Learner<'a> {
 
     /// How often each message is read in a step.
     fn times(&self) -> usize {
-        if self.config.r_drop > 0.0 { 2 } else { 1 }
+        if self.config.similarity.r_drop > 0.0 { 2 } else { 1 }
     }
 
     /// Which columns occur in the examples, or did in those of the ancestor.
@@ -255,7 +255,7 @@ impl Trainable for Learner<'_> {
     }
 
     fn loss(&self, examples: &[usize], pass: &Pass) -> Result<BatchLoss> {
-        let limit = threshold(self.config.drop_rate_rare);
+        let limit = threshold(self.config.layers.drop_rate_rare);
         let mut readings = Vec::with_capacity(self.times() * examples.len());
         for _ in 0..self.times() {
             let seed = pass.next_seed().filter(|_| !self.as_new.is_empty());
@@ -317,8 +317,9 @@ mod tests {
 
     #[test]
     fn what_no_other_message_has_is_left_out_of_readings() {
-        let config = DietConfig { transformer_size: 8, drop_rate_rare: 1.0, ..Default::default() };
-        let plain = DietConfig { drop_rate_rare: 0.0, ..config.clone() };
+        let config =
+            DietConfig::default().with(|c| (c.transformer.model_dim, c.layers.drop_rate_rare) = (8, 1.0));
+        let plain = config.clone().with(|c| c.layers.drop_rate_rare = 0.0);
         let without = |lessons: &mut Lessons| {
             let features = &mut lessons.examples[0].features;
             for rows in [&mut features.sequence, &mut features.sentence] {
@@ -334,8 +335,9 @@ mod tests {
 
     #[test]
     fn many_messages_are_read_twice_and_few_once() {
-        let config = DietConfig { transformer_size: 8, r_drop: 1.0, ..Default::default() };
-        let once = DietConfig { r_drop: 0.0, ..config.clone() };
+        let config =
+            DietConfig::default().with(|c| (c.transformer.model_dim, c.similarity.r_drop) = (8, 1.0));
+        let once = config.clone().with(|c| c.similarity.r_drop = 0.0);
         let ratio = |config: &DietConfig, count| {
             let found = learner(config, count, |_| ()).loss(&[0, 1, 2], &Pass::training(5)).unwrap();
             found.ratios[0].1.whole
@@ -343,9 +345,9 @@ mod tests {
         assert_eq!([ratio(&config, MANY), ratio(&once, MANY), ratio(&config, 100)], [6.0, 3.0, 3.0]);
         // Each head learns from the other reading.
         let far = |config: &DietConfig| loss(&learner(config, MANY, |_| ()), &[0, 1]);
-        for (intent_classification, entity_recognition) in [(true, false), (false, true)] {
-            let one = DietConfig { intent_classification, entity_recognition, ..config.clone() };
-            assert!(far(&one) < far(&DietConfig { r_drop: 2.0, ..one.clone() }));
+        for (intents, entities) in [(true, false), (false, true)] {
+            let one = config.clone().with(|c| (c.intents.enabled, c.entities.enabled) = (intents, entities));
+            assert!(far(&one) < far(&one.clone().with(|c| c.similarity.r_drop = 2.0)));
         }
         // Readings of different examples have nothing to say to each other.
         let learner = learner(&config, MANY, |_| ());

@@ -14,6 +14,7 @@
 
 mod crf;
 mod masked_token;
+mod options;
 mod similarity;
 
 pub use crf::{Crf, CrfLoss, Decoded, TagRules};

@@ -26,6 +26,7 @@ mod gradient_sink;
 mod layer_norm;
 mod linear;
 pub(crate) mod op;
+mod options;
 mod parameters;
 mod pass;
 mod position;

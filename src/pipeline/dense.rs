@@ -107,7 +107,7 @@ impl DenseEncoders {
         options: &TrainingOptions,
         observe: &mut dyn FnMut(Event),
     ) -> Result<Option<(Arc<Self>, OfMessages)>> {
-        if !pipeline.dense().is_empty() && pipeline.diet().0.share_hidden_layers {
+        if !pipeline.dense().is_empty() && pipeline.diet().0.layers.share_hidden {
             let problem =
                 "`share_hidden_layers` does not go with dense features, which labels have not".to_owned();
             return Err(PipelineError::Order { file: "the pipeline".to_owned(), problem }.into());

@@ -76,7 +76,7 @@ impl Nlu {
     ///     pairs.iter().map(|(text, intent)| Utterance::new(*text, Some(intent))).collect()
     /// };
     /// let mut config = Recipe::accurate();
-    /// config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (30, 0));
+    /// config.change_diet(|diet| diet.training.set_epochs(30));
     /// let first = data(&[("hello", "greet"), ("good day", "greet"), ("so long", "bye"), ("see you", "bye")]);
     /// let nlu = Nlu::train(&config, &first)?;
     ///
@@ -179,11 +179,11 @@ impl Nlu {
     /// Options for learning on: hidden tokens are for the beginning of learning, what opinions weigh is known, and
     /// without the examples of before the linear path would lose their intents.
     pub(super) fn prepare(&self, diet: &mut DietConfig) {
-        diet.masked_until = 0.0;
-        diet.calibration_share = 0.0;
+        diet.masking.until = 0.0;
+        diet.intents.calibration_share = 0.0;
         if !self.remembers() {
             // What is rare among new examples may be well known.
-            (diet.use_linear_path, diet.drop_rate_rare) = (false, 0.0);
+            (diet.intents.linear_path, diet.layers.drop_rate_rare) = (false, 0.0);
         }
     }
 

@@ -30,7 +30,7 @@ use crate::threads::in_parallel;
 ///     data.push(Utterance::new(text, Some(intent)));
 /// }
 /// let mut config = Recipe::accurate();
-/// config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (20, 0));
+/// config.change_diet(|diet| diet.training.set_epochs(20));
 /// let nlu = Nlu::train(&config, &data)?;
 /// let answer = nlu.parse("hello")?;
 /// assert_eq!(answer.intent.unwrap().name, "greet");

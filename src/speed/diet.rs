@@ -7,11 +7,11 @@ use candle_core::Result;
 
 use super::Times;
 use crate::data::TagSet;
-use crate::diet::{BatchSize, DietConfig, Example, Labels, Learner, Lessons, Widths};
+use crate::diet::{DietConfig, Example, Labels, Learner, Lessons, Widths};
 use crate::features::{Features, LabelFeatures};
 use crate::kernels::Precision;
 use crate::text::WhitespaceTokenizer;
-use crate::train::{BatchStrategy, Event, Trainer};
+use crate::train::{BatchSize, BatchStrategy, Event, Trainer};
 
 /// Work for the training loop: one batch of messages of one length, over and over.
 ///
@@ -62,16 +62,14 @@ impl DietTraining {
     /// If candle cannot compute a step.
     pub fn steps(&self, threads: usize, steps: usize) -> Result<Times> {
         const WARM_UP: usize = 2;
-        let config = DietConfig {
-            epochs: WARM_UP + steps.max(1),
-            batch_size: BatchSize::Fixed(self.messages),
-            batch_strategy: BatchStrategy::Sequence,
-            connection_density: 1.0,
-            number_of_negative_examples: 0,
-            drop_rate: self.drop_rate,
-            precision: self.precision,
-            ..Default::default()
-        };
+        let config = DietConfig::default().with(|diet| {
+            diet.training.epochs = WARM_UP + steps.max(1);
+            diet.training.batch_size = BatchSize::Fixed(self.messages);
+            diet.training.batch_strategy = BatchStrategy::Sequence;
+            diet.similarity.negatives = 0;
+            diet.transformer.connection_density = 1.0;
+            (diet.transformer.dropout, diet.transformer.precision) = (self.drop_rate, self.precision);
+        });
         let labels = self.labels();
         let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
         let widths = Widths { sequence: self.columns, sentence: self.columns, dense: 0 };

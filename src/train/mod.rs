@@ -6,6 +6,7 @@
 //! So the same seed, data and thread count give the same bytes. [`AdamW`] then moves every
 //! parameter, and of large tables only the rows that the batch has read.
 
+mod config;
 mod gradients;
 mod optimizer;
 mod progress;
@@ -15,6 +16,7 @@ mod trainable;
 mod trainer;
 mod workers;
 
+pub use config::{BatchSize, TrainingConfig};
 pub use gradients::Gradients;
 pub use optimizer::{AdamW, AdamWConfig};
 pub use progress::{EpochReport, Event, Ratio};

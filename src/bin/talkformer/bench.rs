@@ -131,7 +131,7 @@ fn parse(time: Duration) -> anyhow::Result<Parse> {
     let messages = read_str(Format::RasaYaml, demo::TEST, "test.yml")?.utterances;
     let mut config = Recipe::accurate();
     // How well it answers does not matter here, how large it is does.
-    config.change_diet(|diet| (diet.epochs, diet.minimum_steps) = (1, 0));
+    config.change_diet(|diet| diet.training.set_epochs(1));
     let (nlu, _) = Nlu::train_with(&config, &data, &TrainingOptions::default(), |_| {})?;
     nlu.parse(&messages[0].text)?;
     let mut next = messages.iter().cycle();

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Demo) -> anyhow::Result<()> {
     let recipe = Recipe::ALL[0];
     let mut config = recipe.config()?;
     // A first look should not take a minute, on a slow machine neither.
-    config.change_diet(|diet| diet.minimum_steps = 600);
+    config.change_diet(|diet| diet.training.minimum_steps = 600);
     let mut progress = Progress::new(args.json);
     let begun = Instant::now();
     let (nlu, training) = train::train(&config, &data, args.threads, &mut progress, stop_on_interrupt()?)?;

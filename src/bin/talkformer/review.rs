@@ -21,13 +21,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let (mut config, recipe) = train::pipeline(args.config.as_deref(), &args.recipe)?;
     config.change_diet(|diet| {
         if let Some(epochs) = args.epochs {
-            (diet.epochs, diet.minimum_steps) = (epochs as usize, 0);
+            diet.training.set_epochs(epochs as usize);
         }
-        diet.random_seed = args.seed.or(diet.random_seed);
+        diet.training.random_seed = args.seed.or(diet.training.random_seed);
         // How likely the given intent is counts, even where it comes last.
-        diet.ranking_length = 0;
+        diet.intents.ranking_length = 0;
         // A set of intents is right or wrong as a whole.
-        diet.multi_label_intents = false;
+        diet.intents.multi_label = false;
     });
     let data = train::read(&args.data)?;
     say(&format!("recipe {recipe}, data {}, {} folds", args.data.display(), args.folds));

@@ -174,9 +174,9 @@ fn pipelines(args: &TestNlu) -> anyhow::Result<Vec<(PipelineConfig, String)>> {
     for (pipeline, _) in &mut all {
         pipeline.change_diet(|diet| {
             if let Some(epochs) = args.epochs {
-                (diet.epochs, diet.minimum_steps) = (epochs as usize, 0);
+                diet.training.set_epochs(epochs as usize);
             }
-            diet.random_seed = args.seed.or(diet.random_seed);
+            diet.training.random_seed = args.seed.or(diet.training.random_seed);
         });
     }
     Ok(all)

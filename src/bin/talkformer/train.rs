@@ -24,10 +24,10 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     let (mut config, recipe) = pipeline_or_that_of(args, earlier.as_ref())?;
     config.change_diet(|diet| {
         if let Some(epochs) = args.epochs {
-            (diet.epochs, diet.minimum_steps) = (epochs as usize, 0);
+            diet.training.set_epochs(epochs as usize);
         }
-        diet.random_seed = args.seed.or(diet.random_seed);
-        diet.precision = args.precision.map_or(diet.precision, Into::into);
+        diet.training.random_seed = args.seed.or(diet.training.random_seed);
+        diet.transformer.precision = args.precision.map_or(diet.transformer.precision, Into::into);
     });
     let data = read(&args.data)?;
     // Better to hear now than after the training that the model cannot be saved.

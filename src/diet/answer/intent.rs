@@ -34,8 +34,8 @@ impl IntentHead {
         shared: &DenseLayers,
         source: &Source<'_>,
     ) -> Result<Self, WeightsError> {
-        let embedding = config.embedding_dimension;
-        let cosine = config.similarity().is_cosine();
+        let embedding = config.layers.embedding_dimension;
+        let cosine = config.similarity.clone().is_cosine();
         let linear = || Bag::new(widths.joined(), labels.intents.len(), &source.at("linear"));
         let scale = source.values("scale", &[1])?;
         let decision = || -> Result<Decision, WeightsError> {
@@ -49,7 +49,7 @@ impl IntentHead {
         let embedded = Matrix::new(&embedded, labels.intents.len(), embedding).transposed();
         Ok(Self {
             text: text.affine(model_dim, embedding, 1.0)?,
-            linear: config.use_linear_path.then(linear).transpose()?,
+            linear: config.intents.linear_path.then(linear).transpose()?,
             sentence_width: widths.sentence,
             scale: scale[0],
             labels: Packed::new(embedded, Precision::F32),
@@ -106,13 +106,13 @@ fn embed_labels(
     cosine: bool,
 ) -> Result<Vec<f32>, WeightsError> {
     let source = &source.precisely();
-    let (dense, count) = (config.dense_dimension.label, labels.intents.len());
+    let (dense, count) = (config.layers.dense_dimension.label, labels.intents.len());
     let own;
-    let hidden = if config.share_hidden_layers {
+    let hidden = if config.layers.share_hidden {
         shared
     } else {
-        let sizes = &config.hidden_layers_sizes.label;
-        own = DenseLayers::new(sizes, dense, config.connection_density, &source.at("hidden"))?;
+        let sizes = &config.layers.hidden_sizes.label;
+        own = DenseLayers::new(sizes, dense, config.transformer.connection_density, &source.at("hidden"))?;
         &own
     };
     let mut x = vec![0.0; count * dense];
@@ -120,9 +120,13 @@ fn embed_labels(
     hidden.forward(count, &mut x, &mut Vec::new(), &mut Vec::new());
     let mut embedded = Vec::new();
     let map = source.at("similarity.label");
-    map.affine(hidden.output(dense), config.embedding_dimension, 1.0)?.forward(count, &x, &mut embedded);
+    map.affine(hidden.output(dense), config.layers.embedding_dimension, 1.0)?.forward(
+        count,
+        &x,
+        &mut embedded,
+    );
     if cosine {
-        embedded.chunks_exact_mut(config.embedding_dimension).for_each(unit);
+        embedded.chunks_exact_mut(config.layers.embedding_dimension).for_each(unit);
     }
     Ok(embedded)
 }

@@ -56,18 +56,18 @@ impl Engine {
         precision: Precision,
     ) -> Result<Self, WeightsError> {
         let source = Source::new(weights, precision);
-        let dense = config.dense_dimension.text;
+        let dense = config.layers.dense_dimension.text;
         let sequence = Bag::new(widths.sequence, dense, &source.at("sequence"))?;
         let sentence = Bag::new(widths.sentence, dense, &source.at("sentence"))?;
-        let density = config.connection_density;
+        let density = config.transformer.connection_density;
         let input = dense + widths.dense;
         let hidden =
-            DenseLayers::new(&config.hidden_layers_sizes.text, input, density, &source.at("hidden"))?;
+            DenseLayers::new(&config.layers.hidden_sizes.text, input, density, &source.at("hidden"))?;
         let width = hidden.output(input);
-        let layered = config.number_of_transformer_layers > 0;
+        let layered = config.transformer.layers > 0;
         let transformer = || Transformer::new(width, &config.transformer(), &source.at("transformer"));
-        let model_dim = if layered { config.transformer_size } else { width };
-        let intents = config.intent_classification && !labels.intents.is_empty();
+        let model_dim = if layered { config.transformer.model_dim } else { width };
+        let intents = config.intents.enabled && !labels.intents.is_empty();
         let intent = || {
             let source = source.at("intent");
             IntentHead::new(config, model_dim, widths, labels, label_features, &hidden, &source)
@@ -79,11 +79,7 @@ impl Engine {
             transformer: layered.then(transformer).transpose()?,
             model_dim,
             intent: intents.then(intent).transpose()?,
-            tags: if config.entity_recognition {
-                tags::heads(labels, model_dim, &source)?
-            } else {
-                Vec::new()
-            },
+            tags: if config.entities.enabled { tags::heads(labels, model_dim, &source)? } else { Vec::new() },
             hidden,
         })
     }

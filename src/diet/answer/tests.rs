@@ -18,19 +18,15 @@ use crate::text::{Span, WhitespaceTokenizer};
 
 /// Hidden layers that messages and labels share leave no room for dense features.
 fn widths(config: &DietConfig) -> Widths {
-    Widths { sequence: 37, sentence: 23, dense: if config.share_hidden_layers { 0 } else { 3 } }
+    Widths { sequence: 37, sentence: 23, dense: if config.layers.share_hidden { 0 } else { 3 } }
 }
 
 fn config() -> DietConfig {
-    DietConfig {
-        transformer_size: 24,
-        number_of_attention_heads: 3,
-        number_of_transformer_layers: 2,
-        dense_dimension: PerSide { text: 13, label: 7 },
-        embedding_dimension: 11,
-        connection_density: 1.0,
-        ..Default::default()
-    }
+    DietConfig::default().with(|c| {
+        (c.transformer.model_dim, c.transformer.heads, c.transformer.layers) = (24, 3, 2);
+        c.layers.dense_dimension = PerSide { text: 13, label: 7 };
+        (c.layers.embedding_dimension, c.transformer.connection_density) = (11, 1.0);
+    })
 }
 
 fn variants() -> Vec<(&'static str, DietConfig)> {
@@ -44,41 +40,45 @@ fn variants() -> Vec<(&'static str, DietConfig)> {
         ("plain", config()),
         (
             "relative keys, linear path",
-            with(|c| (c.use_key_relative_attention, c.use_linear_path) = (true, true)),
+            with(|c| (c.transformer.relative_keys, c.intents.linear_path) = (true, true)),
         ),
         (
             "relative keys and values, causal",
             with(|c| {
-                (c.use_key_relative_attention, c.use_value_relative_attention) = (true, true);
-                (c.unidirectional_encoder, c.max_relative_position) = (true, 2);
+                (c.transformer.relative_keys, c.transformer.relative_values) = (true, true);
+                (c.transformer.causal, c.transformer.relative_reach) = (true, 2);
             }),
         ),
         (
             "hidden layers, few connections, masked tokens",
             with(|c| {
-                c.hidden_layers_sizes = PerSide { text: vec![17, 9], label: vec![5] };
-                (c.connection_density, c.use_masked_language_model) = (0.3, true);
+                c.layers.hidden_sizes = PerSide { text: vec![17, 9], label: vec![5] };
+                (c.transformer.connection_density, c.masking.enabled) = (0.3, true);
             }),
         ),
         (
             "shared hidden layers",
             with(|c| {
-                c.hidden_layers_sizes = PerSide { text: vec![9], label: vec![9] };
-                c.dense_dimension.label = 13;
-                (c.share_hidden_layers, c.connection_density) = (true, 0.5);
+                c.layers.hidden_sizes = PerSide { text: vec![9], label: vec![9] };
+                c.layers.dense_dimension.label = 13;
+                (c.layers.share_hidden, c.transformer.connection_density) = (true, 0.5);
             }),
         ),
         (
             "cosine, margin, linear path",
             with(|c| {
-                (c.loss_type, c.similarity_type) = (LossType::Margin, SimilarityType::Cosine);
-                c.use_linear_path = true;
+                (c.similarity.loss_type, c.similarity.similarity_type) =
+                    (LossType::Margin, SimilarityType::Cosine);
+                c.intents.linear_path = true;
             }),
         ),
-        ("several intents, linear path", with(|c| (c.multi_label_intents, c.use_linear_path) = (true, true))),
-        ("no transformer, no BILOU", with(|c| (c.number_of_transformer_layers, c.bilou_flag) = (0, false))),
-        ("intents alone", with(|c| c.entity_recognition = false)),
-        ("entities alone", with(|c| c.intent_classification = false)),
+        (
+            "several intents, linear path",
+            with(|c| (c.intents.multi_label, c.intents.linear_path) = (true, true)),
+        ),
+        ("no transformer, no BILOU", with(|c| (c.transformer.layers, c.entities.bilou) = (0, false))),
+        ("intents alone", with(|c| c.entities.enabled = false)),
+        ("entities alone", with(|c| c.intents.enabled = false)),
     ]
 }
 
@@ -137,18 +137,18 @@ fn weights(config: &DietConfig, labels: &Labels, label_features: &LabelFeatures)
         (name.clone(), Weight::f32(var.dims().to_vec(), values))
     };
     let mut weights: Weights = parameters.all().into_iter().map(weight).collect();
-    if config.intent_classification {
+    if config.intents.enabled {
         weights.insert("intent.scale".to_owned(), Weight::f32(vec![1], vec![0.75]));
     }
-    if config.use_linear_path {
+    if config.intents.linear_path {
         let (count, columns) = (labels.intents.len(), widths(config).joined());
         let noise = |at: usize| (bits(77, at as u64) >> 40) as f32 / (1 << 24) as f32 - 0.5;
         let table = Weight::f32(vec![columns, count], (0..columns * count).map(noise).collect());
         weights.insert("intent.linear.table".to_owned(), table);
         weights.insert("intent.linear.bias".to_owned(), Weight::f32(vec![count], vec![0.25; count]));
     }
-    if config.multi_label_intents {
-        let numbers = Decision::unfitted(config.use_linear_path).numbers();
+    if config.intents.multi_label {
+        let numbers = Decision::unfitted(config.intents.linear_path).numbers();
         weights.insert("intent.decision".to_owned(), Weight::f32(vec![numbers.len()], numbers.to_vec()));
     }
     weights

@@ -383,7 +383,7 @@ mod tests {
         assert!(error("- name: Oracle\n").contains("unknown component `Oracle`"));
         assert!(error("- name: Oracle\n").contains("DIETClassifier"));
         let message = error("- name: DIETClassifier\n  epoch: 3\n");
-        assert!(message.contains("unknown field `epoch`") && message.contains("`epochs`"), "{message}");
+        assert!(message.contains("unknown option `epoch`") && message.contains("`epochs`"), "{message}");
         let message = error("- name: DIETClassifier\n  epochs: many\n");
         assert!(message.contains("config.yml: component DIETClassifier"), "{message}");
         let message = error("- name: CountVectorsFeaturizer\n  analyser: word\n");
@@ -408,7 +408,7 @@ mod tests {
             - name: DIETClassifier\n  epochs: 100\n  constrain_similarities: true\n  random_seed:\n";
         let config = PipelineConfig::from_yaml(yaml, "config.yml").unwrap();
         assert_eq!(config.language.as_deref(), Some("de"));
-        assert_eq!(config.diet().0.epochs, 100);
+        assert_eq!(config.diet().0.training.epochs, 100);
     }
 
     #[test]

@@ -109,9 +109,7 @@ fn component(mut entry: Map<String, Value>, file: &str) -> Result<Component, Pip
                 None => Vec::new(),
             };
             let config: DietConfig = reader.options(entry)?;
-            config
-                .validate()
-                .map_err(|error| reader.error(&format!("option `{}` {}", error.option, error.problem)))?;
+            config.validate().map_err(|error| reader.error(&error.to_string()))?;
             Component::DietClassifier { config: Box::new(config), featurizers }
         }
         "RegexEntityExtractor" => {

@@ -79,7 +79,7 @@ impl Nlu {
         let components = earlier.map_or(&options.components, |earlier| &earlier.components);
         let tokenizer = MessageTokenizer::new(&pipeline, components)?;
         let labels = labels(data, &config, earlier);
-        let held_out = HoldOut::Count(config.evaluate_on_number_of_examples);
+        let held_out = HoldOut::Count(config.training.held_out_examples);
         let (train, held_out) = stratified_split(&data.utterances, held_out, config.seed());
         let held_out: Vec<Utterance> = held_out.into_iter().cloned().collect();
         let split = Split::new(&train, &labels, &config)?;

@@ -36,7 +36,7 @@ impl<'d> Split<'d> {
         config: &DietConfig,
     ) -> Result<Self, PipelineError> {
         check(labels, train)?;
-        let names = if config.learn_intent_names { names_as_messages(labels) } else { Vec::new() };
+        let names = if config.intents.learn_names { names_as_messages(labels) } else { Vec::new() };
         let share = HoldOut::Share(calibration_share(train.len(), config));
         let (learnt, calibration) = stratified_split(train, share, config.seed().wrapping_add(1));
         Ok(Self { names, learnt, calibration })
@@ -114,12 +114,12 @@ fn names_as_messages(labels: &Labels) -> Vec<Utterance> {
 /// The share of the examples that is kept for calibration. A tenth of few examples says too little, and a tenth of many
 /// would be missed in the main part of the training.
 fn calibration_share(examples: usize, config: &DietConfig) -> f64 {
-    if config.calibration_share <= 0.0 {
+    if config.intents.calibration_share <= 0.0 {
         return 0.0;
     }
     let count = examples.max(1) as f64;
     let enough = (ENOUGH_FOR_CALIBRATION / count).min(LARGEST_CALIBRATION_SHARE);
-    config.calibration_share.max(enough).min(MOST_FOR_CALIBRATION / count)
+    config.intents.calibration_share.max(enough).min(MOST_FOR_CALIBRATION / count)
 }
 
 /// Whether there is anything to learn.

@@ -1,0 +1,173 @@
+//! Options by name. A configuration lists each of its options once, with name, field and [`Rule`]; reading a file,
+//! writing it back, checking, and the list for the documentation all follow from that list ([`Settings`]).
+//!
+//! Groups of options that several models share, such as those of [`train`](crate::train), list their own, and the
+//! configuration of a model lists its groups. Files stay flat, under Rasa's names.
+
+mod document;
+mod error;
+mod rule;
+mod serial;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub use document::markdown;
+pub use error::ConfigError;
+pub use rule::{Range, Rule};
+pub(crate) use serial::{deserialize, serialize};
+
+/// The value of one option, whatever its type.
+pub trait OptionField {
+    /// What it is, as JSON.
+    fn get(&self) -> Value;
+
+    /// Replaces it.
+    ///
+    /// # Errors
+    ///
+    /// If the value is of another type.
+    fn set(&mut self, value: Value) -> Result<(), serde_json::Error>;
+}
+
+impl<T: Serialize + DeserializeOwned> OptionField for T {
+    fn get(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    fn set(&mut self, value: Value) -> Result<(), serde_json::Error> {
+        *self = serde_json::from_value(value)?;
+        Ok(())
+    }
+}
+
+/// Called with the name, the value and the rule of each option.
+pub type Visit<'v> = dyn FnMut(&'static str, &mut dyn OptionField, Rule) + 'v;
+
+/// One line of the table of options.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct OptionEntry {
+    /// Its name in a file.
+    pub name: &'static str,
+    /// Its value.
+    pub value: Value,
+    /// What it may be.
+    pub rule: Rule,
+}
+
+/// A configuration, or a group of options, that knows its options by name.
+///
+/// # Example
+///
+/// ```
+/// use talkformer::diet::DietConfig;
+/// use talkformer::settings::Settings;
+///
+/// let mut config = DietConfig::default();
+/// config.set("transformer_size", 128)?;
+/// assert_eq!(config.transformer.model_dim, 128);
+/// let error = config.set("epoch", 20).unwrap_err().to_string();
+/// assert!(error.starts_with("unknown option `epoch`, did you mean `epochs`?"));
+/// # Ok::<(), talkformer::settings::ConfigError>(())
+/// ```
+pub trait Settings: Clone + Default {
+    /// Shows each option to `visit`, always in the same order.
+    fn options(&mut self, visit: &mut Visit<'_>);
+
+    /// Checks what depends on several options.
+    ///
+    /// # Errors
+    ///
+    /// The first options that do not fit together.
+    fn check_relations(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    /// Checks every option.
+    ///
+    /// # Errors
+    ///
+    /// The first option that is out of its range, or does not fit the others.
+    fn validate(&self) -> Result<(), ConfigError> {
+        for OptionEntry { name, value, rule } in self.table() {
+            if let Rule::Range(range) = rule
+                && !range.holds(&value)
+            {
+                return Err(ConfigError::Range { option: name, range });
+            }
+        }
+        self.check_relations()
+    }
+
+    /// All options with their values; those of the default are the documentation.
+    #[must_use]
+    fn table(&self) -> Vec<OptionEntry> {
+        let mut entries = Vec::new();
+        let mut own = self.clone();
+        own.options(&mut |name, field, rule| entries.push(OptionEntry { name, value: field.get(), rule }));
+        entries
+    }
+
+    /// Replaces one option; whether the value makes sense is for [`Settings::validate`] to say.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such option, or the value is of another type.
+    fn set(&mut self, option: &str, value: impl Into<Value>) -> Result<(), ConfigError> {
+        let value = value.into();
+        let mut found = None;
+        self.options(&mut |name, field, _| {
+            if name == option {
+                found = Some(field.set(value.clone()));
+            }
+        });
+        let unknown = || ConfigError::unknown(option, self.table().iter().map(|entry| entry.name));
+        found.ok_or_else(unknown)?.map_err(|error| ConfigError::value(option, &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, Default, PartialEq)]
+    struct Pair {
+        width: usize,
+        share: Option<f64>,
+    }
+
+    impl Settings for Pair {
+        fn options(&mut self, visit: &mut Visit<'_>) {
+            visit("width", &mut self.width, Rule::Range(Range::between(1, 9)));
+            visit("share", &mut self.share, Rule::Any);
+            visit("colour", &mut "red".to_owned(), Rule::WithoutEffect("nothing is drawn"));
+        }
+    }
+
+    #[test]
+    fn options_are_set_by_name_and_checked_by_rule() {
+        let mut pair = Pair::default();
+        assert_eq!(pair.validate().unwrap_err().to_string(), "option `width` must be between 1 and 9");
+        pair.set("width", 5).unwrap();
+        pair.set("share", 0.5).unwrap();
+        pair.set("colour", "blue").unwrap();
+        assert_eq!((pair.validate(), pair), (Ok(()), Pair { width: 5, share: Some(0.5) }));
+    }
+
+    #[test]
+    fn what_cannot_be_set_is_named() {
+        let mut pair = Pair::default();
+        let error = pair.set("widht", 5).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unknown option `widht`, did you mean `width`? known are width, share, colour"
+        );
+        let error = pair.set("zzz", 5).unwrap_err();
+        assert_eq!(error.to_string(), "unknown option `zzz`; known are width, share, colour");
+        let error = pair.set("width", "wide").unwrap_err();
+        assert!(error.to_string().starts_with("option `width`: invalid type"), "{error}");
+        assert_eq!(error.option(), "width");
+    }
+}
