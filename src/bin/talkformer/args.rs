@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use talkformer::pipeline::TrainingOptions;
 
 use super::embed::args::{Attention, Embed, Similar, VectorsCommand};
+use super::test::args::TestNlu;
 
 const AFTER: &str = "\
 Examples:
@@ -175,92 +176,6 @@ pub(crate) struct TrainNlu {
     /// Print events as JSON lines on standard output.
     #[arg(long)]
     pub json: bool,
-}
-
-const TEST_AFTER: &str = "\
-Examples:
-  talkformer test nlu --model models --data test.yml
-  talkformer test nlu --model models --data test.yml --compare other-model --out results
-  talkformer test nlu --data nlu.yml --cross-validation --folds 5 --recipe small
-  talkformer test nlu --data nlu.yml --config a.yml b.yml --percentages 0 25 50 75 --runs 3
-
-Files go to results/, under Rasa's names, and report.html holds them all; --no-report writes none. With --json
-they are written only where --out says so. Names in --help of `rasa test nlu` work here as well.";
-
-#[derive(Debug, clap::Args)]
-#[command(after_help = TEST_AFTER)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
-pub(crate) struct TestNlu {
-    /// A model, or a folder of models, of which the newest is taken.
-    #[arg(long, short, value_name = "DIR", default_value = "models")]
-    pub model: PathBuf,
-    /// Labelled messages: a file or a folder.
-    #[arg(long, short = 'u', visible_alias = "nlu", value_name = "PATH")]
-    pub data: PathBuf,
-    /// Where the report goes, replacing an earlier one; by default to `results`.
-    #[arg(long, value_name = "DIR", conflicts_with = "no_report")]
-    pub out: Option<PathBuf>,
-    /// Write no files.
-    #[arg(long)]
-    pub no_report: bool,
-    /// Write the messages that were answered rightly, too.
-    #[arg(long)]
-    pub successes: bool,
-    /// Do not write the messages that were answered wrongly.
-    #[arg(long)]
-    pub no_errors: bool,
-    /// Write no SVG and PNG files; report.html has its drawings all the same.
-    #[arg(long)]
-    pub no_plot: bool,
-    /// Another model to answer the same messages: how they differ, and whether that could be chance.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["cross_validation", "percentages", "runs"])]
-    pub compare: Option<PathBuf>,
-    /// The intent of messages that are out of scope; by default `out_of_scope`, `oos` or `nlu_fallback`.
-    #[arg(long, value_name = "INTENT")]
-    pub out_of_scope: Option<String>,
-    /// Train models on parts of the data and answer each message by one that has not seen it; --model is not used.
-    #[arg(long, conflicts_with_all = ["percentages", "runs"])]
-    pub cross_validation: bool,
-    /// Parts of a cross-validation.
-    #[arg(long, short, value_name = "N", default_value = "5", requires = "cross_validation")]
-    pub folds: usize,
-    /// Draw a learning curve: train on the data without so many percent, and score what is held out.
-    #[arg(long, value_name = "PERCENT", num_args = 1.., value_parser = clap::value_parser!(u8).range(0..100))]
-    pub percentages: Vec<u8>,
-    /// Runs of a learning curve, each with other parts held out; by default 3.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub runs: Option<u16>,
-    /// Rasa config.yml to train with; several are compared by a learning curve.
-    #[arg(long, short, value_name = "FILE", num_args = 1.., conflicts_with = "recipe")]
-    pub config: Vec<PathBuf>,
-    /// Built-in pipelines to train with: accurate, small or rasa.
-    #[arg(long, value_name = "NAME", num_args = 1..)]
-    pub recipe: Vec<String>,
-    /// Rounds through the data when training, instead of what the pipeline says.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub epochs: Option<u32>,
-    /// Decides parts and, when training, all other draws, instead of what the pipeline says.
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-    /// Worker threads; by default one per core.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
-}
-
-impl TestNlu {
-    /// Whether models are trained on shares of the data.
-    pub(crate) fn is_learning_curve(&self) -> bool {
-        let pipelines = self.config.len().max(self.recipe.len());
-        !self.percentages.is_empty() || self.runs.is_some() || (pipelines > 1 && !self.cross_validation)
-    }
-
-    /// Whether models are trained.
-    pub(crate) fn trains(&self) -> bool {
-        self.cross_validation || self.is_learning_curve()
-    }
 }
 
 #[derive(Debug, clap::Args)]

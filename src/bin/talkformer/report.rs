@@ -7,8 +7,8 @@ use anyhow::Context;
 use talkformer::files::AtomicFile;
 use talkformer::report::{FileOptions, Report};
 
-use super::args::TestNlu;
 use super::output::say;
+use super::test::args::TestNlu;
 
 /// Where files go unless the user says so, as in Rasa.
 const FOLDER: &str = "results";
@@ -18,9 +18,9 @@ const PAGE: &str = "report.html";
 /// The folder of the report, or `None` where none is wanted. It is made now: better to hear before a long training
 /// that it cannot be written.
 pub(crate) fn folder(args: &TestNlu) -> anyhow::Result<Option<PathBuf>> {
-    let folder = match &args.out {
+    let folder = match &args.report.out {
         Some(folder) => folder.clone(),
-        None if args.no_report || args.json => return Ok(None),
+        None if args.report.no_report || args.json => return Ok(None),
         None => PathBuf::from(FOLDER),
     };
     fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
@@ -29,7 +29,11 @@ pub(crate) fn folder(args: &TestNlu) -> anyhow::Result<Option<PathBuf>> {
 
 /// Writes the files of a report.
 pub(crate) fn write(report: &Report<'_>, folder: &Path, args: &TestNlu) -> anyhow::Result<()> {
-    let options = FileOptions { errors: !args.no_errors, successes: args.successes, pictures: !args.no_plot };
+    let options = FileOptions {
+        errors: !args.report.no_errors,
+        successes: args.report.successes,
+        pictures: !args.report.no_plot,
+    };
     let files = report.files(options);
     // The page of an earlier report must not speak for files of this one.
     match fs::remove_file(folder.join(PAGE)) {
