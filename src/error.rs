@@ -43,9 +43,20 @@ pub enum Error {
     /// A model cannot be saved or loaded.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// The tensor library gave up.
-    #[error("the network cannot be computed")]
-    Tensor(#[from] candle_core::Error),
+    /// The network cannot be computed.
+    #[error(transparent)]
+    Computation(#[from] ComputationError),
+}
+
+/// The network cannot be computed: its numbers are no longer finite, say.
+#[derive(Debug, thiserror::Error)]
+#[error("the network cannot be computed")]
+pub struct ComputationError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl ComputationError {
+    pub(crate) fn new(error: candle_core::Error) -> Self {
+        Self(Box::new(error))
+    }
 }
 
 impl From<VectorsError> for Error {

@@ -81,5 +81,5 @@ pub mod text;
 mod threads;
 pub mod train;
 
-pub use error::{Error, Result};
+pub use error::{ComputationError, Error, Result};
 pub use {candle_core, candle_nn, ndarray};

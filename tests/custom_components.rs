@@ -51,6 +51,7 @@ impl CustomFeaturizer for Vowels {
 
 /// Marks the first token with the name of the longest intent of the training data.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct First {
     name: String,
 }

@@ -115,10 +115,11 @@ pub enum EmbedError {
         encoder: String,
     },
     /// A trained model of our own cannot embed.
-    #[error("the model cannot embed: {problem}")]
+    #[error("the model cannot embed")]
     Model {
         /// Why.
-        problem: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 

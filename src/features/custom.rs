@@ -15,7 +15,8 @@ use crate::data::TrainingData;
 /// A featurizer of your own.
 ///
 /// Its fields are its options, as a pipeline gives them, and what it learns in [`fit`](Self::fit): a model saves them as
-/// JSON, so it must implement serde's `Serialize` and `Deserialize` as well. It answers from many threads at once.
+/// JSON, so it must implement serde's `Serialize` and `Deserialize` as well. Fields that a pipeline may leave out need
+/// `#[serde(default)]`. It answers from many threads at once.
 ///
 /// No method may fail on a message, however odd: unknown words have no features. Entries outside of the columns, and
 /// values that are not finite, are left out.

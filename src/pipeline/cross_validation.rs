@@ -74,12 +74,11 @@ impl CrossValidation {
     ) -> Result<OutOfFold> {
         let folds = self.folds;
         let all = &data.utterances;
-        if folds < 2 || all.len() < folds {
-            let problem = match folds {
-                0 | 1 => format!("{folds} folds are too few; at least 2 are needed"),
-                _ => format!("{folds} folds need at least {folds} examples, and there are {}", all.len()),
-            };
-            return Err(PipelineError::CrossValidation { problem }.into());
+        if folds < 2 {
+            return Err(PipelineError::TooFewFolds { folds }.into());
+        }
+        if all.len() < folds {
+            return Err(PipelineError::TooFewExamples { folds, examples: all.len() }.into());
         }
         let part = stratified_folds(all, folds, self.seed);
         let mut answers = vec![Prediction::default(); all.len()];

@@ -19,7 +19,8 @@ use crate::text::Tokenizer;
 /// A step of your own behind DIET: it may add, change and remove entities and intents.
 ///
 /// Its fields are its options, as a pipeline gives them, and what it learns in [`fit`](Self::fit): a model saves them as
-/// JSON, so it must implement serde's `Serialize` and `Deserialize` as well. It answers from many threads at once.
+/// JSON, so it must implement serde's `Serialize` and `Deserialize` as well. Fields that a pipeline may leave out need
+/// `#[serde(default)]`. It answers from many threads at once.
 pub trait PostProcessor: Debug + Send + Sync {
     /// Learns from the training data; by default there is nothing to learn.
     ///

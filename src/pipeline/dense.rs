@@ -108,9 +108,7 @@ impl DenseEncoders {
         observe: &mut dyn FnMut(Event),
     ) -> Result<Option<(Arc<Self>, OfMessages)>> {
         if !pipeline.dense().is_empty() && pipeline.diet().0.layers.share_hidden {
-            let problem =
-                "`share_hidden_layers` does not go with dense features, which labels have not".to_owned();
-            return Err(PipelineError::Order { file: "the pipeline".to_owned(), problem }.into());
+            return Err(PipelineError::SharedHiddenLayers.into());
         }
         let encoders = match earlier {
             // The same pipeline means the same encoders, wherever they are by now, with what they had learnt.
@@ -152,23 +150,17 @@ impl DenseEncoders {
         };
         let mut found = Self { encoders: Vec::new(), origins: Vec::new(), tuned };
         for (number, origin) in origins.into_iter().enumerate() {
-            let at = origin.path.display();
-            let problem = if !origin.path.exists() {
-                format!(
-                    "it was trained with the encoder {at}, which is not there; put it back, or train again"
-                )
-            } else if fingerprint(&origin.path)? != origin.fingerprint {
-                format!(
-                    "the encoder {at} has changed since it was trained; put the old one back, or train again"
-                )
-            } else {
-                let dim = found.add(number, origin.clone(), threads)?;
-                if dim == origin.dim {
-                    continue;
-                }
-                format!("the encoder {at} gives {dim} numbers, not {}", origin.dim)
-            };
-            return Err(PipelineError::Model { problem }.into());
+            let (path, expected) = (origin.path.clone(), origin.dim);
+            if !path.exists() {
+                return Err(PipelineError::MissingEncoder { path }.into());
+            }
+            if fingerprint(&path)? != origin.fingerprint {
+                return Err(PipelineError::ChangedEncoder { path }.into());
+            }
+            let dim = found.add(number, origin, threads)?;
+            if dim != expected {
+                return Err(PipelineError::EncoderWidth { path, found: dim, expected }.into());
+            }
         }
         Ok(Some(Arc::new(found)))
     }

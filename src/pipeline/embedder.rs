@@ -49,7 +49,7 @@ impl TextEncoder for Nlu {
     }
 
     fn encode(&self, texts: &[&str], _: Work) -> Result<Vec<Encoded>, EmbedError> {
-        let failed = |error: Error| EmbedError::Model { problem: error.to_string() };
+        let failed = |error: Error| EmbedError::Model { source: Box::new(error) };
         let messages = self.encode_messages(texts).map_err(failed)?;
         let features: Vec<&Features> = messages.iter().map(|message| &message.features).collect();
         let rows = self.diet.encode(&features);

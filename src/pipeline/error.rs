@@ -1,5 +1,7 @@
 //! What can be wrong with a pipeline.
 
+use std::path::PathBuf;
+
 use crate::diet::WeightsError;
 use crate::features::ComponentError;
 
@@ -45,31 +47,56 @@ pub enum PipelineError {
     },
     /// A pipeline for finetuning that makes another network than that of the model.
     #[error(
-        "the pipeline makes another network than that of the model: {}; train from scratch, or leave the pipeline away to keep that of the model",
+        "the pipeline makes another network than that of the model: {}; train from scratch, or leave out the pipeline to keep that of the model",
         differences.join("; ")
     )]
     OtherNetwork {
         /// The options that differ, with what they are and what they would have to be.
         differences: Vec<String>,
     },
-    /// The data holds nothing to learn.
-    #[error("nothing to learn from: {problem}")]
-    NothingToLearn {
-        /// What was found, and what is needed.
-        problem: String,
+    /// No example has a text.
+    #[error("nothing to learn from: the data has no example with text")]
+    NoText,
+    /// All examples have the same intent, and none has an entity.
+    #[error(
+        "nothing to learn from: all examples have the intent `{intent}` and none has an entity; at least two intents, or one annotated entity, are needed"
+    )]
+    OneIntent {
+        /// The intent.
+        intent: String,
     },
-    /// The data cannot be cut into so many parts.
-    #[error("cross-validation: {problem}")]
-    CrossValidation {
-        /// What is too few, and what is needed.
-        problem: String,
+    /// No example has an intent or an entity.
+    #[error("nothing to learn from: no example has an intent or an entity")]
+    NoLabels,
+    /// A cross-validation needs two parts at least.
+    #[error("cross-validation: {folds} folds are too few; at least 2 are needed")]
+    TooFewFolds {
+        /// What was asked for.
+        folds: usize,
     },
-    /// A learning curve cannot be drawn.
-    #[error("learning curve: {problem}")]
-    LearningCurve {
-        /// What is wrong, and what is needed.
-        problem: String,
+    /// A cross-validation needs an example for each part.
+    #[error("cross-validation: {folds} folds need at least {folds} examples, and there are {examples}")]
+    TooFewExamples {
+        /// What was asked for.
+        folds: usize,
+        /// What there is.
+        examples: usize,
     },
+    /// A learning curve without runs or percentages.
+    #[error("learning curve: at least one run and one percentage are needed")]
+    NoRuns,
+    /// A learning curve that leaves everything out.
+    #[error("learning curve: percentages say how much is left out; {percentage} is not below 100")]
+    Percentage {
+        /// What was asked for.
+        percentage: u8,
+    },
+    /// Too few examples to hold some out.
+    #[error("learning curve: no intent has two examples, so that none can be held out")]
+    NothingToHoldOut,
+    /// Labels have no dense features, so they cannot share layers with messages that do.
+    #[error("the pipeline: `share_hidden_layers` does not go with dense features, which labels do not have")]
+    SharedHiddenLayers,
     /// The stop flag was raised where half a result is of no use.
     #[error("stopped during {during}")]
     Stopped {
@@ -80,12 +107,42 @@ pub enum PipelineError {
     #[error(transparent)]
     Component(#[from] ComponentError),
     /// The weights belong to another network than the configuration describes.
-    #[error("the weights of the model do not fit its configuration")]
+    #[error("the model cannot be used: its weights do not fit its configuration: {0}")]
     Weights(#[from] WeightsError),
-    /// The bundle holds a model of another kind, or parts that do not fit each other.
-    #[error("the model cannot be used: {problem}")]
-    Model {
-        /// What is wrong.
-        problem: String,
+    /// The bundle holds a model of another kind.
+    #[error("the model cannot be used: it is of kind `{found}`, not `{expected}`")]
+    Kind {
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// An encoder that the model was trained with is gone.
+    #[error(
+        "the model cannot be used: it was trained with the encoder {}, which is not there; put it back, or train again",
+        path.display()
+    )]
+    MissingEncoder {
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// Another encoder is where the one was that the model was trained with.
+    #[error(
+        "the model cannot be used: the encoder {} has changed since it was trained; put the old one back, or train again",
+        path.display()
+    )]
+    ChangedEncoder {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// The encoder gives vectors of another width than the model was trained with.
+    #[error("the model cannot be used: the encoder {} gives {found} numbers, not {expected}", path.display())]
+    EncoderWidth {
+        /// Where it is.
+        path: PathBuf,
+        /// What it gives.
+        found: usize,
+        /// What it gave.
+        expected: usize,
     },
 }

@@ -196,10 +196,7 @@ impl Nlu {
             label_features: &LabelFeatures::new(&self.labels().intents, self.tokenizer.of_labels()),
             confidence: self.confidence.as_ref(),
         };
-        learner.inherit(&ancestor).map_err(|error| {
-            let problem = format!("its weights do not fit this pipeline: {error}");
-            PipelineError::Model { problem }.into()
-        })
+        Ok(learner.inherit(&ancestor).map_err(PipelineError::from)?)
     }
 }
 

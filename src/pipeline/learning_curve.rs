@@ -93,19 +93,18 @@ impl LearningCurve {
         options: &TrainingOptions,
         mut observe: impl FnMut(usize, u8, Event),
     ) -> Result<CurveSeries> {
-        let wrong = |problem: &str| PipelineError::LearningCurve { problem: problem.to_owned() };
         if self.runs == 0 || self.percentages.is_empty() {
-            return Err(wrong("at least one run and one percentage are needed").into());
+            return Err(PipelineError::NoRuns.into());
         }
-        if self.percentages.iter().any(|percentage| *percentage >= 100) {
-            return Err(wrong("percentages say how much is left out; each must be below 100").into());
+        if let Some(&percentage) = self.percentages.iter().find(|percentage| **percentage >= 100) {
+            return Err(PipelineError::Percentage { percentage }.into());
         }
         let mut points = Vec::new();
         for run in 0..self.runs {
             let seed = self.seed.wrapping_add(run as u64);
             let (learnt, tested) = stratified_split(&data.utterances, HoldOut::Share(TEST_SHARE), seed);
             if tested.is_empty() {
-                return Err(wrong("no intent has two examples, so that none can be held out").into());
+                return Err(PipelineError::NothingToHoldOut.into());
             }
             let learnt: Vec<_> = learnt.into_iter().cloned().collect();
             let tested: Vec<_> = tested.into_iter().cloned().collect();

@@ -12,6 +12,7 @@ use crate::bundle::Weights;
 use crate::diet::{
     Diet, DietConfig, FittedConfidence, HeldOut, Labels, Learner, Lessons, WeightsError, Widths,
 };
+use crate::error::ComputationError;
 use crate::features::{FeatureSet, LabelFeatures, Patterns};
 
 /// Everything that a model is made of, but its weights and what was fitted with them.
@@ -46,8 +47,10 @@ impl Parts {
         &self,
         set: Lessons,
         held_out: Option<HeldOut<'h>>,
-    ) -> candle_core::Result<Learner<'h>> {
-        Learner::new(&self.diet, self.widths(), &self.labels, &self.label_features(), set, held_out)
+    ) -> Result<Learner<'h>, ComputationError> {
+        let (widths, label_features) = (self.widths(), self.label_features());
+        Learner::new(&self.diet, widths, &self.labels, &label_features, set, held_out)
+            .map_err(ComputationError::new)
     }
 
     /// The model with these weights.

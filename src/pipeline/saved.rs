@@ -78,8 +78,8 @@ impl Nlu {
     pub fn open_with(path: impl AsRef<Path>, components: &Components) -> Result<Self> {
         let bundle = Bundle::open(&crate::bundle::resolve(path)?)?;
         if bundle.kind() != KIND {
-            let problem = format!("it is of kind `{}`, not `{KIND}`", bundle.kind());
-            return Err(PipelineError::Model { problem }.into());
+            let found = bundle.kind().to_owned();
+            return Err(PipelineError::Kind { found, expected: KIND }.into());
         }
         let config: PipelineConfig = bundle.config()?;
         let (diet, _) = config.diet();

@@ -15,7 +15,7 @@ use super::{Component, Components, Nlu, PipelineConfig, PipelineError, finetune}
 use crate::bundle::Weights;
 use crate::data::{HoldOut, TrainingData, Utterance, stratified_split};
 use crate::diet::{DietConfig, HeldOut, Labels};
-use crate::error::Result;
+use crate::error::{ComputationError, Result};
 use crate::features::{FeatureSet, FeaturizerConfig, Patterns};
 use crate::train::{Event, Score, Trainable};
 
@@ -120,7 +120,8 @@ impl Nlu {
             held_out: held_out.len(),
             parameters: learner.parameters().count(),
         };
-        Ok((parts.model(learner.weights()?, confidence).map_err(PipelineError::from)?, training))
+        let weights = learner.weights().map_err(ComputationError::new)?;
+        Ok((parts.model(weights, confidence).map_err(PipelineError::from)?, training))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::TrainingOptions;
 use crate::diet::{FittedConfidence, Learner, Lessons};
-use crate::error::Result;
+use crate::error::{ComputationError, Result};
 use crate::train::{Event, Outcome, Stopped, Trainer, TrainerConfig};
 
 /// The highest learning rate of the final phase, as a share of that of the main phase.
@@ -38,14 +38,16 @@ impl Phases {
     ) -> Result<(Outcome, Option<FittedConfidence>)> {
         let done = 1.0 / (1.0 + self.final_share);
         let mut outcome = Trainer::new(settings.clone(), &options.stop)
-            .run(learner, |event| observe(self.of_messages(event).within(0.0, done)))?;
-        let confidence = learner.calibrate(options.threads.max(1))?;
+            .run(learner, |event| observe(self.of_messages(event).within(0.0, done)))
+            .map_err(ComputationError::new)?;
+        let confidence = learner.calibrate(options.threads.max(1)).map_err(ComputationError::new)?;
         if self.has_final && outcome.stopped != Stopped::Interrupted {
             let after = Trainer::new(self.of_final(settings), &options.stop).run(learner, |event| {
                 if !matches!(event, Event::Started { .. }) {
                     observe(event.within(done, 1.0));
                 }
-            })?;
+            });
+            let after = after.map_err(ComputationError::new)?;
             outcome = outcome.followed_by(after);
         }
         Ok((outcome, confidence))

@@ -129,12 +129,9 @@ fn check(labels: &Labels, train: &[&Utterance]) -> Result<(), PipelineError> {
         return Ok(());
     }
     let intent = train.iter().find_map(|utterance| utterance.intent.as_deref());
-    let problem = match (readable, intent) {
-        (0, _) => "the data has no example with text".to_owned(),
-        (_, Some(only)) => format!(
-            "all examples have the intent `{only}` and none has an entity; at least two intents, or one annotated entity, are needed"
-        ),
-        (_, None) => "no example has an intent or an entity".to_owned(),
-    };
-    Err(PipelineError::NothingToLearn { problem })
+    Err(match (readable, intent) {
+        (0, _) => PipelineError::NoText,
+        (_, Some(only)) => PipelineError::OneIntent { intent: only.to_owned() },
+        (_, None) => PipelineError::NoLabels,
+    })
 }
