@@ -36,7 +36,7 @@ fn lines_become_lines_and_the_same_numbers_in_every_format() {
     let expected: Vec<f64> = found.iter().flat_map(|line| numbers(&line["embedding"])).collect();
     assert_eq!(expected.len(), 36);
 
-    for (input, out) in [("texts.txt", "x.npy"), ("texts.jsonl", "y.npy"), ("texts.jsonl", "x.arrow")] {
+    for (input, out) in [("texts.txt", "x.npy"), ("texts.jsonl", "y.npy")] {
         let output = run(folder.path(), &["embed", "--model", &model, "--input", input, "--out", out]);
         assert!(output.status.success() && stdout(&output).is_empty(), "{}", stderr(&output));
         assert!(!folder.path().join(format!("{out}.part")).exists());
@@ -50,10 +50,30 @@ fn lines_become_lines_and_the_same_numbers_in_every_format() {
     assert_eq!(values.len(), 36);
     assert!(values.iter().zip(&expected).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-5));
     assert_eq!(npy, fs::read(folder.path().join("y.npy")).unwrap());
+}
+
+#[cfg(feature = "arrow")]
+#[test]
+fn arrow_files_hold_the_numbers_of_the_array() {
+    let folder = workplace(false);
+    for out in ["x.npy", "x.arrow"] {
+        let output =
+            run(folder.path(), &["embed", "--model", &tiny("bert"), "--out", out, "a bank", "the river"]);
+        assert!(output.status.success() && stdout(&output).is_empty(), "{}", stderr(&output));
+    }
+    let npy = fs::read(folder.path().join("x.npy")).unwrap();
     let arrow = fs::read(folder.path().join("x.arrow")).unwrap();
     assert!(arrow.starts_with(b"ARROW1") && arrow.ends_with(b"ARROW1"));
     // The numbers lie in one piece, as they do in the array.
     assert!(arrow.windows(npy.len() - 128).any(|part| part == &npy[128..]));
+}
+
+#[cfg(not(feature = "arrow"))]
+#[test]
+fn without_arrow_the_program_says_how_to_get_it() {
+    let folder = workplace(false);
+    let output = run(folder.path(), &["embed", "--model", &tiny("bert"), "--out", "x.arrow", "a bank"]);
+    assert!(!output.status.success() && stderr(&output).contains("--features arrow"), "{}", stderr(&output));
 }
 
 #[test]

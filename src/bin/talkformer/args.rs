@@ -18,6 +18,8 @@ Examples:
   talkformer parse --model models --input messages.txt > answers.jsonl
   talkformer embed --model all-MiniLM-L6-v2 --input messages.txt --out vectors.npy
 
+Each command has examples in its own --help.
+
 Exit codes:
   0  done (also when the reader of the output goes away)
   1  failed: the message on standard error names the file and what to change
@@ -37,13 +39,13 @@ pub(crate) enum Command {
     /// Train on the built-in conference data, score it and parse five messages.
     Demo(Demo),
     /// Train a model.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  talkformer train nlu --data data/nlu.yml --out models")]
     Train(TrainCommand),
     /// Score a model on labelled messages.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  talkformer test nlu --model models --data data/test.yml")]
     Test(TestCommand),
     /// Look at data files.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = DATA_AFTER)]
     Data(DataCommand),
     /// Answer messages with a model, one line of JSON each.
     Parse(Parse),
@@ -57,10 +59,49 @@ pub(crate) enum Command {
     #[cfg(feature = "hub")]
     Download(super::embed::args::Download),
     /// Work with files of word vectors.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  talkformer vectors convert cc.en.300.bin cc.en.300.safetensors"
+    )]
     Vectors(VectorsCommand),
     /// Measure how fast this machine multiplies, attends, trains and answers; takes half a minute at most.
     Bench(Bench),
+    /// Print a script that completes commands and flags in a shell.
+    Completions(Completions),
+    /// Print the manual page, or write one page for each command.
+    Man(Manual),
+}
+
+const DATA_AFTER: &str = "\
+Examples:
+  talkformer data stats --data data/nlu.yml
+  talkformer data review --data data/nlu.yml
+  talkformer data suggest --model models --input messages.txt";
+
+const COMPLETIONS_AFTER: &str = "\
+Examples:
+  talkformer completions bash > ~/.local/share/bash-completion/completions/talkformer
+  talkformer completions zsh > ~/.zfunc/_talkformer
+  talkformer completions fish > ~/.config/fish/completions/talkformer.fish";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = COMPLETIONS_AFTER)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
+const MAN_AFTER: &str = "\
+Examples:
+  talkformer man > talkformer.1
+  talkformer man --out ~/.local/share/man/man1";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = MAN_AFTER)]
+pub(crate) struct Manual {
+    /// Write one page for each command into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,7 +126,13 @@ pub(crate) enum DataCommand {
     Suggest(Suggest),
 }
 
+const DEMO_AFTER: &str = "\
+Examples:
+  talkformer demo
+  talkformer demo --out models --threads 2";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = DEMO_AFTER)]
 pub(crate) struct Demo {
     /// Save the model here.
     #[arg(long, short, value_name = "DIR")]
@@ -178,7 +225,13 @@ pub(crate) struct TrainNlu {
     pub json: bool,
 }
 
+const STATS_AFTER: &str = "\
+Examples:
+  talkformer data stats --data data/nlu.yml
+  talkformer data stats --data train.jsonl --json";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = STATS_AFTER)]
 pub(crate) struct Stats {
     /// A file or a folder.
     #[arg(long, short = 'u', visible_alias = "nlu", value_name = "PATH", default_value = "data")]
@@ -283,7 +336,13 @@ pub(crate) struct Parse {
     pub threads: Option<u16>,
 }
 
+const BENCH_AFTER: &str = "\
+Examples:
+  talkformer bench
+  talkformer bench --quick --json";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = BENCH_AFTER)]
 pub(crate) struct Bench {
     /// Measure each thing for a moment only: a first look.
     #[arg(long)]

@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod demo;
 mod embed;
+mod help;
 mod lines;
 mod output;
 mod parse;
@@ -56,6 +57,8 @@ fn main() -> ExitCode {
         Command::Download(args) => embed::download::run(&args),
         Command::Vectors(VectorsCommand::Convert(args)) => embed::vectors::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Completions(args) => help::completions(&args),
+        Command::Man(args) => help::manual(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -73,7 +73,7 @@ const EMBED_AFTER: &str = "\
 Examples:
   talkformer embed --model all-MiniLM-L6-v2 'money in the bank'
   talkformer embed --model all-MiniLM-L6-v2 --input messages.txt --out vectors.npy
-  talkformer embed --model glove.safetensors --input messages.jsonl --out vectors.arrow
+  talkformer embed --model glove.safetensors --input messages.jsonl --out vectors.npy
   talkformer embed --model models --tokens 'book room 4'
 
 Without texts and without --input, texts are read from standard input, one a line. Of a .jsonl file the field `text` of
@@ -108,7 +108,7 @@ pub(crate) enum Format {
     Jsonl,
     /// A `NumPy` array `[text, dim]` of `f32`.
     Npy,
-    /// An Arrow IPC file with the columns `text` and `embedding`.
+    /// An Arrow IPC file with the columns `text` and `embedding`, in a build with `--features arrow`.
     Arrow,
 }
 
@@ -169,7 +169,13 @@ pub(crate) struct Attention {
 }
 
 #[cfg(feature = "hub")]
+const DOWNLOAD_AFTER: &str = "\
+Example:
+  talkformer download sentence-transformers/all-MiniLM-L6-v2 all-MiniLM-L6-v2";
+
+#[cfg(feature = "hub")]
 #[derive(Debug, clap::Args)]
+#[command(after_help = DOWNLOAD_AFTER)]
 pub(crate) struct Download {
     /// The repository, such as sentence-transformers/all-MiniLM-L6-v2.
     #[arg(value_name = "REPOSITORY")]
