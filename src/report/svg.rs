@@ -2,36 +2,38 @@
 
 use std::fmt::Write as _;
 
+use maud::{Markup, PreEscaped, html};
+
 use super::drawing::{Anchor, Drawing, Paint, Shape};
-use super::html::escape;
+use super::markup::finished;
 
 impl Drawing {
-    /// A file that opens in any browser, by day and by night.
+    /// A file that opens in any browser, in light and in dark colours.
     #[must_use]
     pub fn to_svg(&self) -> String {
         let (width, height) = self.size;
-        let style = style();
-        let background = format!("<rect width=\"{width}\" height=\"{height}\" class=\"paper\"/>");
-        self.element("xmlns=\"http://www.w3.org/2000/svg\" ", &format!("<style>{style}</style>{background}"))
+        let background = html! {
+            style { (PreEscaped(style())) }
+            rect width=(width) height=(height) class="paper" {}
+        };
+        finished(self.element(Some("http://www.w3.org/2000/svg"), background))
     }
 
     /// A part of a page that has the rules of [`style`].
-    #[must_use]
-    pub(super) fn to_inline_svg(&self) -> String {
-        self.element("", "")
+    pub(super) fn to_inline_svg(&self) -> Markup {
+        self.element(None, Markup::default())
     }
 
-    fn element(&self, attributes: &str, before: &str) -> String {
+    fn element(&self, namespace: Option<&str>, background: Markup) -> Markup {
         let (width, height) = self.size;
-        let title = escape(&self.title);
-        let mut out = format!(
-            "<svg {attributes}class=\"drawing\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"{title}\"><title>{title}</title>{before}\n"
-        );
-        for shape in &self.shapes {
-            write_shape(shape, &mut out);
+        html! {
+            svg xmlns=[namespace] class="drawing" viewBox={ "0 0 " (width) " " (height) } width=(width)
+                height=(height) role="img" aria-label=(self.title) {
+                title { (self.title) }
+                (background) "\n"
+                @for shape in &self.shapes { (element(shape)) "\n" }
+            }
         }
-        out.push_str("</svg>\n");
-        out
     }
 }
 
@@ -58,59 +60,42 @@ pub(super) fn style() -> String {
     out
 }
 
-fn write_shape(shape: &Shape, out: &mut String) {
-    let _ = match shape {
-        Shape::Rectangle { at, size, paint, opacity } => {
-            let faded =
-                if *opacity < 1.0 { format!(" fill-opacity=\"{opacity:.3}\"") } else { String::new() };
-            writeln!(
-                out,
-                "<rect x=\"{:.2}\" y=\"{:.2}\" width=\"{:.2}\" height=\"{:.2}\" class=\"{}\"{faded}/>",
-                at.0,
-                at.1,
-                size.0,
-                size.1,
-                paint.name()
-            )
-        }
+/// The SVG element of a shape. XML needs the empty braces: without them the element would stay open.
+fn element(shape: &Shape) -> Markup {
+    match shape {
+        Shape::Rectangle { at, size, paint, opacity } => html! {
+            rect x=(fixed(at.0)) y=(fixed(at.1)) width=(fixed(size.0)) height=(fixed(size.1)) class=(paint.name())
+                fill-opacity=[(*opacity < 1.0).then(|| format!("{opacity:.3}"))] {}
+        },
         Shape::Line { through, paint, width, dashed } => {
             let places: Vec<String> = through.iter().map(|(x, y)| format!("{x:.2},{y:.2}")).collect();
-            let dashes = if *dashed { " stroke-dasharray=\"4 4\"" } else { "" };
-            writeln!(
-                out,
-                "<polyline points=\"{}\" class=\"{}-line\" stroke-width=\"{width}\"{dashes}/>",
-                places.join(" "),
-                paint.name()
-            )
+            html! {
+                polyline points=(places.join(" ")) class={ (paint.name()) "-line" } stroke-width=(width)
+                    stroke-dasharray=[dashed.then_some("4 4")] {}
+            }
         }
-        Shape::Dot { at, radius, paint } => {
-            writeln!(
-                out,
-                "<circle cx=\"{:.2}\" cy=\"{:.2}\" r=\"{radius}\" class=\"{}\"/>",
-                at.0,
-                at.1,
-                paint.name()
-            )
-        }
-        Shape::Text { at: (x, y), text, size, anchor, angle, paint } => {
-            let anchor = match anchor {
-                Anchor::Start => "",
-                Anchor::Middle => " text-anchor=\"middle\"",
-                Anchor::End => " text-anchor=\"end\"",
-            };
-            let turn = if *angle == 0.0 {
-                String::new()
-            } else {
-                format!(" transform=\"rotate({angle} {x:.2} {y:.2})\"")
-            };
-            writeln!(
-                out,
-                "<text x=\"{x:.2}\" y=\"{y:.2}\" font-size=\"{size}\"{anchor}{turn} class=\"{}\">{}</text>",
-                paint.name(),
-                escape(text)
-            )
-        }
-    };
+        Shape::Dot { at, radius, paint } => html! {
+            circle cx=(fixed(at.0)) cy=(fixed(at.1)) r=(radius) class=(paint.name()) {}
+        },
+        Shape::Text { at: (x, y), text, size, anchor, angle, paint } => html! {
+            text x=(fixed(*x)) y=(fixed(*y)) font-size=(size) text-anchor=[anchor_name(*anchor)]
+                transform=[(*angle != 0.0).then(|| format!("rotate({angle} {x:.2} {y:.2})"))] class=(paint.name()) {
+                (text)
+            }
+        },
+    }
+}
+
+fn anchor_name(anchor: Anchor) -> Option<&'static str> {
+    match anchor {
+        Anchor::Start => None,
+        Anchor::Middle => Some("middle"),
+        Anchor::End => Some("end"),
+    }
+}
+
+fn fixed(length: f32) -> String {
+    format!("{length:.2}")
 }
 
 #[cfg(test)]
@@ -127,6 +112,6 @@ mod tests {
         assert!(svg.contains("a &lt;b&gt; &amp; &quot;c&quot;"));
         assert!(svg.contains("fill-opacity=\"0.500\"") && svg.contains("text-anchor=\"end\""));
         assert_eq!(svg.matches("<svg").count(), svg.matches("</svg>").count());
-        assert!(!drawing.to_inline_svg().contains("<style>"));
+        assert!(!drawing.to_inline_svg().into_string().contains("<style>"));
     }
 }

@@ -1,0 +1,59 @@
+//! Which drawings a report has.
+
+use super::charts::{confusion_matrix, histogram, learning_curve, reliability};
+use super::contents::{Report, Tested};
+use super::drawing::Drawing;
+use crate::pipeline::{CurvePoint, NO_ENTITY};
+
+impl Report<'_> {
+    /// Drawings by the names of their files.
+    pub(super) fn drawings(&self) -> Vec<(&'static str, Drawing)> {
+        let mut drawings = Vec::new();
+        let mut add =
+            |name, drawing: Option<Drawing>| drawings.extend(drawing.map(|drawing| (name, drawing)));
+        if let Some(Tested { evaluation, .. }) = self.tested.filter(|_| self.has_intents()) {
+            let title = "Intents taken for others";
+            add("intent_confusion_matrix", confusion_matrix(evaluation.confusion(), title, "intents"));
+            let of = |right: bool| -> Vec<f32> {
+                let answers = evaluation.answers().iter();
+                let with_intent =
+                    answers.filter(|one| one.outcome.gold.is_some() && one.outcome.is_right() == right);
+                with_intent.map(|one| one.intent.as_ref().map_or(0.0, |scored| scored.confidence)).collect()
+            };
+            add("intent_histogram", histogram(&of(true), &of(false), "Confidence in intents"));
+            let calibration = evaluation.calibration.as_ref().map(|scores| &scores.calibration);
+            add(
+                "intent_reliability",
+                calibration.and_then(|one| reliability(one, "Reliability of confidences")),
+            );
+        }
+        if let Some(Tested { evaluation, .. }) = self.tested.filter(|_| self.has_entities()) {
+            let title = "Entities taken for others, token by token";
+            add(
+                "DIETClassifier_confusion_matrix",
+                confusion_matrix(evaluation.token_confusion(), title, "labels of tokens"),
+            );
+            let tokens = || evaluation.answers().iter().flat_map(|answer| &answer.tokens);
+            let right = tokens().filter(|one| one.gold == one.predicted && one.gold != NO_ENTITY);
+            let wrong = tokens().filter(|one| one.gold != one.predicted && one.predicted != NO_ENTITY);
+            let (right, wrong): (Vec<f32>, Vec<f32>) =
+                (right.map(|one| one.confidence).collect(), wrong.map(|one| one.confidence).collect());
+            add(
+                "DIETClassifier_histogram",
+                histogram(&right, &wrong, "Confidence in entities, token by token"),
+            );
+        }
+        let has_entities =
+            self.curve.iter().flat_map(|one| &one.points).any(|one| one.exact_span_f1.is_some());
+        add(
+            "nlu_model_comparison_graph",
+            learning_curve(self.curve, |point| point.weighted_f1, "Weighted F1 of intents"),
+        );
+        let entities = has_entities.then(|| {
+            let score = |point: &CurvePoint| point.exact_span_f1.unwrap_or(0.0);
+            learning_curve(self.curve, score, "F1 of entities, exact span")
+        });
+        add("entity_model_comparison_graph", entities.flatten());
+        drawings
+    }
+}
