@@ -1,4 +1,4 @@
-//! Confidences that can be trusted: what opinions weigh, fitted on messages that nobody has learnt from.
+//! Confidences that can be trusted: the weights of the ensemble, fitted on messages that nobody has learnt from.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -6,13 +6,12 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Engine;
-use super::fusion::{KINDS, Unseen};
+use super::ensemble::{HeldOutScores, PARTS};
 use super::labels::is_out_of_scope;
 use super::linear_path::{LinearPath, Problem};
 use super::several::Decision;
 use super::{DietConfig, Example, Widths};
 use crate::features::{Features, Known, UnitRanges};
-use crate::metrics::Calibration;
 
 /// What was found on the messages that were kept for calibration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,7 +41,7 @@ impl FittedConfidence {
     /// Share of the rightly answered messages that a threshold must leave alone.
     pub const KEPT: f64 = 0.95;
 
-    pub(super) fn weights(&self) -> [f32; KINDS] {
+    pub(super) fn weights(&self) -> [f32; PARTS] {
         [self.transformer, self.softmax, self.hinge]
     }
 
@@ -55,8 +54,8 @@ impl FittedConfidence {
     }
 }
 
-/// What opinions weigh where there is nothing to fit them on.
-pub(super) const UNFITTED: [f32; KINDS] = [0.5, 1.5, 0.0];
+/// Weights of the ensemble where no messages are held out to fit them on.
+pub(super) const DEFAULT_WEIGHTS: [f32; PARTS] = [0.5, 1.5, 0.0];
 
 /// Folds into which examples are cut.
 const FOLDS: usize = 10;
@@ -68,10 +67,10 @@ const ASKED: usize = 4000;
 const LENGTH_ASKED: usize = 1500;
 
 /// How firmly few messages hold on to the weights that they begin with: hardly.
-const PRIOR: [f64; KINDS] = [1.0, 1.0, 0.01];
+const PRIOR: [f64; PARTS] = [1.0, 1.0, 0.01];
 
-/// Examples of which some were kept from the network.
-pub(super) struct Kept<'a> {
+/// The examples, of which some at the end are held out from the network to fit confidences on.
+pub(super) struct CalibrationSplit<'a> {
     pub(super) config: &'a DietConfig,
     /// Names of the intents.
     pub(super) intents: &'a [String],
@@ -81,14 +80,14 @@ pub(super) struct Kept<'a> {
     /// Of these, how many at the beginning are no messages but names of intents.
     pub(super) names: usize,
     /// And how many at the end the network has not learnt from.
-    pub(super) unseen: usize,
+    pub(super) held_out: usize,
     pub(super) unit_ranges: &'a UnitRanges,
     pub(super) threads: usize,
     /// How long rows of dense features are in the linear path; found by [`with_best_dense_length`](Self::with_best_dense_length).
     pub(super) dense_length: f32,
 }
 
-impl Kept<'_> {
+impl CalibrationSplit<'_> {
     /// The same with dense features of the length that is best in the linear path.
     pub(super) fn with_best_dense_length(self) -> Self {
         let mut folds = self.folds();
@@ -108,66 +107,67 @@ impl Kept<'_> {
         }
     }
 
-    /// Fits the weights of all opinions on the examples that the network, whose `engine` this is, has not seen.
+    /// Fits the weights of the ensemble on the examples that the network, whose `engine` this is, has not seen.
     pub(super) fn fit(&self, engine: &Engine) -> FittedConfidence {
-        let unseen = self.opinions(engine);
+        let held_out = self.scores(engine);
         let alone = [PRIOR[0], f64::INFINITY, f64::INFINITY];
-        let alone = self.found(&unseen, unseen.fit([1.0, 0.0, 0.0], alone));
+        let alone = self.found(&held_out, held_out.fit([1.0, 0.0, 0.0], alone));
         if !self.config.intents.linear_path {
             return alone;
         }
-        let together = self.found(&unseen, self.weights_by_folds(&unseen));
+        let together = self.found(&held_out, self.weights_by_folds(&held_out));
         FittedConfidence { transformer_alone: Some(Box::new(alone)), ..together }
     }
 
     /// What these weights come to.
-    fn found(&self, unseen: &Unseen, weights: [f32; KINDS]) -> FittedConfidence {
-        let error = |weights| unseen.calibration(weights).expected_calibration_error;
+    fn found(&self, held_out: &HeldOutScores, weights: [f32; PARTS]) -> FittedConfidence {
+        let error = |weights| held_out.calibration(weights).expected_calibration_error;
         FittedConfidence {
-            messages: self.unseen,
+            messages: self.held_out,
             transformer: weights[0],
             softmax: weights[1],
             hinge: weights[2],
             error_before: error([1.0, 0.0, 0.0]),
             error_after: error(weights),
-            threshold: self.threshold(unseen, weights),
+            threshold: self.threshold(held_out, weights),
             transformer_alone: None,
         }
     }
 
     /// Fits how a message gets its intents, where it may have several.
     pub(super) fn decide(&self, engine: &Engine) -> Decision {
-        let Unseen { scores: [transformer, _, linear], .. } = self.opinions(engine);
+        let HeldOutScores { scores: [transformer, _, linear], .. } = self.scores(engine);
         let sets: Vec<&[u32]> =
-            self.examples[self.examples.len() - self.unseen..].iter().map(|one| &one.intents[..]).collect();
+            self.examples[self.examples.len() - self.held_out..].iter().map(|one| &one.intents[..]).collect();
         Decision::fit(&transformer, &linear, &sets)
     }
 
-    /// All opinions on the examples that the network has not seen.
-    fn opinions(&self, engine: &Engine) -> Unseen {
-        let fresh: Vec<usize> = (self.examples.len() - self.unseen..self.examples.len()).collect();
+    /// What each part of the ensemble says of the examples that the network has not seen.
+    fn scores(&self, engine: &Engine) -> HeldOutScores {
+        let fresh: Vec<usize> = (self.examples.len() - self.held_out..self.examples.len()).collect();
         let messages = self.as_new(&fresh);
-        let mut unseen = self.of_the_linear_path(&fresh, &messages);
+        let mut held_out = self.linear_scores(&fresh, &messages);
         for message in &messages {
-            engine.answer(&[message], |_, found| unseen.scores[0].extend_from_slice(found.similarities));
+            engine.answer(&[message], |_, found| held_out.scores[0].extend_from_slice(found.similarities));
         }
-        unseen
+        held_out
     }
 
-    /// What opinions weigh beside a linear path, which learns so fast that more than the few `unseen` messages can tell:
+    /// The weights beside a linear path, which learns so fast that more than the few `held_out` messages can tell:
     /// it is also fitted without a tenth of the examples that the network has seen, and without another, until it has
     /// been asked about [`ASKED`] messages or about all. The weights of its two classifiers stand on all of those.
-    fn weights_by_folds(&self, unseen: &Unseen) -> [f32; KINDS] {
-        let mut all = unseen.clone();
+    fn weights_by_folds(&self, held_out: &HeldOutScores) -> [f32; PARTS] {
+        let mut all = held_out.clone();
         all.scores[0].clear();
         for fold in self.folds() {
-            all.append(self.of_the_linear_path(&fold, &self.as_new(&fold)));
+            all.append(self.linear_scores(&fold, &self.as_new(&fold)));
         }
-        let [_, softmax, hinge] = all.fit(UNFITTED, PRIOR);
+        let [_, softmax, hinge] = all.fit(DEFAULT_WEIGHTS, PRIOR);
         // The two classifiers as one, and how much of it beside the transformer.
         let sum = |(a, b): (&f32, &f32)| softmax * a + hinge * b;
-        let linear = unseen.scores[1].iter().zip(&unseen.scores[2]).map(sum).collect();
-        let joined = Unseen { scores: [unseen.scores[0].clone(), linear, Vec::new()], ..unseen.clone() };
+        let linear = held_out.scores[1].iter().zip(&held_out.scores[2]).map(sum).collect();
+        let joined =
+            HeldOutScores { scores: [held_out.scores[0].clone(), linear, Vec::new()], ..held_out.clone() };
         let [transformer, share, _] = joined.fit([0.25, 1.0, 0.0], PRIOR);
         // Alone on these few messages the linear path should weigh one, as it does on all. What it weighs more or less is
         // their accident, and so it is in what was just found.
@@ -197,23 +197,23 @@ impl Kept<'_> {
     }
 
     /// What a linear path that has learnt from all others says of these, whose features `messages` are.
-    fn of_the_linear_path(&self, held_out: &[usize], messages: &[Features]) -> Unseen {
+    fn linear_scores(&self, held_out: &[usize], messages: &[Features]) -> HeldOutScores {
         let gold = held_out.iter().filter_map(|at| self.examples[*at].intent).collect();
-        let mut unseen = Unseen { gold, labels: self.intents.len(), ..Default::default() };
+        let mut found = HeldOutScores { gold, labels: self.intents.len(), ..Default::default() };
         if self.config.intents.linear_path {
             let path = self.problem().fit(&self.others(held_out), self.dense_length);
             for message in messages {
                 let [softmax, hinge] = path.scores(message);
-                unseen.scores[1].extend(softmax);
-                unseen.scores[2].extend(hinge);
+                found.scores[1].extend(softmax);
+                found.scores[2].extend(hinge);
             }
         }
-        unseen
+        found
     }
 
     /// Messages that the network has seen, at random, a tenth of them in each fold.
     fn folds(&self) -> Vec<Vec<usize>> {
-        let mut messages: Vec<usize> = (self.names..self.examples.len() - self.unseen).collect();
+        let mut messages: Vec<usize> = (self.names..self.examples.len() - self.held_out).collect();
         messages.shuffle(&mut ChaCha8Rng::seed_from_u64(self.config.seed()));
         let size = messages.len().div_ceil(FOLDS).max(1);
         let chunks = messages.chunks(size).take(ASKED.div_ceil(size));
@@ -223,10 +223,10 @@ impl Kept<'_> {
     }
 
     /// Where [`FittedConfidence::KEPT`] of the right answers in scope are surer.
-    fn threshold(&self, unseen: &Unseen, weights: [f32; KINDS]) -> f32 {
+    fn threshold(&self, held_out: &HeldOutScores, weights: [f32; PARTS]) -> f32 {
         let mut sure = Vec::new();
-        for (message, gold) in unseen.gold.iter().enumerate() {
-            let shares = unseen.shares(weights, message);
+        for (message, gold) in held_out.gold.iter().enumerate() {
+            let shares = held_out.shares(weights, message);
             let in_scope = |label: &usize| !is_out_of_scope(&self.intents[*label]);
             let best = (0..shares.len()).filter(in_scope).max_by(|a, b| shares[*a].total_cmp(&shares[*b]));
             if let Some(best) = best.filter(|best| *best == *gold as usize) {
@@ -236,21 +236,5 @@ impl Kept<'_> {
         sure.sort_by(f32::total_cmp);
         let below = (sure.len() as f64 * (1.0 - FittedConfidence::KEPT)) as usize;
         sure.get(below).copied().unwrap_or(0.0)
-    }
-}
-
-impl Unseen {
-    fn append(&mut self, other: Self) {
-        self.scores.iter_mut().zip(other.scores).for_each(|(own, scores)| own.extend(scores));
-        self.gold.extend(other.gold);
-    }
-
-    /// How the confidence of the best label compares with how often it is right.
-    fn calibration(&self, weights: [f32; KINDS]) -> Calibration {
-        Calibration::new(self.gold.iter().enumerate().map(|(message, gold)| {
-            let shares = self.shares(weights, message);
-            let best = (0..shares.len()).max_by(|a, b| shares[*a].total_cmp(&shares[*b])).unwrap_or(0);
-            (shares.get(best).copied().unwrap_or(0.0), best == *gold as usize)
-        }))
     }
 }

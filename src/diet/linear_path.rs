@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::fusion::KINDS;
+use super::ensemble::PARTS;
 use super::{DietConfig, Example, Widths};
 use crate::bundle::{Weight, Weights};
 use crate::features::Features;
@@ -139,7 +139,7 @@ impl LinearPath {
     }
 
     /// Puts the weighted sum of the two among the weights; columns that never occurred are left out.
-    pub(super) fn save(&self, [_, softmax, hinge]: [f32; KINDS], touched: &[bool], weights: &mut Weights) {
+    pub(super) fn save(&self, [_, softmax, hinge]: [f32; PARTS], touched: &[bool], weights: &mut Weights) {
         let mut table: Vec<f32> = self.hinge.weights.iter().map(|weight| hinge * weight).collect();
         let mut bias: Vec<f32> = self.hinge.bias.iter().map(|bias| hinge * bias).collect();
         if let Some(other) = &self.softmax {

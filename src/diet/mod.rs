@@ -31,7 +31,7 @@
 mod answer;
 mod confidence;
 mod config;
-mod fusion;
+mod ensemble;
 mod intent_head;
 mod labels;
 mod linear_path;

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result};
 
 use super::answer::Engine;
-use super::confidence::{FittedConfidence, Kept, UNFITTED};
+use super::confidence::{CalibrationSplit, DEFAULT_WEIGHTS, FittedConfidence};
 use super::linear_path::LinearPath;
 use super::several::Decision;
 use super::transplant::{Ancestor, Inherited};
@@ -120,7 +120,7 @@ impl<'a> Learner<'a> {
         Ok(())
     }
 
-    /// Fits what opinions weigh on the examples that were not learnt from, and then the linear path on all; from now
+    /// Fits the weights of the ensemble on the examples that were not learnt from, and then the linear path on all; from now
     /// on the network learns from all as well. What was found, where there was something to fit.
     ///
     /// # Errors
@@ -132,23 +132,23 @@ impl<'a> Learner<'a> {
         let unseen = of_intents(&self.lessons.examples[count - self.lessons.unseen..]);
         let intents = !self.labels.intents.is_empty();
         if intents && (unseen > 0 || self.config.intents.linear_path) {
-            let kept = Kept {
+            let split = CalibrationSplit {
                 config: &self.config,
                 intents: &self.labels.intents,
                 widths: self.widths,
                 examples: self.lessons.examples.iter().filter(|example| example.intent.is_some()).collect(),
                 names: self.lessons.names,
                 unit_ranges: &self.lessons.unit_ranges,
-                unseen,
+                held_out: unseen,
                 threads,
                 dense_length: 1.0,
             };
-            let kept = if self.config.intents.linear_path { kept.with_best_dense_length() } else { kept };
+            let split = if self.config.intents.linear_path { split.with_best_dense_length() } else { split };
             let engine = if unseen > 0 { Some(self.engine()?) } else { None };
             let several = self.decision.is_some();
-            let decision = engine.as_ref().filter(|_| several).map(|engine| kept.decide(engine));
-            let confidence = engine.as_ref().filter(|_| !several).map(|engine| kept.fit(engine));
-            let linear = self.config.intents.linear_path.then(|| kept.linear_path());
+            let decision = engine.as_ref().filter(|_| several).map(|engine| split.decide(engine));
+            let confidence = engine.as_ref().filter(|_| !several).map(|engine| split.fit(engine));
+            let linear = self.config.intents.linear_path.then(|| split.linear_path());
             self.linear = linear;
             self.decision = decision.or(self.decision);
             self.confidence = confidence.or(self.confidence.take());
@@ -198,13 +198,13 @@ impl<'a> Learner<'a> {
             weights.insert(name, weight);
         }
         if !self.labels.intents.is_empty() {
-            let opinions = match (&self.decision, &self.confidence, &self.linear) {
+            let weights_of_parts = match (&self.decision, &self.confidence, &self.linear) {
                 (Some(decision), ..) => [1.0, 0.0, decision.linear],
                 (None, Some(confidence), _) => confidence.weights(),
-                (None, None, Some(_)) => UNFITTED,
+                (None, None, Some(_)) => DEFAULT_WEIGHTS,
                 (None, None, None) => [1.0, 0.0, 0.0],
             };
-            weights.insert("intent.scale".to_owned(), Weight::f32(vec![1], vec![opinions[0]]));
+            weights.insert("intent.scale".to_owned(), Weight::f32(vec![1], vec![weights_of_parts[0]]));
             if self.config.intents.linear_path && self.linear.is_none() {
                 LinearPath::nothing(self.widths.joined(), self.labels.intents.len(), &mut weights);
             }
@@ -212,7 +212,7 @@ impl<'a> Learner<'a> {
                 let mut touched =
                     self.touched("", self.widths.sentence, |example| &example.features.sentence);
                 touched.resize(self.widths.joined(), true);
-                linear.save(opinions, &touched, &mut weights);
+                linear.save(weights_of_parts, &touched, &mut weights);
             }
         }
         if let Some(decision) = self.decision {
