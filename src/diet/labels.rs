@@ -84,6 +84,12 @@ impl Labels {
         }
     }
 
+    /// Whether a message may have more than one intent.
+    #[must_use]
+    pub fn is_multi_label(&self) -> bool {
+        self.separator.is_some()
+    }
+
     /// Whether there is nothing to predict.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -41,15 +41,17 @@ mod several;
 mod tag_head;
 mod training;
 mod transplant;
+mod widths;
 
 pub use confidence::FittedConfidence;
 pub use config::{
     DietConfig, EntityConfig, IntentConfig, LayersConfig, MaskingConfig, PerSide, SplitByComma,
 };
 pub use labels::{Example, Labels, OUT_OF_SCOPE_NAMES, TagKind, is_out_of_scope};
-pub use network::{Network, Reading, Widths};
+pub use network::{Network, Reading};
 pub use predict::{Answer, Diet, TokenEntity};
 pub use training::{HeldOut, Learner, Lessons};
 pub use transplant::Ancestor;
+pub use widths::Widths;
 
 pub use crate::infer::WeightsError;

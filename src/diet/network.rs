@@ -1,36 +1,18 @@
 //! The network: from packed features to losses, or to scores.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::intent_head::IntentHead;
 use super::tag_head::{TagHead, tag_heads};
-use super::{DietConfig, Example, Labels, TagKind};
+use super::{DietConfig, Example, Labels, TagKind, Widths};
 use crate::batch::Batch;
 use crate::features::{Features, LabelFeatures};
 #[cfg(test)]
 use crate::heads::Decoded;
 use crate::heads::MaskedToken;
-use crate::nn::{Dropout, Linear, Pass, SparseLinear, Transformer, gelu};
-use crate::train::{BatchLoss, Ratio};
-
-/// Number of columns of the features.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Widths {
-    /// Per token.
-    pub sequence: usize,
-    /// Per message.
-    pub sentence: usize,
-    /// Dense ones, per token and per message.
-    pub dense: usize,
-}
-
-impl Widths {
-    /// What the linear path reads of a message: its sparse columns, then its dense ones.
-    pub(super) fn joined(self) -> usize {
-        self.sentence + self.dense
-    }
-}
+use crate::nn::{DenseLayers, Dropout, Pass, SparseLinear, Transformer};
+use crate::train::{BatchLoss, Losses};
 
 /// All learnable layers of DIET.
 #[derive(Clone, Debug)]
@@ -40,7 +22,7 @@ pub struct Network {
     /// Width of the dense features.
     dense: usize,
     input_dropout: Dropout,
-    hidden: Hidden,
+    hidden: DenseLayers,
     masked_token: Option<MaskedToken>,
     masked_until: f64,
     reads_twice: bool,
@@ -101,7 +83,8 @@ impl Network {
         let sparse_dropout = if config.layers.sparse_dropout { config.transformer.dropout } else { 0.0 };
         let sparse = |name: &str, columns| SparseLinear::new(columns, dense, sparse_dropout, vb.pp(name));
         let input = dense + widths.dense;
-        let hidden = Hidden::new(&config.layers.hidden_sizes.text, input, config, vb.pp("hidden"))?;
+        let (sizes, density) = (&config.layers.hidden_sizes.text, config.transformer.connection_density);
+        let hidden = DenseLayers::new(sizes, input, density, config.transformer.dropout, vb.pp("hidden"))?;
         let width = hidden.output(input);
         let transformer = config.transformer();
         let layered = transformer.layers > 0;
@@ -228,67 +211,6 @@ impl Network {
             tokens: x.index_select(&index(&batch.token_rows)?, 0)?,
             messages: x.index_select(&index(&batch.message_rows)?, 0)?,
         })
-    }
-}
-
-/// Plain layers with GELU between the sparse layer and the transformer; usually none.
-#[derive(Clone, Debug)]
-pub(super) struct Hidden {
-    layers: Vec<Linear>,
-    sizes: Vec<usize>,
-    dropout: Dropout,
-}
-
-impl Hidden {
-    pub(super) fn new(sizes: &[usize], input: usize, config: &DietConfig, vb: VarBuilder) -> Result<Self> {
-        let inputs = [input].into_iter().chain(sizes.iter().copied());
-        let layer = |(at, (input, output)): (usize, (usize, &usize))| {
-            let vb = vb.pp(at);
-            Linear::new(input, *output, vb.clone())?.with_density(config.transformer.connection_density, &vb)
-        };
-        let layers = inputs.zip(sizes).enumerate().map(layer).collect::<Result<_>>()?;
-        Ok(Self { layers, sizes: sizes.to_vec(), dropout: Dropout::new(config.transformer.dropout) })
-    }
-
-    pub(super) fn output(&self, input: usize) -> usize {
-        self.sizes.last().copied().unwrap_or(input)
-    }
-
-    pub(super) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        self.layers
-            .iter()
-            .try_fold(x.clone(), |x, layer| self.dropout.forward(&gelu(&layer.forward(&x)?)?, pass))
-    }
-}
-
-/// The losses of a batch, as they come.
-#[derive(Default)]
-pub(super) struct Losses {
-    total: Option<Tensor>,
-    parts: Vec<(&'static str, f64)>,
-    ratios: Vec<(&'static str, Ratio)>,
-}
-
-impl Losses {
-    pub(super) fn add(&mut self, name: &'static str, loss: Tensor) -> Result<()> {
-        let value = loss.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
-        self.parts.push((name, value));
-        self.total = Some(match self.total.take() {
-            Some(total) => (total + loss)?,
-            None => loss,
-        });
-        Ok(())
-    }
-
-    pub(super) fn ratio(&mut self, name: &'static str, ratio: Ratio) {
-        self.ratios.push((name, ratio));
-    }
-
-    fn finish(self, device: &Device) -> Result<BatchLoss> {
-        // A share of a batch may hold nothing to learn from, such as only messages without intent.
-        let nothing = || Tensor::zeros((), candle_core::DType::F32, device);
-        let total = self.total.map_or_else(nothing, Ok)?;
-        Ok(BatchLoss { total, parts: self.parts, ratios: self.ratios })
     }
 }
 

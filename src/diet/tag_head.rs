@@ -3,13 +3,12 @@
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
-use super::network::Losses;
 use super::{Labels, TagKind};
 use crate::batch::Batch;
 use crate::data::TagSet;
 use crate::heads::{Crf, TagRules};
 use crate::nn::glorot_uniform;
-use crate::train::Ratio;
+use crate::train::{Losses, Ratio};
 
 /// Decides the tags of the tokens. Heads after the entity head also see the entity tags: the right ones
 /// while training, the decided ones otherwise.
@@ -79,7 +78,7 @@ impl TagHead {
             TagKind::Role => ("role", "role_f1"),
             TagKind::Group => ("group", "group_f1"),
         };
-        losses.ratio(ratio, token_f1(gold, &found.likeliest));
+        losses.add_ratio(ratio, token_f1(gold, &found.likeliest));
         losses.add(name, found.loss)
     }
 }

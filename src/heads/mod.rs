@@ -2,7 +2,7 @@
 //!
 //! | head | what it decides | loss |
 //! | --- | --- | --- |
-//! | [`Similarity`] | which label a message means | message and label embeddings, close if they belong together |
+//! | [`LabelHead`] | which label an input has: an intent, or whatever has a name | input and label embeddings, close if they belong together: [`Similarity`] |
 //! | [`Crf`] | which tag each token carries | likelihood of the whole tag sequence |
 //! | [`MaskedToken`] | which token was hidden | similarity to the hidden one against the others |
 //!
@@ -13,10 +13,12 @@
 //! dropout hides, so the network comes to say the same whatever is hidden: one network nears what the mean of many says.
 
 mod crf;
+mod label_head;
 mod masked_token;
 mod options;
 mod similarity;
 
 pub use crf::{Crf, CrfLoss, Decoded, TagRules};
+pub use label_head::{LabelHead, LabelHeadConfig};
 pub use masked_token::{MaskedToken, Masking};
 pub use similarity::{Candidates, LossType, Similarity, SimilarityConfig, SimilarityLoss, SimilarityType};

@@ -18,6 +18,7 @@
 
 mod activation;
 mod attention;
+mod dense_layers;
 mod dropout;
 mod encoder;
 mod feed_forward;
@@ -41,6 +42,7 @@ mod workspace;
 
 pub use activation::gelu;
 pub use attention::{AttentionConfig, attention};
+pub use dense_layers::DenseLayers;
 pub use dropout::Dropout;
 pub use encoder::{Encoder, EncoderConfig};
 pub use feed_forward::FeedForward;

@@ -8,6 +8,7 @@
 
 mod config;
 mod gradients;
+mod loss;
 mod optimizer;
 mod progress;
 mod sampler;
@@ -18,9 +19,10 @@ mod workers;
 
 pub use config::{BatchSize, TrainingConfig};
 pub use gradients::Gradients;
+pub use loss::{BatchLoss, Losses};
 pub use optimizer::{AdamW, AdamWConfig};
 pub use progress::{EpochReport, Event, Ratio};
 pub use sampler::{BatchStrategy, Sampler};
 pub use schedule::{Decay, Schedule};
-pub use trainable::{BatchLoss, Score, Trainable};
+pub use trainable::{Score, Trainable};
 pub use trainer::{Outcome, Stopped, Trainer, TrainerConfig};

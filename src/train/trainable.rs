@@ -1,20 +1,9 @@
 //! What a model offers to be trained.
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
-use super::Ratio;
+use super::BatchLoss;
 use crate::nn::{Parameters, Pass};
-
-/// The loss of some examples, and what a person wants to see of it.
-#[derive(Clone, Debug)]
-pub struct BatchLoss {
-    /// Sum of all objectives, mean over the examples; what the gradients come from.
-    pub total: Tensor,
-    /// The objectives by name, each a mean over the examples.
-    pub parts: Vec<(&'static str, f64)>,
-    /// Shares of right answers by name.
-    pub ratios: Vec<(&'static str, Ratio)>,
-}
 
 /// How a model does on the held-out examples.
 #[derive(Clone, Debug, PartialEq)]

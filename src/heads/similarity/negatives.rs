@@ -1,0 +1,55 @@
+//! Wrong answers, and those among them that are right by accident.
+
+use candle_core::{Result, Tensor};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use super::Candidates;
+
+/// Takes a pair of the same label out of a softmax.
+const PENALTY: f32 = -1e9;
+
+/// Wrong answers drawn with replacement.
+pub(super) struct Negatives {
+    /// `[input, draw]`
+    index: Tensor,
+    /// `[input, draw]`: [`PENALTY`] where the draw is of the input's own label.
+    penalty: Tensor,
+}
+
+impl Negatives {
+    /// So many `draws` from the labels `pool` for each input, whose own label is in `own`.
+    pub(super) fn draw(
+        own: &[u64],
+        pool: &[u64],
+        draws: usize,
+        random: &mut ChaCha8Rng,
+        like: &Tensor,
+    ) -> Result<Self> {
+        let index: Vec<u32> =
+            (0..own.len() * draws).map(|_| (random.next_u64() % pool.len() as u64) as u32).collect();
+        let is_own = |(at, drawn): (usize, &u32)| pool[*drawn as usize] == own[at / draws];
+        let penalty = index.iter().enumerate().map(|draw| if is_own(draw) { PENALTY } else { 0.0 });
+        let penalty = Tensor::from_vec(penalty.collect::<Vec<_>>(), (own.len(), draws), like.device())?;
+        let index = Tensor::from_vec(index, (own.len(), draws), like.device())?;
+        Ok(Self { index, penalty: penalty.to_dtype(like.dtype())? })
+    }
+
+    /// Their similarities, out of those to the whole pool: `[input, draw]`.
+    pub(super) fn of(&self, similarities: &Tensor) -> Result<Tensor> {
+        similarities.gather(&self.index, 1)? + &self.penalty
+    }
+}
+
+/// [`PENALTY`] for labels that are the right one under another number, so that they do not count as wrong:
+/// `[input, label]`.
+pub(super) fn same_label_penalty(all: &Tensor, candidates: Candidates<'_>) -> Result<Tensor> {
+    let identity = candidates.identity;
+    let penalty = |gold: &u32| {
+        let own = identity[*gold as usize];
+        let same = move |(label, other): (usize, &u64)| *other == own && label != *gold as usize;
+        identity.iter().enumerate().map(move |label| if same(label) { PENALTY } else { 0.0 })
+    };
+    let penalties: Vec<f32> = candidates.gold.iter().flat_map(penalty).collect();
+    Tensor::from_vec(penalties, all.shape(), all.device())?.to_dtype(all.dtype())
+}
