@@ -48,10 +48,14 @@ pub use config::{
     DietConfig, EntityConfig, IntentConfig, LayersConfig, MaskingConfig, PerSide, SplitByComma,
 };
 pub use labels::{Example, Labels, OUT_OF_SCOPE_NAMES, TagKind, is_out_of_scope};
+#[doc(hidden)]
 pub use network::{Network, Reading};
 pub use predict::{Answer, Diet, TokenEntity};
+#[doc(hidden)]
 pub use training::{HeldOut, Learner, Lessons};
+#[doc(hidden)]
 pub use transplant::Ancestor;
+#[doc(hidden)]
 pub use widths::Widths;
 
 pub use crate::infer::WeightsError;
