@@ -1,6 +1,6 @@
 //! `x·W + b` with `W` packed: a layer that answers and no longer learns.
 
-use super::matmul::Into;
+use super::matmul::Accumulate;
 use super::product::{Packed, Precision, product};
 use super::{Matrix, MatrixMut};
 
@@ -35,8 +35,8 @@ impl Affine {
     pub(crate) fn forward(&self, rows: usize, x: &[f32], out: &mut Vec<f32>) {
         let (input, output) = self.weight.dims();
         out.resize(rows * output, 0.0);
-        let mode = if self.bias.is_empty() { Into::Fresh } else { Into::Sum };
-        if mode == Into::Sum {
+        let mode = if self.bias.is_empty() { Accumulate::Overwrite } else { Accumulate::Add };
+        if mode == Accumulate::Add {
             out.chunks_exact_mut(output).for_each(|row| row.copy_from_slice(&self.bias));
         }
         product(MatrixMut::new(out, rows, output), mode, Matrix::new(x, rows, input), &self.weight);
@@ -50,7 +50,12 @@ impl Affine {
                 row.iter_mut().zip(&self.bias).for_each(|(x, bias)| *x += bias);
             }
         }
-        product(MatrixMut::new(out, rows, output), Into::Sum, Matrix::new(x, rows, input), &self.weight);
+        product(
+            MatrixMut::new(out, rows, output),
+            Accumulate::Add,
+            Matrix::new(x, rows, input),
+            &self.weight,
+        );
     }
 }
 

@@ -113,11 +113,11 @@ impl<T> MatrixMut<'_, T> {
 
 /// What happens to the numbers that the output already holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Into {
+pub(crate) enum Accumulate {
     /// They are replaced.
-    Fresh,
+    Overwrite,
     /// The product is added to them.
-    Sum,
+    Add,
 }
 
 /// `out = a · b`, or `out += a · b`: `[m, k] · [k, n] → [m, n]`, on one thread.
@@ -125,10 +125,10 @@ pub(crate) enum Into {
 /// # Panics
 ///
 /// If the shapes do not fit each other.
-pub(crate) fn matmul<T: Real>(out: MatrixMut<'_, T>, mode: Into, a: Matrix<'_, T>, b: Matrix<'_, T>) {
+pub(crate) fn matmul<T: Real>(out: MatrixMut<'_, T>, mode: Accumulate, a: Matrix<'_, T>, b: Matrix<'_, T>) {
     let (m, k, n) = (a.shape.rows, a.shape.cols, b.shape.cols);
     assert!(b.shape.rows == k && out.shape.rows == m && out.shape.cols == n, "matrix shapes do not fit");
-    if m == 0 || n == 0 || (k == 0 && mode == Into::Sum) {
+    if m == 0 || n == 0 || (k == 0 && mode == Accumulate::Add) {
         return;
     }
     if k == 0 {
@@ -148,7 +148,7 @@ pub(crate) fn matmul<T: Real>(out: MatrixMut<'_, T>, mode: Into, a: Matrix<'_, T
             out.data.as_mut_ptr(),
             out.shape.col_stride as isize,
             out.shape.row_stride as isize,
-            mode == Into::Sum,
+            mode == Accumulate::Add,
             a.data.as_ptr(),
             a.shape.col_stride as isize,
             a.shape.row_stride as isize,
@@ -208,12 +208,17 @@ mod tests {
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
             let expected = slow(&a, &b, (m, k, n));
             let mut out = vec![9.0; m * n];
-            matmul(MatrixMut::new(&mut out, m, n), Into::Fresh, Matrix::new(&a, m, k), Matrix::new(&b, k, n));
+            matmul(
+                MatrixMut::new(&mut out, m, n),
+                Accumulate::Overwrite,
+                Matrix::new(&a, m, k),
+                Matrix::new(&b, k, n),
+            );
             close(&out, &expected);
 
             let (ta, tb) = (transpose(&a, m, k), transpose(&b, k, n));
             let (ta, tb) = (Matrix::new(&ta, k, m).transposed(), Matrix::new(&tb, n, k).transposed());
-            matmul(MatrixMut::new(&mut out, m, n), Into::Sum, ta, tb);
+            matmul(MatrixMut::new(&mut out, m, n), Accumulate::Add, ta, tb);
             close(&out, &expected.iter().map(|x| 2.0 * x).collect::<Vec<_>>());
         }
     }
@@ -225,7 +230,7 @@ mod tests {
         let expected = slow(&part, &b, (3, 2, 4));
         let mut out = vec![9.0; 3 * 6];
         let (a, b) = (Matrix::columns(&a, 3, 10, 5..7), Matrix::new(&b, 2, 4));
-        matmul(MatrixMut::columns(&mut out, 3, 6, 1..5), Into::Fresh, a, b);
+        matmul(MatrixMut::columns(&mut out, 3, 6, 1..5), Accumulate::Overwrite, a, b);
         for r in 0..3 {
             close(&out[r * 6 + 1..r * 6 + 5], &expected[r * 4..r * 4 + 4]);
             assert!(out[r * 6] == 9.0 && out[r * 6 + 5] == 9.0);

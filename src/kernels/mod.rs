@@ -15,7 +15,7 @@
 //! | `product` | products with a right-hand side that was packed beforehand, in `f32` or `bf16` |
 //! | `affine` | a product with a bias: layers that no longer learn |
 //! | `activation`, `layer_norm`, `dropout`, `sums` | what stands between the products |
-//! | `attention` | softmax attention inside each sequence of a packed batch |
+//! | `attention` | softmax attention inside each sequence of a packed batch; long ones through `flash` |
 //! | `flash` | softmax attention for dense `[batch, heads, seq, head_dim]`, block by block |
 //! | `bag` | weighted sums of table rows: the sparse input layer |
 //! | `crf` | linear-chain likelihood, gradient, marginals and best path |

@@ -4,7 +4,7 @@ use std::iter::Sum;
 
 use num_traits::{Float, NumAssign};
 
-use super::matmul::{Into, Matrix, MatrixMut, matmul};
+use super::matmul::{Accumulate, Matrix, MatrixMut, matmul};
 use super::product::{Precision, multiply_f32};
 use super::small::Small;
 
@@ -32,7 +32,7 @@ pub(crate) trait Real: Float + NumAssign + Sum + Default + Send + Sync + Small +
     /// `f64` is always multiplied as it is.
     fn multiply(
         out: MatrixMut<'_, Self>,
-        mode: Into,
+        mode: Accumulate,
         a: Matrix<'_, Self>,
         b: Matrix<'_, Self>,
         precision: Precision,
@@ -50,7 +50,7 @@ impl Real for f32 {
 
     fn multiply(
         out: MatrixMut<'_, Self>,
-        mode: Into,
+        mode: Accumulate,
         a: Matrix<'_, Self>,
         b: Matrix<'_, Self>,
         precision: Precision,
@@ -100,7 +100,7 @@ impl Real for f64 {
 
     fn multiply(
         out: MatrixMut<'_, Self>,
-        mode: Into,
+        mode: Accumulate,
         a: Matrix<'_, Self>,
         b: Matrix<'_, Self>,
         _: Precision,

@@ -1,6 +1,6 @@
 //! Products of a few rows, which would be over before a general product had packed its sides.
 
-use super::matmul::{Into, Matrix, MatrixMut, matmul};
+use super::matmul::{Accumulate, Matrix, MatrixMut, matmul};
 use super::{Real, flash};
 
 /// Rows of `stride` numbers, of which those from column `first` on are meant.
@@ -103,7 +103,7 @@ fn general<T: Real>(
     };
     let columns = target.first..target.first + cols;
     let target = MatrixMut::columns(target.values, rows, target.stride, columns);
-    matmul(target, Into::Sum, left, right.matrix(depth, cols));
+    matmul(target, Accumulate::Add, left, right.matrix(depth, cols));
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::fused::Parameter;
 use super::op::{Element, Fused, Input, apply, has_kernels};
 use super::parameters::glorot_uniform;
 use crate::kernels::dropout::bits;
-use crate::kernels::matmul::Into;
+use crate::kernels::matmul::Accumulate;
 use crate::kernels::{Matrix, MatrixMut, matmul};
 
 /// A learnable affine map of rows.
@@ -131,8 +131,8 @@ impl Fused for AffineMap {
         let (x, weight) = (inputs[0], inputs[1]);
         let (rows, input, output) = (x.rows(), x.width(), weight.width());
         let (mut out, mode) = match inputs.get(2) {
-            Some(bias) => (bias.values.repeat(rows), Into::Sum),
-            None => (vec![T::zero(); rows * output], Into::Fresh),
+            Some(bias) => (bias.values.repeat(rows), Accumulate::Add),
+            None => (vec![T::zero(); rows * output], Accumulate::Overwrite),
         };
         let product = MatrixMut::new(&mut out, rows, output);
         matmul(product, mode, Matrix::new(x.values, rows, input), Matrix::new(weight.values, input, output));
@@ -149,10 +149,15 @@ impl Fused for AffineMap {
         let grad_matrix = Matrix::new(grad, rows, output);
         let mut grad_x = vec![T::zero(); rows * input];
         let transposed = Matrix::new(weight.values, input, output).transposed();
-        matmul(MatrixMut::new(&mut grad_x, rows, input), Into::Fresh, grad_matrix, transposed);
+        matmul(MatrixMut::new(&mut grad_x, rows, input), Accumulate::Overwrite, grad_matrix, transposed);
         let mut grad_weight = vec![T::zero(); input * output];
         let transposed = Matrix::new(x.values, rows, input).transposed();
-        matmul(MatrixMut::new(&mut grad_weight, input, output), Into::Fresh, transposed, grad_matrix);
+        matmul(
+            MatrixMut::new(&mut grad_weight, input, output),
+            Accumulate::Overwrite,
+            transposed,
+            grad_matrix,
+        );
         let mut gradients = vec![grad_x, grad_weight];
         if inputs.len() == 3 {
             let mut grad_bias = vec![T::zero(); output];

@@ -1,6 +1,6 @@
 //! One matrix product.
 
-use crate::kernels::matmul::Into;
+use crate::kernels::matmul::Accumulate;
 use crate::kernels::{Matrix, MatrixMut, Packed, Precision, product};
 
 /// `[m, k] · [k, n] → [m, n]` on one thread, the right-hand side packed beforehand like the weights of a layer.
@@ -30,7 +30,7 @@ impl Product {
     pub fn run(&mut self) {
         let (m, (k, n)) = (self.rows, self.right.dims());
         let left = Matrix::new(&self.left, m, k);
-        product(MatrixMut::new(&mut self.out, m, n), Into::Fresh, left, &self.right);
+        product(MatrixMut::new(&mut self.out, m, n), Accumulate::Overwrite, left, &self.right);
     }
 
     /// Floating-point operations of one run.

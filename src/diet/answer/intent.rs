@@ -4,7 +4,7 @@ use crate::diet::several::Decision;
 use crate::diet::{DietConfig, Labels, Widths};
 use crate::features::{Features, LabelFeatures};
 use crate::infer::{Bag, DenseLayers, Source, WeightsError};
-use crate::kernels::matmul::Into;
+use crate::kernels::matmul::Accumulate;
 use crate::kernels::{Affine, Matrix, MatrixMut, Packed, Precision, product};
 
 /// The intent head, with every label embedded once and for all.
@@ -73,7 +73,7 @@ impl IntentHead {
         let labels = self.labels.dims().1;
         out.resize(count * labels, 0.0);
         let embedded = Matrix::new(&room[..count * width], count, width);
-        product(MatrixMut::new(out, count, labels), Into::Fresh, embedded, &self.labels);
+        product(MatrixMut::new(out, count, labels), Accumulate::Overwrite, embedded, &self.labels);
         out.iter_mut().for_each(|score| *score *= self.scale);
         let Some(path) = &self.linear else { return };
         room.resize(labels, 0.0);

@@ -1,6 +1,6 @@
 //! The same best path and the same marginals, for weights that no longer change.
 //!
-//! Whoever answers messages decodes thousands of them with one set of transitions. What depends on those
+//! One set of transitions decodes thousands of messages. What depends on those
 //! alone is computed once here: which moves are legal, their scores and their exponentials, in rows padded to
 //! whole vectors. A step then is one pass over a matrix that stays in the cache, and nothing is allocated.
 

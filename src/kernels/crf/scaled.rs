@@ -9,7 +9,7 @@
 use super::exact::subtract_gold;
 use super::{Likelihood, Rules};
 use crate::kernels::Real;
-use crate::kernels::matmul::{Into, Matrix, MatrixMut, matmul};
+use crate::kernels::matmul::{Accumulate, Matrix, MatrixMut, matmul};
 
 /// Packed rows in order of time: first the rows at position 0 of all sequences, longest first, and so on.
 struct ByTime {
@@ -65,7 +65,7 @@ pub(super) fn likelihood<T: Real>(
             let mut sums = vec![T::zero(); count * tags];
             matmul(
                 MatrixMut::new(&mut sums, count, tags),
-                Into::Fresh,
+                Accumulate::Overwrite,
                 from,
                 Matrix::new(&moves, tags, tags),
             );
@@ -114,7 +114,7 @@ pub(super) fn likelihood<T: Real>(
         let moved = Matrix::new(&moves, tags, tags).transposed();
         matmul(
             MatrixMut::new(&mut next, count, tags),
-            Into::Fresh,
+            Accumulate::Overwrite,
             Matrix::new(&message, count, tags),
             moved,
         );
@@ -122,7 +122,7 @@ pub(super) fn likelihood<T: Real>(
         scale_to_probability(&mut message, past, &next, tags)?;
         let past = Matrix::new(past, count, tags).transposed();
         let message = Matrix::new(&message, count, tags);
-        matmul(MatrixMut::new(&mut expected, tags, tags), Into::Sum, past, message);
+        matmul(MatrixMut::new(&mut expected, tags, tags), Accumulate::Add, past, message);
         normalize(&mut next, tags, &mut vec![T::zero(); count])?;
         beta = next;
     }
@@ -213,7 +213,7 @@ pub(super) fn sums<T: Real>(rules: &Rules, moves: &Moves<T>, logits: &[T]) -> Op
         if t > 0 {
             let mut arriving = vec![T::zero(); tags];
             let before = Matrix::new(&forward[row(t - 1)], 1, tags);
-            matmul(MatrixMut::new(&mut arriving, 1, tags), Into::Fresh, before, matrix());
+            matmul(MatrixMut::new(&mut arriving, 1, tags), Accumulate::Overwrite, before, matrix());
             multiply(&mut forward[row(t)], &arriving);
             scale[0] += log_scale[t - 1] + moves.top;
         }
@@ -232,7 +232,7 @@ pub(super) fn sums<T: Real>(rules: &Rules, moves: &Moves<T>, logits: &[T]) -> Op
         let mut scale = [log_after[t + 1] + scales[t + 1] + moves.top];
         normalize(&mut message, tags, &mut scale)?;
         let moved = MatrixMut::new(&mut backward[row(t)], tags, 1);
-        matmul(moved, Into::Fresh, matrix(), Matrix::new(&message, tags, 1));
+        matmul(moved, Accumulate::Overwrite, matrix(), Matrix::new(&message, tags, 1));
         log_after[t] = scale[0];
     }
 

@@ -6,9 +6,9 @@ use super::arithmetic::Arithmetic;
 use super::forward::side_by_side;
 use super::head::{Head, Words, room};
 use super::layout::{Joined, RowProducts, ScaleRows, Transposed};
+use super::mask::Mask;
 use super::product::{Left, Product, Right, Start, Target};
 use super::shape::{KEYS, QUERIES, Shape, blocks};
-use super::sight::Sight;
 use super::softmax::{Block, Differentiate};
 use super::{Flash, Gradients, Inputs, Outputs, tasks};
 
@@ -100,14 +100,14 @@ pub(super) fn backward<A: Arithmetic>(
     let mut more = vec![vec![0.0; gradients.queries.len()]; chunks.len() - 1];
     let sums = std::iter::once(&mut *gradients.queries).chain(more.iter_mut().map(Vec::as_mut_slice));
     let tasks = divide(shape, &chunks, sums.collect(), gradients.keys, gradients.values);
-    let sight = shape.sight(flash.causal, flash.window);
+    let mask = shape.mask(flash.causal, flash.window);
     tasks::share(shape.threads(flash.threads), tasks.into_iter(), Scratch::new, |scratch, task| {
         let grads = task.grads;
         let queries = grads.queries.chunks_mut(shape.queries * shape.dim);
         let keys = grads.keys.chunks_mut(task.keys.len() * shape.dim);
         let values = grads.values.chunks_mut(task.keys.len() * shape.dim);
         for (i, ((queries, keys), values)) in queries.zip(keys).zip(values).enumerate() {
-            let part = Part { flash, shape, sight, inputs, outputs, head: task.first_head + i };
+            let part = Part { flash, shape, mask, inputs, outputs, head: task.first_head + i };
             part.run::<A>(scratch, task.keys.clone(), Gradients { queries, keys, values });
         }
     });
@@ -147,7 +147,7 @@ fn divide<'a>(
 struct Part<'a> {
     flash: &'a Flash<'a>,
     shape: Shape,
-    sight: Sight,
+    mask: Mask,
     inputs: Inputs<'a>,
     outputs: Outputs<'a>,
     head: usize,
@@ -201,7 +201,7 @@ impl Part<'_> {
     ) {
         let blocks = blocks(0..self.shape.queries, QUERIES);
         for (queries, grads) in blocks.zip(grads.chunks_mut(QUERIES * self.shape.dim)) {
-            let seen = self.sight.keys_of(&queries, &words.at);
+            let seen = self.mask.keys_of(&queries, &words.at);
             if !seen.is_empty() {
                 self.block::<A>(scratch, words, queries, seen, grads, sums);
             }
@@ -236,7 +236,7 @@ impl Part<'_> {
         for keys in blocks(seen.start / A::TERMS * A::TERMS..seen.end, KEYS) {
             let scores = |words: &[f32], side: &Side, values: &mut [f32]| {
                 A::run(Product {
-                    target: Target { values, stride: lanes, start: Start::Fresh },
+                    target: Target { values, stride: lanes, start: Start::Overwrite },
                     left: Left { words: &words[keys.start * depth..], row_stride: depth, depth_stride: 1 },
                     right: Right { words: &side.transposed, stride: lanes },
                     size: [keys.len(), lanes, depth],
@@ -244,8 +244,8 @@ impl Part<'_> {
             };
             scores(words.keys, &scratch.queries, &mut scratch.scores);
             scores(words.values, &scratch.grads, &mut scratch.weight_grads);
-            if !self.sight.is_whole(&queries, &keys, &words.at) {
-                self.sight.hide(&queries, &keys, &words.at, &mut scratch.scores, lanes);
+            if !self.mask.is_whole(&queries, &keys, &words.at) {
+                self.mask.hide(&queries, &keys, &words.at, &mut scratch.scores, lanes);
             }
             A::run(Differentiate {
                 block: Block { keys: keys.len(), lanes, factor: self.flash.factor() },
@@ -260,7 +260,7 @@ impl Part<'_> {
 
             let add = |words: &[f32], joined: &[f32], sum: &mut [f32]| {
                 A::run(Product {
-                    target: Target { values: &mut sum[keys.start * dim..], stride: dim, start: Start::Sum },
+                    target: Target { values: &mut sum[keys.start * dim..], stride: dim, start: Start::Add },
                     left: Left { words, row_stride: lanes / A::TERMS, depth_stride: 1 },
                     right: Right { words: joined, stride: dim },
                     size: [keys.len(), dim, rows.div_ceil(A::TERMS)],
@@ -270,7 +270,7 @@ impl Part<'_> {
             add(&scratch.slopes, scratch.queries.joined::<A>(query_rows), sums.keys);
             let joined = if A::TERMS > 1 { &scratch.joined } else { &scratch.slopes };
             A::run(Product {
-                target: Target { values: grads, stride: dim, start: Start::Sum },
+                target: Target { values: grads, stride: dim, start: Start::Add },
                 left: Left { words: joined, row_stride: 1, depth_stride: lanes },
                 right: Right { words: &words.joined_keys[keys.start / A::TERMS * dim..], stride: dim },
                 size: [rows, dim, keys.len().div_ceil(A::TERMS)],

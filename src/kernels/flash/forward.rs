@@ -5,9 +5,9 @@ use std::ops::Range;
 use super::arithmetic::Arithmetic;
 use super::head::{Head, Words, room};
 use super::layout::{ScaleRows, SideBySide, Transposed};
+use super::mask::Mask;
 use super::product::{Left, Product, Right, Start, Target};
 use super::shape::{KEYS, QUERIES, Shape, blocks};
-use super::sight::Sight;
 use super::softmax::{Block, Progress, Weigh};
 use super::{Flash, Inputs, tasks};
 
@@ -67,7 +67,7 @@ pub(super) fn forward<A: Arithmetic>(
             log_sums,
         })
     });
-    let sight = shape.sight(flash.causal, flash.window);
+    let mask = shape.mask(flash.causal, flash.window);
     tasks::share(
         shape.threads(flash.threads),
         tasks,
@@ -77,7 +77,7 @@ pub(super) fn forward<A: Arithmetic>(
                 task.out.chunks_mut(shape.queries * shape.dim).zip(task.log_sums.chunks_mut(shape.queries));
             for (i, (out, log_sums)) in heads.enumerate() {
                 let queries = task.first_query..task.first_query + log_sums.len();
-                let part = Part { flash, shape, sight, inputs, head: task.first_head + i };
+                let part = Part { flash, shape, mask, inputs, head: task.first_head + i };
                 part.run::<A>(scratch, queries, out, log_sums);
             }
         },
@@ -88,7 +88,7 @@ pub(super) fn forward<A: Arithmetic>(
 struct Part<'a> {
     flash: &'a Flash<'a>,
     shape: Shape,
-    sight: Sight,
+    mask: Mask,
     inputs: Inputs<'a>,
     head: usize,
 }
@@ -136,24 +136,24 @@ impl Part<'_> {
         scratch.top.fill(f32::MIN);
         scratch.sum.fill(0.0);
 
-        let seen = self.sight.keys_of(&queries, &words.at);
+        let seen = self.mask.keys_of(&queries, &words.at);
         let mut begun = false;
         // Joined values begin at even keys only.
         for keys in blocks(seen.start / A::TERMS * A::TERMS..seen.end, KEYS) {
             let block = Block { keys: keys.len(), lanes, factor: self.flash.factor() };
             A::run(Product {
-                target: Target { values: &mut scratch.scores, stride: lanes, start: Start::Fresh },
+                target: Target { values: &mut scratch.scores, stride: lanes, start: Start::Overwrite },
                 left: Left { words: &words.keys[keys.start * depth..], row_stride: depth, depth_stride: 1 },
                 right: Right { words: &scratch.transposed, stride: lanes },
                 size: [keys.len(), lanes, depth],
             });
-            if !self.sight.is_whole(&queries, &keys, &words.at) {
-                self.sight.hide(&queries, &keys, &words.at, &mut scratch.scores, lanes);
+            if !self.mask.is_whole(&queries, &keys, &words.at) {
+                self.mask.hide(&queries, &keys, &words.at, &mut scratch.scores, lanes);
             }
             let progress =
                 Progress { top: &mut scratch.top, sum: &mut scratch.sum, rescale: &mut scratch.rescale };
             A::run(Weigh { block, scores: &scratch.scores, weights: &mut scratch.weights, progress });
-            let start = if begun { Start::Rescaled(&scratch.rescale) } else { Start::Fresh };
+            let start = if begun { Start::Rescale(&scratch.rescale) } else { Start::Overwrite };
             A::run(Product {
                 target: Target { values: out, stride: dim, start },
                 left: Left { words: &scratch.weights, row_stride: 1, depth_stride: lanes },

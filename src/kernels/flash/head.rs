@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::arithmetic::Arithmetic;
 use super::layout::{Joined, SideBySide};
-use super::sight::Keys;
+use super::mask::Keys;
 
 /// Some keys of one head, with their values; hidden ones are left out, so they cost nothing and cannot
 /// spoil anything.

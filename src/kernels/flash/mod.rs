@@ -16,7 +16,7 @@
 //! | `product` | tiles of sums in registers |
 //! | `layout` | the orders in which products want their numbers |
 //! | `softmax` | what happens to a block of scores |
-//! | `sight` | which query sees which key |
+//! | `mask` | which query sees which key |
 //! | `shape`, `tasks`, `head` | how work is divided, and what a task prepares |
 //! | `forward`, `backward` | the two passes |
 //! | `small` | the product and the transpose, for kernels beside this folder |
@@ -38,11 +38,11 @@ mod forward;
 mod head;
 mod lanes;
 mod layout;
+mod mask;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
 mod product;
 mod shape;
-mod sight;
 mod small;
 mod softmax;
 mod tasks;

@@ -25,11 +25,11 @@ pub(super) struct Right<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Start<'a> {
     /// They are replaced.
-    Fresh,
+    Overwrite,
     /// The product is added to them.
-    Sum,
+    Add,
     /// Each row is multiplied by its factor, then the product is added.
-    Rescaled(&'a [f32]),
+    Rescale(&'a [f32]),
 }
 
 /// Where the product goes: rows that are `stride` apart.
@@ -57,7 +57,7 @@ impl Product<'_> {
         let left_end = last(rows, left.row_stride) + last(depth, left.depth_stride);
         assert!(*depth == 0 || left_end < left.words.len());
         assert!(*depth == 0 || last(depth, right.stride) + cols <= right.words.len());
-        assert!(!matches!(target.start, Start::Rescaled(factors) if factors.len() < *rows));
+        assert!(!matches!(target.start, Start::Rescale(factors) if factors.len() < *rows));
     }
 }
 
@@ -143,14 +143,14 @@ unsafe fn tile<A: Arithmetic, const ROWS: usize, const REGISTERS: usize>(
     // SAFETY: the caller vouches for every index below.
     unsafe {
         let out = target.values.as_mut_ptr().add(row * target.stride + from);
-        if !matches!(target.start, Start::Fresh) {
+        if !matches!(target.start, Start::Overwrite) {
             for (r, sums) in sums.iter_mut().enumerate() {
                 for (v, sum) in sums.iter_mut().enumerate() {
                     *sum = load(out.add(r * target.stride + v * width));
                 }
             }
         }
-        if let Start::Rescaled(factors) = target.start {
+        if let Start::Rescale(factors) = target.start {
             for (r, sums) in sums.iter_mut().enumerate() {
                 let factor = A::Lanes::splat(*factors.get_unchecked(row + r));
                 for sum in sums {

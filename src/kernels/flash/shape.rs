@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::sight::Sight;
+use super::mask::Mask;
 
 /// Queries that are worked on together: with their scores they stay in the first cache.
 pub(super) const QUERIES: usize = 64;
@@ -33,8 +33,8 @@ impl Shape {
         self.batch * self.heads
     }
 
-    pub(super) fn sight(&self, causal: bool, window: Option<usize>) -> Sight {
-        Sight { causal, window, queries: self.queries, keys: self.keys }
+    pub(super) fn mask(&self, causal: bool, window: Option<usize>) -> Mask {
+        Mask { causal, window, queries: self.queries, keys: self.keys }
     }
 
     /// How many whole heads a task takes.

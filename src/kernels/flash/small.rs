@@ -28,7 +28,7 @@ pub(crate) fn add_product(
         target: Target {
             values: &mut target.values[target.first..],
             stride: target.stride,
-            start: Start::Sum,
+            start: Start::Add,
         },
         left: Left { words, row_stride, depth_stride },
         right: Right { words: &right.values[right.first..], stride: right.stride },

@@ -9,7 +9,7 @@
 
 use std::arch::asm;
 
-use super::super::matmul::{Into, MatrixMut, Shape};
+use super::super::matmul::{Accumulate, MatrixMut, Shape};
 use super::PANEL;
 use super::avx512::product_from;
 use super::bf16::Pairs;
@@ -22,7 +22,7 @@ const TILE: usize = 16;
 /// # Panics
 ///
 /// If the pairs of a row of `a` do not lie side by side, or a shape does not fit.
-pub(super) fn product_bf16(out: MatrixMut<'_, f32>, mode: Into, a: Pairs<'_>, panels: &[u32]) {
+pub(super) fn product_bf16(out: MatrixMut<'_, f32>, mode: Accumulate, a: Pairs<'_>, panels: &[u32]) {
     let Shape { rows, cols, row_stride, col_stride } = out.shape;
     let depth = a.per_row / TILE;
     if depth == 0 || rows == 0 || cols == 0 {
@@ -45,7 +45,7 @@ pub(super) fn product_bf16(out: MatrixMut<'_, f32>, mode: Into, a: Pairs<'_>, pa
     release();
     let done = depth * TILE;
     if done < a.per_row {
-        product_from(done, out, Into::Sum, a, panels);
+        product_from(done, out, Accumulate::Add, a, panels);
     }
 }
 
@@ -58,7 +58,7 @@ struct Run<'a> {
     depth: usize,
     row_stride: usize,
     cols: usize,
-    mode: Into,
+    mode: Accumulate,
 }
 
 /// Sums that do not fill their columns on the way to where they belong: `[32, 32]` or `[16, 64]`.
@@ -204,7 +204,7 @@ impl Run<'_> {
         (start, columns, width): (usize, usize, usize),
         work: impl FnOnce(*mut f32, usize, bool),
     ) {
-        let add = self.mode == Into::Sum;
+        let add = self.mode == Accumulate::Add;
         let at = first * self.row_stride + start;
         if columns == width {
             assert!(at + (count - 1) * self.row_stride + width <= out.len());

@@ -11,7 +11,7 @@ use std::arch::x86_64::{
 };
 use std::mem::transmute;
 
-use super::super::matmul::{Into, Matrix, MatrixMut, Shape};
+use super::super::matmul::{Accumulate, Matrix, MatrixMut, Shape};
 use super::PANEL;
 use super::bf16::Pairs;
 
@@ -114,28 +114,34 @@ struct Target {
     row_stride: usize,
     /// Columns of it that exist.
     columns: usize,
-    mode: Into,
+    mode: Accumulate,
 }
 
 /// `out (+)= a · b` for `f32` panels.
-pub(super) fn product_f32(out: MatrixMut<'_, f32>, mode: Into, a: Matrix<'_, f32>, panels: &[f32]) {
+pub(super) fn product_f32(out: MatrixMut<'_, f32>, mode: Accumulate, a: Matrix<'_, f32>, panels: &[f32]) {
     let Shape { cols, row_stride, col_stride, .. } = a.shape;
     run(out, mode, Left { values: a.data, row_stride, step_stride: col_stride }, cols, panels);
 }
 
 /// `out (+)= a · b` for `bf16` panels.
-pub(super) fn product_bf16(out: MatrixMut<'_, f32>, mode: Into, a: Pairs<'_>, panels: &[u32]) {
+pub(super) fn product_bf16(out: MatrixMut<'_, f32>, mode: Accumulate, a: Pairs<'_>, panels: &[u32]) {
     product_from(0, out, mode, a, panels);
 }
 
 /// The same, of all pairs from `first` on.
-pub(super) fn product_from(first: usize, out: MatrixMut<'_, f32>, mode: Into, a: Pairs<'_>, panels: &[u32]) {
+pub(super) fn product_from(
+    first: usize,
+    out: MatrixMut<'_, f32>,
+    mode: Accumulate,
+    a: Pairs<'_>,
+    panels: &[u32],
+) {
     debug_assert_eq!(a.rows, out.shape.rows);
     let left = Left { values: a.values, row_stride: a.row_stride, step_stride: a.pair_stride };
     run_from(first, out, mode, left, a.per_row, panels);
 }
 
-fn run<T: Operand>(out: MatrixMut<'_, f32>, mode: Into, a: Left<'_, T>, steps: usize, panels: &[T]) {
+fn run<T: Operand>(out: MatrixMut<'_, f32>, mode: Accumulate, a: Left<'_, T>, steps: usize, panels: &[T]) {
     run_from(0, out, mode, a, steps, panels);
 }
 
@@ -143,7 +149,7 @@ fn run<T: Operand>(out: MatrixMut<'_, f32>, mode: Into, a: Left<'_, T>, steps: u
 fn run_from<T: Operand>(
     begin: usize,
     out: MatrixMut<'_, f32>,
-    mode: Into,
+    mode: Accumulate,
     a: Left<'_, T>,
     steps: usize,
     panels: &[T],
@@ -154,7 +160,7 @@ fn run_from<T: Operand>(
         return;
     }
     if steps == 0 {
-        if mode == Into::Fresh {
+        if mode == Accumulate::Overwrite {
             out.data.chunks_mut(row_stride).take(rows).for_each(|row| row[..cols].fill(0.0));
         }
         return;
@@ -171,7 +177,7 @@ fn run_from<T: Operand>(
     };
     for first in (begin..steps).step_by(DEPTH) {
         let depth = DEPTH.min(steps - first);
-        let mode = if first == begin { mode } else { Into::Sum };
+        let mode = if first == begin { mode } else { Accumulate::Add };
         for panel in (0..cols.div_ceil(PANEL)).step_by(together) {
             let count = together.min(cols.div_ceil(PANEL) - panel);
             for block in 0..blocks {
@@ -272,8 +278,8 @@ unsafe fn tile<T: Operand, const ROWS: usize, const PANELS: usize>(
             unsafe {
                 let place = out.start.wrapping_add(row * out.row_stride + 16 * at);
                 let sum = match out.mode {
-                    Into::Fresh => *sum,
-                    Into::Sum => _mm512_add_ps(*sum, _mm512_maskz_loadu_ps(mask, place)),
+                    Accumulate::Overwrite => *sum,
+                    Accumulate::Add => _mm512_add_ps(*sum, _mm512_maskz_loadu_ps(mask, place)),
                 };
                 _mm512_mask_storeu_ps(place, mask, sum);
             }

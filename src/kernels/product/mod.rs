@@ -25,7 +25,7 @@ use std::cell::RefCell;
 use serde::{Deserialize, Serialize};
 
 use super::Instructions;
-use super::matmul::{Into, Matrix, MatrixMut, matmul};
+use super::matmul::{Accumulate, Matrix, MatrixMut, matmul};
 use lines::Lines;
 
 /// The numbers that products multiply. Sums are `f32` in either case.
@@ -116,7 +116,7 @@ impl Packed {
 /// # Panics
 ///
 /// If the shapes do not fit each other.
-pub(crate) fn product(out: MatrixMut<'_, f32>, mode: Into, a: Matrix<'_, f32>, b: &Packed) {
+pub(crate) fn product(out: MatrixMut<'_, f32>, mode: Accumulate, a: Matrix<'_, f32>, b: &Packed) {
     let (m, k) = a.dims();
     assert!(k == b.k && out.dims() == (m, b.n), "matrix shapes do not fit");
     match &b.form {
@@ -143,7 +143,7 @@ pub(crate) fn product(out: MatrixMut<'_, f32>, mode: Into, a: Matrix<'_, f32>, b
 /// If the shapes do not fit each other.
 pub(super) fn multiply_f32(
     out: MatrixMut<'_, f32>,
-    mode: Into,
+    mode: Accumulate,
     a: Matrix<'_, f32>,
     b: Matrix<'_, f32>,
     precision: Precision,
@@ -227,7 +227,9 @@ mod tests {
                         _ => 3e-6,
                     };
                     let mut out = vec![7.0; m * (n + 3)];
-                    for (mode, times, offset) in [(Into::Fresh, 1.0, 0.0), (Into::Sum, 2.0, 0.0)] {
+                    for (mode, times, offset) in
+                        [(Accumulate::Overwrite, 1.0, 0.0), (Accumulate::Add, 2.0, 0.0)]
+                    {
                         product(MatrixMut::columns(&mut out, m, n + 3, 2..n + 2), mode, a, &packed);
                         for (i, (exact, size)) in expected.iter().enumerate() {
                             let found = f64::from(out[i / n * (n + 3) + 2 + i % n]);
@@ -254,10 +256,10 @@ mod tests {
         let mut packed = Packed::new(Matrix::new(&first, 3, 30), Precision::Bf16);
         packed.fill(Matrix::new(&second, 3, 2));
         let mut out = [0.0; 4];
-        product(MatrixMut::new(&mut out, 2, 2), Into::Fresh, Matrix::new(&a, 2, 3), &packed);
+        product(MatrixMut::new(&mut out, 2, 2), Accumulate::Overwrite, Matrix::new(&a, 2, 3), &packed);
         let mut expected = [0.0; 4];
         let fresh = Packed::new(Matrix::new(&second, 3, 2), Precision::Bf16);
-        product(MatrixMut::new(&mut expected, 2, 2), Into::Fresh, Matrix::new(&a, 2, 3), &fresh);
+        product(MatrixMut::new(&mut expected, 2, 2), Accumulate::Overwrite, Matrix::new(&a, 2, 3), &fresh);
         assert_eq!(out, expected);
     }
 
@@ -269,7 +271,12 @@ mod tests {
             for (precision, instructions) in forms() {
                 let packed = Packed::for_instructions(Matrix::new(&b, k, 1), precision, instructions);
                 let mut out = [0.0];
-                product(MatrixMut::new(&mut out, 1, 1), Into::Fresh, Matrix::new(&a, 1, k), &packed);
+                product(
+                    MatrixMut::new(&mut out, 1, 1),
+                    Accumulate::Overwrite,
+                    Matrix::new(&a, 1, k),
+                    &packed,
+                );
                 assert!(out[0].is_nan(), "{k} {precision:?} {instructions:?}");
             }
         }

@@ -53,7 +53,7 @@ impl AttentionConfig {
 /// devices and `f64` run the same formula on candle's operations; half precision on the CPU is computed in
 /// `f32`.
 ///
-/// For short sequences of different lengths, projections and relative positions, see
+/// For packed sequences of different lengths, projections and relative positions, see
 /// [`SelfAttention`](super::SelfAttention).
 ///
 /// # Shapes

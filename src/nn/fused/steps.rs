@@ -6,7 +6,7 @@ use super::super::{Segments, TransformerConfig};
 use super::parameters::{Layer, Stack, WeightAndBias};
 use super::seeds::{LayerSeeds, Seeds};
 use crate::kernels::attention::{Attention, Relative};
-use crate::kernels::matmul::Into;
+use crate::kernels::matmul::Accumulate;
 use crate::kernels::{Matrix, MatrixMut, layer_norm, sums};
 
 /// One forward or backward pass.
@@ -74,7 +74,7 @@ impl<T: Element> Run<'_, T> {
         let output = layer.bias.len();
         let mut out = self.pool.take(self.rows * output);
         out.chunks_exact_mut(output).for_each(|row| row.copy_from_slice(layer.bias));
-        self.multiply(&mut out, Into::Sum, x, layer.weight, output);
+        self.multiply(&mut out, Accumulate::Add, x, layer.weight, output);
         out
     }
 
@@ -92,11 +92,11 @@ impl<T: Element> Run<'_, T> {
     /// `x · weight`: `[row, output]`.
     pub(super) fn product(&self, x: &[T], weight: &[T], output: usize) -> Buffer<T> {
         let mut out = self.pool.take(self.rows * output);
-        self.multiply(&mut out, Into::Fresh, x, weight, output);
+        self.multiply(&mut out, Accumulate::Overwrite, x, weight, output);
         out
     }
 
-    fn multiply(&self, out: &mut [T], mode: Into, x: &[T], weight: &[T], output: usize) {
+    fn multiply(&self, out: &mut [T], mode: Accumulate, x: &[T], weight: &[T], output: usize) {
         let input = weight.len() / output;
         let (a, b) = (Matrix::new(x, self.rows, input), Matrix::new(weight, input, output));
         T::multiply(MatrixMut::new(out, self.rows, output), mode, a, b, self.config.precision);
@@ -107,7 +107,7 @@ impl<T: Element> Run<'_, T> {
         let input = weight.len() / output;
         let (a, b) = (Matrix::new(grad, self.rows, output), Matrix::new(weight, input, output).transposed());
         let out = MatrixMut::new(out, self.rows, input);
-        T::multiply(out, Into::Fresh, a, b, self.config.precision);
+        T::multiply(out, Accumulate::Overwrite, a, b, self.config.precision);
     }
 
     /// `xᵀ · grad`: the gradient of a weight.
@@ -116,7 +116,7 @@ impl<T: Element> Run<'_, T> {
         let mut out = self.pool.take(input * output);
         let (a, b) = (Matrix::new(x, self.rows, input).transposed(), Matrix::new(grad, self.rows, output));
         let target = MatrixMut::new(&mut out, input, output);
-        T::multiply(target, Into::Fresh, a, b, self.config.precision);
+        T::multiply(target, Accumulate::Overwrite, a, b, self.config.precision);
         out
     }
 }

@@ -25,6 +25,9 @@ use relative::RelativePositions;
 /// added to the keys, the values or both ([Shaw et al., 2018](https://arxiv.org/abs/1803.02155)),
 /// or a learnt number to the score ([Raffel et al., 2020](https://arxiv.org/abs/1910.10683)).
 ///
+/// Long sequences are computed block by block where there are neither relative positions nor dropout (in `f32`,
+/// on the CPU), so that memory does not grow with the square of their length.
+///
 /// Dropout masks a share of the scores before the softmax, so the weights of a row still sum to
 /// one. A row that sees nothing gets zeros. Queries, keys and values
 /// have a bias where the configuration says so, the output always has.

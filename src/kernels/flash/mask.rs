@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-/// Who may look how far, in positions: the last query stands where the last key stands.
+/// How far a query sees, in positions: the last query stands where the last key stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sight {
+pub(super) struct Mask {
     pub(super) causal: bool,
     pub(super) window: Option<usize>,
     pub(super) queries: usize,
@@ -35,7 +35,7 @@ impl Keys<'_> {
     }
 }
 
-impl Sight {
+impl Mask {
     /// The positions that a query sees.
     fn of_query(&self, query: usize) -> Range<usize> {
         // A query may stand before the first key.
