@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::diet::WeightsError;
 use crate::features::ComponentError;
+use crate::settings::ConfigError;
 
 /// Why a pipeline cannot be built or trained.
 #[derive(Debug, thiserror::Error)]
@@ -28,14 +29,14 @@ pub enum PipelineError {
         known: String,
     },
     /// An option that does not exist or has a value of the wrong kind.
-    #[error("{file}: component {component}: {problem}")]
+    #[error("{file}: component {component}: {error}")]
     Option {
         /// The file.
         file: String,
         /// The component.
-        component: String,
+        component: &'static str,
         /// What is wrong, and which options there are.
-        problem: String,
+        error: ConfigError,
     },
     /// Components that do not fit together.
     #[error("{file}: {problem}")]

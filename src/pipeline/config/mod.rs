@@ -1,19 +1,24 @@
-//! Rasa's `config.yml`, as far as it concerns understanding a message: here what it says, in `read` how it is read.
+//! Rasa's `config.yml`, as far as it concerns understanding a message: here what it says, in `read` how it is read, in
+//! `components` which components there are and with which options.
 
+mod components;
+mod options;
 mod read;
-
-use std::path::PathBuf;
+mod recipe;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Components, PipelineError};
 use crate::diet::DietConfig;
-use crate::embed::FineTuning;
 use crate::features::{FeaturizerConfig, PatternsConfig};
 use crate::text::WhitespaceTokenizerConfig;
 
+pub use options::{DenseConfig, FallbackConfig, Fitted, Threshold};
+pub use recipe::Recipe;
+
 /// One component of a pipeline with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Component {
     /// Finds the tokens.
     WhitespaceTokenizer(WhitespaceTokenizerConfig),
@@ -62,18 +67,9 @@ pub enum Component {
 
 impl Component {
     /// The names a pipeline may list.
-    pub const NAMES: [&'static str; 10] = [
-        "WhitespaceTokenizer",
-        "RegexFeaturizer",
-        "LexicalSyntacticFeaturizer",
-        "CountVectorsFeaturizer",
-        "LanguageModelFeaturizer",
-        "WordVectorsFeaturizer",
-        "DIETClassifier",
-        "RegexEntityExtractor",
-        "EntitySynonymMapper",
-        "FallbackClassifier",
-    ];
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        components::KINDS.iter().map(|kind| kind.name)
+    }
 
     pub(super) fn is_tokenizer(&self) -> bool {
         matches!(self, Self::WhitespaceTokenizer(_) | Self::CustomTokenizer { .. })
@@ -85,80 +81,6 @@ impl Component {
             Self::Featurizer { alias, .. } | Self::DenseFeaturizer { alias, .. } => Some(alias),
             _ => None,
         }
-    }
-}
-
-/// Where dense features come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DenseConfig {
-    /// The folder of a pretrained encoder, or a file of word vectors.
-    #[serde(alias = "model_weights", alias = "file")]
-    pub path: PathBuf,
-    /// Whether the encoder learns from the examples before DIET does ([`FineTuning`]).
-    #[serde(default)]
-    pub fine_tune: bool,
-    /// Rounds through the examples then; few examples are gone through more often.
-    #[serde(default = "DenseConfig::default_epochs")]
-    pub fine_tune_epochs: usize,
-    /// Largest learning rate then.
-    #[serde(default = "DenseConfig::default_learning_rate")]
-    pub fine_tune_learning_rate: f64,
-}
-
-impl DenseConfig {
-    fn default_epochs() -> usize {
-        FineTuning::default().epochs
-    }
-
-    fn default_learning_rate() -> f64 {
-        FineTuning::default().learning_rate
-    }
-}
-
-/// When an intent is too unsure to act on; names and defaults of Rasa's `FallbackClassifier`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FallbackConfig {
-    /// Below this confidence.
-    pub threshold: Threshold,
-    /// Or this close to the next intent.
-    pub ambiguity_threshold: f32,
-}
-
-/// A confidence: a number, or the word `fitted`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Threshold {
-    /// This one.
-    Share(f32),
-    /// Ours: the one that was found in training ([`FittedConfidence`](crate::diet::FittedConfidence)); Rasa's 0.3 where
-    /// none was.
-    Fitted(Fitted),
-}
-
-/// The word `fitted`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fitted {
-    /// As found in training.
-    Fitted,
-}
-
-impl Threshold {
-    /// The number, where this one was `fitted`.
-    #[must_use]
-    pub fn or(self, fitted: Option<f32>) -> f32 {
-        match self {
-            Self::Share(share) => share,
-            Self::Fitted(_) => fitted.unwrap_or(0.3),
-        }
-    }
-}
-
-impl Default for FallbackConfig {
-    fn default() -> Self {
-        Self { threshold: Threshold::Share(0.3), ambiguity_threshold: 0.1 }
     }
 }
 
@@ -187,72 +109,6 @@ pub struct PipelineConfig {
     pub language: Option<String>,
     /// The components in order.
     pub components: Vec<Component>,
-}
-
-/// A pipeline that comes with the program.
-///
-/// # Example
-///
-/// ```
-/// use talkformer::pipeline::Recipe;
-///
-/// let mut config = Recipe::accurate();
-/// config.change_diet(|diet| diet.epochs = 20);
-/// assert_eq!(Recipe::find("accurate").unwrap().name, "accurate");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Recipe {
-    /// What it is called; the folder below `models/`.
-    pub name: &'static str,
-    /// Its `config.yml`.
-    pub yaml: &'static str,
-}
-
-impl Recipe {
-    /// All recipes, the default first.
-    pub const ALL: [Self; 3] = [
-        Self { name: "accurate", yaml: include_str!("../../../models/accurate/config.yml") },
-        Self { name: "small", yaml: include_str!("../../../models/small/config.yml") },
-        Self { name: "rasa", yaml: include_str!("../../../models/rasa/config.yml") },
-    ];
-
-    /// The most accurate pipeline, and the default.
-    #[must_use]
-    pub fn accurate() -> PipelineConfig {
-        Self::ALL[0].read()
-    }
-
-    /// The pipeline for little memory and a quick start.
-    #[must_use]
-    pub fn small() -> PipelineConfig {
-        Self::ALL[1].read()
-    }
-
-    /// The pipeline that Rasa fills in by itself.
-    #[must_use]
-    pub fn rasa() -> PipelineConfig {
-        Self::ALL[2].read()
-    }
-
-    fn read(self) -> PipelineConfig {
-        self.config().expect("a test reads every built-in recipe")
-    }
-
-    /// The recipe with this name.
-    #[must_use]
-    pub fn find(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|recipe| recipe.name == name)
-    }
-
-    /// What it says.
-    ///
-    /// # Errors
-    ///
-    /// Never for the recipes in [`Recipe::ALL`]; a test reads them.
-    pub fn config(self) -> Result<PipelineConfig, PipelineError> {
-        PipelineConfig::from_yaml(self.yaml, &format!("recipe {}", self.name))
-    }
 }
 
 impl PipelineConfig {
@@ -361,60 +217,4 @@ impl PipelineConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const START: &str = "pipeline:\n- name: WhitespaceTokenizer\n";
-
-    fn error(rest: &str) -> String {
-        PipelineConfig::from_yaml(&format!("{START}{rest}"), "config.yml").unwrap_err().to_string()
-    }
-
-    #[test]
-    fn the_recipes_are_valid() {
-        for recipe in Recipe::ALL {
-            recipe.config().unwrap_or_else(|error| panic!("{error}"));
-        }
-        assert!(Recipe::find("rasa").is_some() && Recipe::find("none").is_none());
-    }
-
-    #[test]
-    fn unknown_things_are_named_and_the_known_ones_listed() {
-        assert!(error("- name: Oracle\n").contains("unknown component `Oracle`"));
-        assert!(error("- name: Oracle\n").contains("DIETClassifier"));
-        let message = error("- name: DIETClassifier\n  epoch: 3\n");
-        assert!(message.contains("unknown option `epoch`") && message.contains("`epochs`"), "{message}");
-        let message = error("- name: DIETClassifier\n  epochs: many\n");
-        assert!(message.contains("config.yml: component DIETClassifier"), "{message}");
-        let message = error("- name: CountVectorsFeaturizer\n  analyser: word\n");
-        assert!(message.contains("unknown field `analyser`") && message.contains("`analyzer`"), "{message}");
-    }
-
-    #[test]
-    fn components_must_fit_together() {
-        assert!(error("- name: DIETClassifier\n").contains("there must be one at least"));
-        assert!(error("- name: CountVectorsFeaturizer\n").contains("exactly one DIETClassifier"));
-        let twice = "- name: WhitespaceTokenizer\n- name: CountVectorsFeaturizer\n- name: DIETClassifier\n";
-        assert!(error(twice).contains("exactly one tokenizer"));
-        let alias = "- name: CountVectorsFeaturizer\n  alias: words\n- name: DIETClassifier\n  featurizers: [chars]\n";
-        assert!(error(alias).contains("called words"));
-    }
-
-    #[test]
-    fn module_paths_and_policies_are_accepted() {
-        let yaml = "recipe: default.v1\nassistant_id: x\nlanguage: de\npolicies:\n- name: TEDPolicy\npipeline:\n\
-            - name: rasa.nlu.tokenizers.whitespace_tokenizer.WhitespaceTokenizer\n\
-            - name: CountVectorsFeaturizer\n  analyzer: char_wb\n  min_ngram: 1\n  max_ngram: 4\n\
-            - name: DIETClassifier\n  epochs: 100\n  constrain_similarities: true\n  random_seed:\n";
-        let config = PipelineConfig::from_yaml(yaml, "config.yml").unwrap();
-        assert_eq!(config.language.as_deref(), Some("de"));
-        assert_eq!(config.diet().0.training.epochs, 100);
-    }
-
-    #[test]
-    fn broken_yaml_names_the_line() {
-        let message =
-            PipelineConfig::from_yaml("pipeline:\n- name: [\n", "config.yml").unwrap_err().to_string();
-        assert!(message.starts_with("config.yml: ") && message.contains("line"), "{message}");
-    }
-}
+mod tests;

@@ -1,0 +1,88 @@
+//! The options of components that have no place of their own.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::embed::FineTuning;
+
+/// Where dense features come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DenseConfig {
+    /// The folder of a pretrained encoder, or a file of word vectors.
+    #[serde(alias = "model_weights", alias = "file")]
+    pub path: PathBuf,
+    /// Whether the encoder learns from the examples before DIET does ([`FineTuning`]).
+    #[serde(default)]
+    pub fine_tune: bool,
+    /// Rounds through the examples then; few examples are gone through more often.
+    #[serde(default = "DenseConfig::default_epochs")]
+    pub fine_tune_epochs: usize,
+    /// Largest learning rate then.
+    #[serde(default = "DenseConfig::default_learning_rate")]
+    pub fine_tune_learning_rate: f64,
+}
+
+impl DenseConfig {
+    /// What is there, as it is.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        let FineTuning { epochs, learning_rate, .. } = FineTuning::default();
+        Self { path, fine_tune: false, fine_tune_epochs: epochs, fine_tune_learning_rate: learning_rate }
+    }
+
+    fn default_epochs() -> usize {
+        FineTuning::default().epochs
+    }
+
+    fn default_learning_rate() -> f64 {
+        FineTuning::default().learning_rate
+    }
+}
+
+/// When an intent is too unsure to act on; names and defaults of Rasa's `FallbackClassifier`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FallbackConfig {
+    /// Below this confidence.
+    pub threshold: Threshold,
+    /// Or this close to the next intent.
+    pub ambiguity_threshold: f32,
+}
+
+/// A confidence: a number, or the word `fitted`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Threshold {
+    /// This one.
+    Share(f32),
+    /// Ours: the one that was found in training ([`FittedConfidence`](crate::diet::FittedConfidence)); Rasa's 0.3 where
+    /// none was.
+    Fitted(Fitted),
+}
+
+/// The word `fitted`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fitted {
+    /// As found in training.
+    Fitted,
+}
+
+impl Threshold {
+    /// The number, where this one was `fitted`.
+    #[must_use]
+    pub fn or(self, fitted: Option<f32>) -> f32 {
+        match self {
+            Self::Share(share) => share,
+            Self::Fitted(_) => fitted.unwrap_or(0.3),
+        }
+    }
+}
+
+impl Default for FallbackConfig {
+    fn default() -> Self {
+        Self { threshold: Threshold::Share(0.3), ambiguity_threshold: 0.1 }
+    }
+}
