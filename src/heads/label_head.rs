@@ -84,7 +84,12 @@ impl LabelHead {
 
     /// The loss over sets of labels, as much as all labels together: their mean would be lost beside other losses (with
     /// 40 labels the intents were hardly learnt), while the sum weighs about what the cross-entropy over all labels does.
-    fn multi_label_loss(&self, embedded: &Tensor, labels: &Tensor, sets: &[&[u32]]) -> Result<SimilarityLoss> {
+    fn multi_label_loss(
+        &self,
+        embedded: &Tensor,
+        labels: &Tensor,
+        sets: &[&[u32]],
+    ) -> Result<SimilarityLoss> {
         let found = self.similarity.multi_label_loss(embedded, labels, sets)?;
         Ok(SimilarityLoss { loss: (found.loss * self.identity.len() as f64)?, ..found })
     }

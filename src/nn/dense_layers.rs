@@ -24,13 +24,7 @@ impl DenseLayers {
     /// # Errors
     ///
     /// If weights are missing or of another shape.
-    pub fn new(
-        sizes: &[usize],
-        input: usize,
-        density: f64,
-        drop_rate: f64,
-        vb: VarBuilder,
-    ) -> Result<Self> {
+    pub fn new(sizes: &[usize], input: usize, density: f64, drop_rate: f64, vb: VarBuilder) -> Result<Self> {
         let inputs = [input].into_iter().chain(sizes.iter().copied());
         let layer = |(at, (input, output)): (usize, (usize, &usize))| {
             let vb = vb.pp(at);

@@ -29,9 +29,7 @@ fn every_parameter_has_the_right_gradient() -> Result<()> {
         let head = Similarity::new(7, 3, 4, config, vb.pp("head"))?;
         let inputs = vb.get_with_hints((5, 7), "messages", Init::Uniform { lo: -1.0, up: 1.0 })?;
         let labels = vb.get_with_hints((3, 3), "labels", Init::Uniform { lo: -1.0, up: 1.0 })?;
-        assert_gradients(&parameters, || {
-            Ok(head.loss(&head.embed(&inputs)?, &labels, CANDIDATES, 3)?.loss)
-        })?;
+        assert_gradients(&parameters, || Ok(head.loss(&head.embed(&inputs)?, &labels, CANDIDATES, 3)?.loss))?;
     }
     Ok(())
 }
@@ -74,15 +72,13 @@ fn readings_learn_from_each_other_as_differences_of_their_divergence_say() -> Re
         let gradients = loss(&twins, &inputs)?.backward()?;
         for (name, var) in parameters.all() {
             let found = gradients.get(&var).unwrap().flatten_all()?.to_vec1::<f64>()?;
-            for (found, slope) in found.iter().zip(crate::nn::testing::central_differences(&var, frozen)?)
-            {
+            for (found, slope) in found.iter().zip(crate::nn::testing::central_differences(&var, frozen)?) {
                 assert!((found - slope).abs() < 1e-6, "{name}: {found}, but differences say {slope}");
             }
         }
         let first = inputs.narrow(0, 0, 2)?;
         let same = Tensor::cat(&[&first, &first], 0)?;
-        let apart =
-            |inputs: &Tensor| (loss(&twins, inputs)? - loss(&plain, inputs)?)?.to_scalar::<f64>();
+        let apart = |inputs: &Tensor| (loss(&twins, inputs)? - loss(&plain, inputs)?)?.to_scalar::<f64>();
         assert!(apart(&same)?.abs() < 1e-12 && apart(&inputs)? > 0.0);
     }
     Ok(())
@@ -148,9 +144,8 @@ fn all_labels_is_the_softmax_cross_entropy() -> Result<()> {
     let head = Similarity::new(7, 3, 4, config, vb)?;
     let (inputs, labels) = (input((5, 7))?, input((3, 3))?);
     let scores = head.scores(&head.embed(&inputs)?, &labels)?.to_vec2::<f64>()?;
-    let loss = |(row, gold): (&Vec<f64>, &u32)| {
-        row.iter().map(|x| x.exp()).sum::<f64>().ln() - row[*gold as usize]
-    };
+    let loss =
+        |(row, gold): (&Vec<f64>, &u32)| row.iter().map(|x| x.exp()).sum::<f64>().ln() - row[*gold as usize];
     let expected = scores.iter().zip(&GOLD).map(loss).sum::<f64>() / 5.0;
     let found = head.loss(&head.embed(&inputs)?, &labels, CANDIDATES, 3)?.loss.to_scalar::<f64>()?;
     assert!((found - expected).abs() < 1e-12);
