@@ -3,10 +3,11 @@
 //! Each epoch the [`Sampler`] orders the examples and cuts them into batches. Each batch is
 //! divided among the worker threads; every worker runs its share forward and backward
 //! through a graph of its own, and the gradients are added in the order of the workers.
-//! So the same seed, data and thread count give the same bytes. [`AdamW`] then moves every
+//! So the same seed, data and thread count give the same bytes. [`AdamW`] then updates every
 //! parameter, and of large tables only the rows that the batch has read.
 
 mod config;
+mod epoch;
 mod gradients;
 mod loss;
 mod optimizer;

@@ -131,7 +131,7 @@ impl AdamW {
     /// # Errors
     ///
     /// If a parameter is not `f32` on the CPU.
-    pub fn settle(&mut self, parameters: &Parameters) -> Result<()> {
+    pub fn catch_up(&mut self, parameters: &Parameters) -> Result<()> {
         for (name, var) in parameters.all() {
             let Some(state) = self.states.get_mut(&name).filter(|state| !state.rows.is_empty()) else {
                 continue;
@@ -286,7 +286,7 @@ mod tests {
             let gradients = gradients("table", Some(&[2]), &gradient(step)[..3]);
             step_with(&mut optimizer, &parameters, gradients, rate).unwrap();
         }
-        optimizer.settle(&parameters).unwrap();
+        optimizer.catch_up(&parameters).unwrap();
         let shrink: f64 = RATES.iter().map(|rate| 1.0 - rate * 0.5).product();
         for (i, (before, after)) in before.iter().zip(values(&parameters)).enumerate() {
             let expected = f64::from(*before) * shrink;

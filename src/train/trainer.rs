@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use candle_core::{Result, Tensor};
 
+use super::epoch::EpochSums;
 use super::workers::{Work, Workers};
-use super::{
-    AdamW, AdamWConfig, BatchLoss, BatchStrategy, EpochReport, Event, Ratio, Sampler, Schedule, Score,
-    Trainable,
-};
+use super::{AdamW, AdamWConfig, BatchStrategy, EpochReport, Event, Sampler, Schedule, Score, Trainable};
 
 /// Settings of the loop.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +87,7 @@ impl<'a> Trainer<'a> {
         Self { config, stop }
     }
 
-    /// Trains the model; `observe` hears of every step.
+    /// Trains the model; `observe` is called with every [`Event`].
     ///
     /// # Errors
     ///
@@ -106,7 +103,7 @@ impl<'a> Trainer<'a> {
         });
         let work = Work::new(model);
         std::thread::scope(|scope| {
-            let course = Course {
+            let run = TrainingRun {
                 config,
                 stop: self.stop,
                 model,
@@ -123,13 +120,13 @@ impl<'a> Trainer<'a> {
                 },
                 observe: &mut observe,
             };
-            course.run()
+            run.to_the_end()
         })
     }
 }
 
-/// One training on its way.
-struct Course<'r, M> {
+/// A training in progress.
+struct TrainingRun<'r, M> {
     config: &'r TrainerConfig,
     stop: &'r AtomicBool,
     model: &'r M,
@@ -141,12 +138,12 @@ struct Course<'r, M> {
     observe: &'r mut dyn FnMut(Event),
 }
 
-impl<M: Trainable> Course<'_, M> {
-    fn run(mut self) -> Result<Outcome> {
+impl<M: Trainable> TrainingRun<'_, M> {
+    fn to_the_end(mut self) -> Result<Outcome> {
         for epoch in 0..self.config.epochs {
             self.epoch(epoch)?;
             if self.is_time(epoch) || self.outcome.stopped == Stopped::Interrupted {
-                self.optimizer.settle(self.model.parameters())?;
+                self.optimizer.catch_up(self.model.parameters())?;
                 self.evaluate(epoch + 1)?;
                 let patience = self.config.patience;
                 if self.outcome.stopped == Stopped::Finished && patience > 0 && self.best.waited >= patience {
@@ -157,7 +154,7 @@ impl<M: Trainable> Course<'_, M> {
                 break;
             }
         }
-        self.optimizer.settle(self.model.parameters())?;
+        self.optimizer.catch_up(self.model.parameters())?;
         if let Some(weights) = self.best.weights.filter(|_| self.config.keep_best) {
             self.model.parameters().restore(&weights)?;
         } else {
@@ -169,7 +166,7 @@ impl<M: Trainable> Course<'_, M> {
     fn epoch(&mut self, epoch: usize) -> Result<()> {
         let epochs = self.config.epochs;
         self.outcome.epochs = epoch + 1;
-        let mut report = Running::new(epoch + 1, epochs);
+        let mut report = EpochSums::new(epoch + 1, epochs);
         let batches = self.sampler.batches(epoch, epochs);
         for (at, batch) in batches.iter().enumerate() {
             let done = |at: usize| (epoch as f64 + at as f64 / batches.len() as f64) / epochs as f64;
@@ -221,60 +218,11 @@ struct Best {
     waited: usize,
 }
 
-/// Sums of an epoch in progress.
-struct Running {
-    report: EpochReport,
-    begun: Instant,
-    loss: f64,
-    parts: Vec<(&'static str, f64)>,
-    ratios: Vec<(&'static str, Ratio)>,
-}
-
-impl Running {
-    fn new(epoch: usize, epochs: usize) -> Self {
-        let report = EpochReport { epoch, epochs, ..Default::default() };
-        Self { report, begun: Instant::now(), loss: 0.0, parts: Vec::new(), ratios: Vec::new() }
-    }
-
-    fn add(&mut self, count: usize, loss: &BatchLoss) {
-        let count_f = count as f64;
-        self.report.examples += count;
-        for (name, part) in &loss.parts {
-            *entry(&mut self.parts, name) += part * count_f;
-            self.loss += part * count_f;
-        }
-        for (name, ratio) in &loss.ratios {
-            entry(&mut self.ratios, name).add(*ratio);
-        }
-    }
-
-    fn report(&self) -> EpochReport {
-        let count = self.report.examples.max(1) as f64;
-        let share = |(name, ratio): &(&'static str, Ratio)| Some((*name, ratio.share()?));
-        EpochReport {
-            loss: self.loss / count,
-            parts: self.parts.iter().map(|(name, part)| (*name, part / count)).collect(),
-            shares: self.ratios.iter().filter_map(share).collect(),
-            elapsed: self.begun.elapsed(),
-            ..self.report.clone()
-        }
-    }
-}
-
-/// The value of a name, made where it is missing.
-fn entry<'a, T: Default>(entries: &'a mut Vec<(&'static str, T)>, name: &'static str) -> &'a mut T {
-    let at = entries.iter().position(|(own, _)| *own == name).unwrap_or_else(|| {
-        entries.push((name, T::default()));
-        entries.len() - 1
-    });
-    &mut entries[at].1
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use candle_core::{DType, Device};
 
-    use super::super::Decay;
+    use super::super::{BatchLoss, Decay};
     use super::*;
     use crate::nn::{Linear, Parameters, Pass};
 
