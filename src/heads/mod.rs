@@ -1,4 +1,4 @@
-//! Hidden states to a loss and a decision.
+//! From hidden states to a loss and a decision.
 //!
 //! | head | what it decides | loss |
 //! | --- | --- | --- |
@@ -6,11 +6,12 @@
 //! | [`Crf`] | which tag each token carries | likelihood of the whole tag sequence |
 //! | [`MaskedToken`] | which token was hidden | similarity to the hidden one against the others |
 //!
-//! The first two can learn from themselves: given each message twice, the second readings after the first ones, each
-//! reading also learns from what its twin makes of the message. With `p` the distribution over labels or tag sequences in
-//! one reading and `q` that in the other, taken as given, `r_drop · KL(q ‖ p)` is added, and the same the other way round
-//! ([Liang et al., 2021](https://arxiv.org/abs/2106.14448); there neither is taken as given). Readings differ in what
-//! dropout hides, so the network comes to say the same whatever is hidden: one network nears what the mean of many says.
+//! [`LabelHead`] and [`Crf`] can be regularised by R-Drop ([Liang et al., 2021](https://arxiv.org/abs/2106.14448)): a
+//! batch holds every message twice, all second readings after all first ones, and each reading also learns from what the
+//! other predicts. With `p` the distribution over labels or tag sequences in one reading and `q` that in the other, taken
+//! as given, `r_drop · KL(q ‖ p)` is added to the loss, and the same with both exchanged (in the paper neither is taken as
+//! given). Readings differ in what dropout hides, so the network learns to predict the same whatever is hidden: one network
+//! comes close to the mean of many.
 
 mod crf;
 mod label_head;

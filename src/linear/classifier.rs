@@ -5,7 +5,7 @@ use crate::kernels::bag::bag;
 use crate::numbers::SparseRows;
 use crate::threads::in_parallel;
 
-/// What an error is.
+/// How errors are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// Cross-entropy of the softmax over all classes.
@@ -17,7 +17,7 @@ pub enum Loss {
 /// How a [`LinearClassifier`] is found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Solver {
-    /// What an error is.
+    /// How errors are measured.
     pub loss: Loss,
     /// What an error costs against the length of the weights: the smaller, the smoother the classifier.
     pub cost: f32,

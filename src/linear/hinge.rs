@@ -28,7 +28,7 @@ impl Hyperplane {
     }
 }
 
-/// Rounds through the rows after which an almost converged solution is good enough.
+/// The most rounds through the rows.
 const MOST_ROUNDS: usize = 200;
 
 /// How far apart the gradients may be at the end.

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{Labelled, LinearClassifier};
 use crate::kernels::bag::{bag, bag_backward};
 
-/// Rounds through the rows after which an almost converged solution is good enough.
+/// The most rounds through the rows.
 const MOST_ROUNDS: usize = 30;
 
 /// How large the mean distance between the two sides of a row may be at the end, in nats.
