@@ -49,6 +49,7 @@ mod limited;
 mod manifest;
 mod place;
 mod reader;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -59,5 +60,6 @@ pub use error::{BundleError, WeightError};
 pub use manifest::FORMAT_VERSION;
 pub use place::{check_writable, choose_place, resolve};
 pub use reader::Bundle;
+pub use storage::Storage;
 pub use weights::{Values, Weight, Weights};
 pub use writer::BundleWriter;

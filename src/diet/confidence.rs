@@ -9,7 +9,7 @@ use super::answer::Engine;
 use super::ensemble::{HeldOutScores, PARTS};
 use super::labels::is_out_of_scope;
 use super::linear_path::{LinearPath, Problem};
-use super::several::Decision;
+use super::multi_label::Decision;
 use super::{DietConfig, Example, Widths};
 use crate::features::{Features, Known, UnitRanges};
 
@@ -193,7 +193,7 @@ impl CalibrationSplit<'_> {
         let features = |at: usize| &self.examples[at].features;
         let others = self.others(held_out).into_iter().map(|at| features(at as usize));
         let known = Known::of(others, (self.widths.sequence, self.widths.sentence), 1);
-        held_out.iter().map(|at| features(*at).as_new(&known, self.unit_ranges)).collect()
+        held_out.iter().map(|at| features(*at).restricted_to(&known, self.unit_ranges)).collect()
     }
 
     /// What a linear path that has learnt from all others says of these, whose features `messages` are.

@@ -20,12 +20,24 @@ pub enum TagKind {
     Group,
 }
 
+impl TagKind {
+    /// What its head and its loss are called.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Entity => "entity",
+            Self::Role => "role",
+            Self::Group => "group",
+        }
+    }
+}
+
 /// Everything that the training data names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Labels {
-    /// Intents in alphabetical order, each alone where a message may have several; empty where fewer than two occur, for then there is nothing to decide.
+    /// Intents in alphabetical order, each on its own where a message may have more than one; empty where fewer than two
+    /// occur, for then there is nothing to decide.
     pub intents: Vec<String>,
-    /// What separates the intents of a message in its label; `None` where a message has one only.
+    /// What separates the intents of a message in its label; `None` where a message has only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<String>,
     /// Tags of entity types; `None` where there are none.
@@ -84,6 +96,13 @@ impl Labels {
         }
     }
 
+    /// The tags of all kinds that there are, in the order of their heads; none without entities.
+    pub(super) fn tag_sets(&self) -> impl Iterator<Item = (TagKind, &TagSet)> {
+        let kinds = [TagKind::Entity, TagKind::Role, TagKind::Group];
+        let known = kinds.into_iter().filter(|_| self.entities.is_some());
+        known.filter_map(|kind| Some((kind, self.tags(kind)?)))
+    }
+
     /// Whether a message may have more than one intent.
     #[must_use]
     pub fn is_multi_label(&self) -> bool {
@@ -138,7 +157,7 @@ fn parts<'l>(label: &'l str, separator: Option<&str>) -> Vec<&'l str> {
 pub struct Example {
     /// What is seen.
     pub features: Features,
-    /// The intent, among [`Labels::intents`]; the first where there are several.
+    /// The intent, among [`Labels::intents`]; the first where there is more than one.
     pub intent: Option<u32>,
     /// All intents, in ascending order.
     pub intents: Vec<u32>,

@@ -4,20 +4,18 @@ use std::borrow::Cow;
 
 use super::ensemble::PARTS;
 use super::{DietConfig, Example, Widths};
-use crate::bundle::{Weight, Weights};
 use crate::features::Features;
 use crate::linear::{Labelled, LinearClassifier, Loss, Solver};
 use crate::numbers::SparseRows;
-use crate::numbers::Table;
 
-/// What an error costs in the classifier of all classes at once. Chosen on development data: `docs/experiments.md`.
+/// The cost of an error in the classifier of all classes at once. Chosen on development data: `docs/experiments.md`.
 const SOFTMAX_COST: f32 = 30.0;
 
 /// And in that of one class against all others.
 const HINGE_COST: f32 = 1.0;
 
 /// Two linear classifiers of intents, with different losses. Their sum is linear as well, and that is what is kept.
-/// Where a message may have several intents, only the one that takes each intent on its own.
+/// Where a message may have more than one intent, only the one that takes each intent on its own.
 #[derive(Clone, Debug)]
 pub(super) struct LinearPath {
     softmax: Option<LinearClassifier>,
@@ -131,15 +129,8 @@ impl LinearPath {
         [softmax, self.hinge.scores(&row)]
     }
 
-    /// Puts a path that says nothing among the weights, before there is one.
-    pub(super) fn nothing(columns: usize, labels: usize, weights: &mut Weights) {
-        let table = Table::new(&vec![0.0; columns * labels], labels, |_| false);
-        weights.insert("intent.linear.table".to_owned(), Weight::table(table));
-        weights.insert("intent.linear.bias".to_owned(), Weight::f32(vec![labels], vec![0.0; labels]));
-    }
-
-    /// Puts the weighted sum of the two among the weights; columns that never occurred are left out.
-    pub(super) fn save(&self, [_, softmax, hinge]: [f32; PARTS], touched: &[bool], weights: &mut Weights) {
+    /// The table and the bias of the weighted sum of the two.
+    pub(super) fn weighted(&self, [_, softmax, hinge]: [f32; PARTS]) -> (Vec<f32>, Vec<f32>) {
         let mut table: Vec<f32> = self.hinge.weights.iter().map(|weight| hinge * weight).collect();
         let mut bias: Vec<f32> = self.hinge.bias.iter().map(|bias| hinge * bias).collect();
         if let Some(other) = &self.softmax {
@@ -147,11 +138,9 @@ impl LinearPath {
             table.iter_mut().zip(&other.weights).for_each(add);
             bias.iter_mut().zip(&other.bias).for_each(add);
         }
-        // Whoever answers reads dense rows as they are.
+        // In answers, dense rows are read as they are, of any length.
         let dense = &mut table[self.widths.sentence * self.labels..];
         dense.iter_mut().for_each(|weight| *weight *= self.dense_length);
-        let table = Table::new(&table, self.labels, |row| touched[row]);
-        weights.insert("intent.linear.table".to_owned(), Weight::table(table));
-        weights.insert("intent.linear.bias".to_owned(), Weight::f32(vec![self.labels], bias));
+        (table, bias)
     }
 }

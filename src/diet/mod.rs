@@ -11,8 +11,8 @@
 //! message  sparse → dense ┘                └ message row → similarity to labels → intent
 //! ```
 //!
-//! Read `config`, then `network` with `intent_head` and `tag_head`, then `training`; `transplant` lets a network go on
-//! from what another has learnt, `answer` is the same network for answering, and `predict` makes words of what it says.
+//! Read `config`, then `network` with `intent_head` and `tag_head`, then `training`; `parameters` lists all that is learnt,
+//! `warm_start` lets a network go on from what another has learnt, `answer` is the same network for answering, and `predict` makes words of what it says.
 //!
 //! # Where this differs from Rasa
 //!
@@ -35,12 +35,13 @@ mod ensemble;
 mod intent_head;
 mod labels;
 mod linear_path;
+mod multi_label;
 mod network;
+mod parameters;
 mod predict;
-mod several;
 mod tag_head;
 mod training;
-mod transplant;
+mod warm_start;
 mod widths;
 
 pub use confidence::FittedConfidence;
@@ -52,9 +53,9 @@ pub use labels::{Example, Labels, OUT_OF_SCOPE_NAMES, TagKind, is_out_of_scope};
 pub use network::{Network, Reading};
 pub use predict::{Answer, Diet, TokenEntity};
 #[doc(hidden)]
-pub use training::{HeldOut, Learner, Lessons};
+pub use training::{HeldOut, Learner, TrainingSet};
 #[doc(hidden)]
-pub use transplant::Ancestor;
+pub use warm_start::Predecessor;
 #[doc(hidden)]
 pub use widths::Widths;
 

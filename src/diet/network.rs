@@ -31,12 +31,12 @@ pub struct Network {
     tags: Vec<TagHead>,
 }
 
-/// An example as it is read once.
+/// One reading of an example.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading<'a> {
-    /// What is right.
+    /// The example, with the right answers.
     pub example: &'a Example,
-    /// What is seen, which may be less than the features of the example.
+    /// The features that the network sees, which may be fewer than those of the example.
     pub features: &'a Features,
 }
 
@@ -125,8 +125,8 @@ impl Network {
         })
     }
 
-    /// All losses of some examples, means over the examples. Where readings learn from each other
-    /// ([`SimilarityConfig::r_drop`](crate::heads::SimilarityConfig::r_drop)), the second half must be the examples of the first once more.
+    /// All losses of some examples, means over the examples. Where two readings of an example learn from each other
+    /// ([`r_drop`](crate::heads::SimilarityConfig::r_drop)), the second half must be the examples of the first once more.
     ///
     /// # Errors
     ///

@@ -147,9 +147,10 @@ impl Diet {
         (order.into_iter().map(scored).collect(), sure.map(|sure| 1.0 - sure))
     }
 
-    /// The intents of a message with this ranking where it may have several: those above the threshold, else the best.
+    /// The intents of a message with this ranking where it may have more than one: those above the threshold, else the
+    /// best.
     #[must_use]
-    pub fn several(&self, ranking: &[Scored]) -> Vec<Scored> {
+    pub fn intent_set(&self, ranking: &[Scored]) -> Vec<Scored> {
         let Some(decision) = self.engine.decision() else { return Vec::new() };
         let above = ranking.iter().take_while(|scored| scored.confidence > decision.threshold).count();
         ranking.iter().take(above.max(1)).cloned().collect()

@@ -29,23 +29,21 @@ pub(super) fn tag_heads(
     r_drop: f64,
     vb: &VarBuilder,
 ) -> Result<Vec<TagHead>> {
-    let Some(entities) = &labels.entities else { return Ok(Vec::new()) };
-    let mut heads = vec![TagHead {
-        kind: TagKind::Entity,
-        crf: Crf::new(model_dim, rules(entities), vb.pp("entity"))?.with_r_drop(r_drop),
-        seen_tags: None,
-    }];
-    let later = [(TagKind::Role, "role", &labels.roles), (TagKind::Group, "group", &labels.groups)];
-    for (kind, name, set) in later {
-        let Some(set) = set else { continue };
-        let vb = vb.pp(name);
-        let init = glorot_uniform(entities.len(), SEEN_TAG_DIM);
-        let table = vb.get_with_hints((entities.len(), SEEN_TAG_DIM), "seen_tags", init)?;
-        let bias = vb.get_with_hints(SEEN_TAG_DIM, "seen_tags_bias", Init::Const(0.0))?;
-        let crf = Crf::new(model_dim + SEEN_TAG_DIM, rules(set), vb)?.with_r_drop(r_drop);
-        heads.push(TagHead { kind, crf, seen_tags: Some((table, bias)) });
-    }
-    Ok(heads)
+    let entity_tags = labels.entities.as_ref().map_or(0, TagSet::len);
+    let head = |(kind, set): (TagKind, &TagSet)| {
+        let vb = vb.pp(kind.name());
+        let seen_tags = (kind != TagKind::Entity).then(|| seen_tags(entity_tags, &vb)).transpose()?;
+        let dim = model_dim + if seen_tags.is_some() { SEEN_TAG_DIM } else { 0 };
+        Ok(TagHead { kind, crf: Crf::new(dim, rules(set), vb)?.with_r_drop(r_drop), seen_tags })
+    };
+    labels.tag_sets().map(head).collect()
+}
+
+/// A vector per entity tag, and a bias.
+fn seen_tags(entity_tags: usize, vb: &VarBuilder) -> Result<(Tensor, Tensor)> {
+    let init = glorot_uniform(entity_tags, SEEN_TAG_DIM);
+    let table = vb.get_with_hints((entity_tags, SEEN_TAG_DIM), "seen_tags", init)?;
+    Ok((table, vb.get_with_hints(SEEN_TAG_DIM, "seen_tags_bias", Init::Const(0.0))?))
 }
 
 pub(super) fn rules(set: &TagSet) -> TagRules {
@@ -73,13 +71,13 @@ impl TagHead {
         losses: &mut Losses,
     ) -> Result<()> {
         let found = self.crf.loss(&self.rows(tokens, entity_tags)?, &batch.tokens, gold)?;
-        let (name, ratio) = match self.kind {
-            TagKind::Entity => ("entity", "entity_f1"),
-            TagKind::Role => ("role", "role_f1"),
-            TagKind::Group => ("group", "group_f1"),
+        let ratio = match self.kind {
+            TagKind::Entity => "entity_f1",
+            TagKind::Role => "role_f1",
+            TagKind::Group => "group_f1",
         };
         losses.add_ratio(ratio, token_f1(gold, &found.likeliest));
-        losses.add(name, found.loss)
+        losses.add(self.kind.name(), found.loss)
     }
 }
 

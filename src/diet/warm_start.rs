@@ -1,17 +1,18 @@
-//! A network that begins with what another has learnt, though words, intents and tags are not the same.
+//! A warm start: a network begins with what another has learnt, though words, intents and tags are not the same.
 //!
 //! Most weights know neither words nor labels and are copied as they are. A few have an axis on which each place
-//! stands for something that has a name: a column of the features, a word of the names of intents, a tag. Each slice
-//! along such an axis moves to the place that has the same name now. What has a new name keeps the numbers that the
-//! new network has drawn for it, and what has no place any more is left behind. So words and labels may come and go
-//! any number of times.
+//! stands for something that has a name, as [`parameters`](super::parameters) declares: a column of the features, a word
+//! of the names of intents, a tag. Each slice along such an axis moves to the place that has the same name now. What has
+//! a new name keeps the numbers that the new network has drawn for it, and what has no place any more is left behind. So
+//! words and labels may come and go any number of times.
 
 use std::collections::{BTreeMap, HashMap};
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Result, Tensor, Var};
 
-use super::several::Decision;
-use super::{FittedConfidence, Labels, TagKind, WeightsError};
+use super::multi_label::Decision;
+use super::parameters::{Axis, DECISION, Declaration};
+use super::{FittedConfidence, Labels, WeightsError};
 use crate::bundle::{Values, Weight, Weights};
 use crate::data::TagSet;
 use crate::features::{ColumnOrigins, LabelFeatures};
@@ -19,7 +20,7 @@ use crate::nn::Parameters;
 
 /// What a network can go on from: the weights of an earlier one, and what their places stood for.
 #[derive(Clone, Copy, Debug)]
-pub struct Ancestor<'a> {
+pub struct Predecessor<'a> {
     /// What it has learnt.
     pub weights: &'a Weights,
     /// Its columns, as seen from the new network.
@@ -28,80 +29,74 @@ pub struct Ancestor<'a> {
     pub labels: &'a Labels,
     /// The words of the names of its intents.
     pub label_features: &'a LabelFeatures,
-    /// What its opinions weighed, where that was fitted.
+    /// The weights of its ensemble, where these were fitted.
     pub confidence: Option<&'a FittedConfidence>,
 }
 
-/// For each place of an axis, the place in the ancestor that has the same name; `None` for an axis without names.
+/// For each place of an axis, the place in the earlier network that has the same name; `None` for an axis without names.
 type Origins = Option<Vec<Option<u32>>>;
 
-/// Rows of large tables that the ancestor has handed down, by the name of the table.
-pub(super) type Inherited = BTreeMap<String, Vec<bool>>;
+/// Rows of large tables that come from an earlier network, by the name of the table.
+pub(super) type EarlierRows = BTreeMap<String, Vec<bool>>;
 
-impl Ancestor<'_> {
+impl Predecessor<'_> {
     /// Moves the weights to where they belong in a network with these labels.
     ///
     /// # Errors
     ///
     /// If an axis without names has another size: the networks are not of the same shape.
-    pub(super) fn transplant(
+    pub(super) fn move_weights(
         &self,
+        declared: &[Declaration],
         parameters: &Parameters,
         labels: &Labels,
         label_features: &LabelFeatures,
-    ) -> Result<Inherited, WeightsError> {
-        let mut inherited = Inherited::new();
-        for (name, var) in parameters.all() {
-            let Some(old) = self.weights.get(&name) else { continue }; // a head that the ancestor did not have
-            let axes = self.axes(&name, labels, label_features);
-            let tensor = |values| Tensor::from_vec(values, var.shape(), var.device())?.to_dtype(var.dtype());
-            let drawn = var.to_dtype(DType::F32).and_then(|drawn| drawn.flatten_all()?.to_vec1::<f32>());
-            let moved = drawn.and_then(|mut values| {
-                let fits = moved(old, &axes, var.dims(), &mut values);
-                Ok((fits, var.set(&tensor(values)?)?))
-            });
+    ) -> std::result::Result<EarlierRows, WeightsError> {
+        let vars: BTreeMap<String, Var> = parameters.all().into_iter().collect();
+        let mut rows = EarlierRows::new();
+        for own in declared {
+            // What the earlier network does not have, such as a head for roles, begins as it is drawn.
+            let (Some(old), Some(var)) = (self.weights.get(&own.name), vars.get(&own.name)) else { continue };
+            let axes: Vec<Origins> =
+                own.axes.iter().map(|axis| self.origins(*axis, labels, label_features)).collect();
             // Neither reading nor writing a parameter of one's own can fail; its shape may be another.
-            if !moved.is_ok_and(|(fits, ())| fits) {
-                let (tensor, found, expected) = (name, old.shape.clone(), var.dims().to_vec());
+            if !overwrite(var, old, &axes).is_ok_and(|fits| fits) {
+                let (tensor, found, expected) = (own.name.clone(), old.shape.clone(), var.dims().to_vec());
                 return Err(WeightsError::Shape { tensor, found, expected });
             }
-            if let (Values::Table(table), Some(Some(rows))) = (&old.values, axes.first()) {
+            if let (Values::Table(table), Some(Some(origins))) = (&old.values, axes.first()) {
                 let has = |row: &Option<u32>| row.is_some_and(|row| table.row(row as usize).is_some());
-                inherited.insert(name, rows.iter().map(has).collect());
+                rows.insert(own.name.clone(), origins.iter().map(has).collect());
             }
         }
-        Ok(inherited)
+        Ok(rows)
     }
 
-    /// How a message got its intents, where it could have several.
+    /// How a message got its intents, where it could have more than one.
     pub(super) fn decision(&self) -> Option<Decision> {
-        Decision::of(&self.weights.get("intent.decision")?.to_f32())
+        Decision::of(&self.weights.get(DECISION)?.to_f32())
     }
 
-    /// What the places along each axis of a parameter come from.
-    fn axes(&self, name: &str, labels: &Labels, label_features: &LabelFeatures) -> Vec<Origins> {
-        let tags = |kind| Some(tag_origins(labels.tags(kind), self.labels.tags(kind)));
-        let (head, parameter) = name.split_once('.').unwrap_or((name, ""));
-        let kind = match head {
-            "role" => TagKind::Role,
-            "group" => TagKind::Group,
-            _ => TagKind::Entity,
-        };
-        match (head, parameter) {
-            ("sequence", "table") => vec![Some(self.columns.sequence.clone()), None],
-            ("sentence", "table") => {
-                vec![Some(self.columns.sentence.clone()), None]
-            }
-            ("intent", "label.table") => {
-                vec![Some(name_origins(&label_features.words, &self.label_features.words)), None]
-            }
-            ("entity" | "role" | "group", "emission.weight") => vec![None, tags(kind)],
-            ("entity" | "role" | "group", "emission.bias") => vec![tags(kind)],
-            ("entity" | "role" | "group", "transitions") => vec![tags(kind), tags(kind)],
-            ("role" | "group", "seen_tags") => vec![tags(TagKind::Entity), None],
-            _ => Vec::new(),
-        }
+    /// Where the places along an axis were.
+    fn origins(&self, axis: Axis, labels: &Labels, label_features: &LabelFeatures) -> Origins {
+        Some(match axis {
+            Axis::Fixed => return None,
+            Axis::SequenceColumn => self.columns.sequence.clone(),
+            // No network reads joined columns: the linear path is fitted, never moved.
+            Axis::SentenceColumn | Axis::JoinedColumn => self.columns.sentence.clone(),
+            Axis::LabelWord => name_origins(&label_features.words, &self.label_features.words),
+            Axis::Intent => name_origins(&labels.intents, &self.labels.intents),
+            Axis::Tag(kind) => tag_origins(labels.tags(kind), self.labels.tags(kind)),
+        })
     }
+}
+
+/// Puts what an earlier network has learnt into a parameter; whether the shapes allow it.
+fn overwrite(var: &Var, old: &Weight, axes: &[Origins]) -> Result<bool> {
+    let mut values = var.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    let fits = moved(old, axes, var.dims(), &mut values);
+    var.set(&Tensor::from_vec(values, var.shape(), var.device())?.to_dtype(var.dtype())?)?;
+    Ok(fits)
 }
 
 /// Where each of these names was among the earlier ones.

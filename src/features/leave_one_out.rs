@@ -1,11 +1,11 @@
-//! What remains of the features of a message for somebody who has never seen it.
+//! Leave-one-out features: those that a message would have had the featurizers been fitted without it.
 
 use std::ops::Range;
 
 use super::{Features, UnitRanges};
 use crate::numbers::SparseRows;
 
-/// Columns that somebody has met.
+/// Columns that occur in some messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     sequence: Vec<bool>,
@@ -55,10 +55,11 @@ impl Occurrences {
 }
 
 impl Features {
-    /// The features as they would be had nobody seen the message. Featurizers were fitted with it among the others, so
-    /// they have columns for all that it says; a message of a user has none for what is new in it. What learns from a
-    /// message as it is learns to rely on what it will not find, and is far surer of it than of a user's.
-    pub(crate) fn as_new(&self, known: &Known, ranges: &UnitRanges) -> Self {
+    /// Only the entries of known columns, which are those that the other messages have. Featurizers are fitted with this
+    /// message among the others, so they have columns for all that it says; a user's message has none for what is new in
+    /// it. A model that learns from the whole features relies on what it will not find, and is far surer of a message of
+    /// its training than of a user's.
+    pub(crate) fn restricted_to(&self, known: &Known, ranges: &UnitRanges) -> Self {
         Self {
             sequence: restrict(&self.sequence, &known.sequence, &ranges.sequence),
             sentence: restrict(&self.sentence, &known.sentence, &ranges.sentence),
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_new_is_left_out_and_the_rest_is_scaled_anew() {
+    fn what_no_other_message_has_is_left_out_and_the_rest_is_scaled_anew() {
         let message = |entries: &[(u32, f32)]| {
             let mut features = Features::default();
             features.sentence.push(entries.iter().copied());
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!(known.sequence, [true, true, false, true]);
         // Columns 0 and 1 are scaled together, of 2 nothing is left, 3 is not scaled.
         let ranges = UnitRanges { sequence: vec![1..2, 3..3], sentence: vec![0..2, 2..3] };
-        let new = ours.as_new(&known, &ranges);
+        let new = ours.restricted_to(&known, &ranges);
         assert_eq!(new.sentence.row(0).collect::<Vec<_>>(), [(0, 1.0), (3, 0.5)]);
         assert_eq!(new.sequence.row(0).collect::<Vec<_>>(), [(0, 0.6), (1, 1.0), (3, 0.5)]);
         assert_eq!(new.sequence.row(1).collect::<Vec<_>>(), [(1, 1.0)]);

@@ -16,16 +16,16 @@
 //! | `origins` | which column of an earlier feature set meant the same |
 //! | `dense` | no word of ours: one dimension of an encoder |
 //! | `custom` | whatever a featurizer from outside this crate says |
-//! | `as_new` | what remains of a message for somebody who has never seen it |
+//! | `leave_one_out` | the features that a message would have had the featurizers been fitted without it |
 //!
 //! A new featurizer costs one file, one variant of [`Featurizer`] and one of [`FeaturizerConfig`].
 
-mod as_new;
 mod custom;
 mod dense;
 mod error;
 mod featurizer;
 mod label;
+mod leave_one_out;
 mod lexical;
 mod ngram;
 mod origins;
@@ -33,13 +33,13 @@ mod patterns;
 mod units;
 mod vocabulary;
 
-pub(crate) use as_new::Known;
 pub use custom::{ComponentError, Custom, CustomFeaturizer};
 pub(crate) use custom::{CustomFeaturizers, FEATURIZER, Registry};
 pub use dense::DenseFeatures;
 pub use error::FeatureError;
 pub use featurizer::{FeatureSet, Features, Featurizer, FeaturizerConfig, Message, UnitRanges};
 pub use label::LabelFeatures;
+pub(crate) use leave_one_out::Known;
 pub use lexical::{Lexical, LexicalConfig};
 pub use ngram::{Analyzer, DocumentLimit, NGramConfig, NGrams, StripAccents, Weighting};
 pub use origins::ColumnOrigins;

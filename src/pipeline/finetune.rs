@@ -1,7 +1,7 @@
 //! Learning on: a model that takes in new examples, words, intents and entity types.
 //!
 //! A model remembers its examples. Learning on from new ones means: fit features and labels on all of them, old and
-//! new; move every weight to where its column or label is now ([`Ancestor`]); and train that for a fraction of
+//! new; move every weight to where its column or label is now ([`Predecessor`]); and train that for a fraction of
 //! the epochs. Nothing is appended to what was there, so it can be done any number of times. It takes less
 //! time than training from scratch on all examples. In the one case measured, it was as accurate
 //! (`docs/experiments.md`).
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{Nlu, PipelineConfig, PipelineError, Training, TrainingOptions};
 use crate::data::{TrainingData, Updated};
-use crate::diet::{Ancestor, DietConfig, Labels, Learner};
+use crate::diet::{DietConfig, Labels, Learner, Predecessor};
 use crate::error::Result;
 use crate::features::{FeatureSet, LabelFeatures, Message};
 use crate::train::{Event, TrainerConfig};
@@ -176,8 +176,8 @@ impl Nlu {
         if self.remembers() { labels } else { self.labels().and_those_of(&data.utterances, config) }
     }
 
-    /// Options for learning on: hidden tokens are for the beginning of learning, what opinions weigh is known, and
-    /// without the examples of before the linear path would lose their intents.
+    /// Options for learning on: hidden tokens are for the beginning of learning, the weights of the ensemble are known,
+    /// and without the earlier examples the linear path would lose their intents.
     pub(super) fn prepare(&self, diet: &mut DietConfig) {
         diet.masking.until = 0.0;
         diet.intents.calibration_share = 0.0;
@@ -188,20 +188,20 @@ impl Nlu {
     }
 
     /// Lets a fresh network begin with what this model has learnt.
-    pub(super) fn hand_down(&self, learner: &mut Learner<'_>, features: &FeatureSet) -> Result<()> {
-        let ancestor = Ancestor {
+    pub(super) fn warm_start(&self, learner: &mut Learner<'_>, features: &FeatureSet) -> Result<()> {
+        let predecessor = Predecessor {
             weights: &self.weights,
             columns: &features.origins(&self.features),
             labels: self.labels(),
             label_features: &LabelFeatures::new(&self.labels().intents, self.tokenizer.of_labels()),
             confidence: self.confidence.as_ref(),
         };
-        Ok(learner.inherit(&ancestor).map_err(PipelineError::from)?)
+        Ok(learner.warm_start(&predecessor).map_err(PipelineError::from)?)
     }
 }
 
-/// Settings of the loop for a network that begins with what another has learnt: few epochs, and a learning rate that
-/// rises as high as it did at first, for half of that learnt less.
+/// Settings of the loop after a warm start: few epochs, and a learning rate that rises as high as it did at first; with
+/// half of it less was learnt.
 pub(super) fn shorten(trainer: &mut TrainerConfig, fraction: f64) {
     trainer.epochs = (trainer.epochs as f64 * fraction.clamp(0.0, 1.0)).ceil() as usize;
     trainer.schedule.peak *= PEAK;

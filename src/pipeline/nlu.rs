@@ -210,7 +210,7 @@ impl Nlu {
 
     /// Where a message may have several intents, those it has, and the ranking with all of them together at its head.
     fn several(&self, mut ranking: Vec<Scored>) -> (Vec<Scored>, Vec<Scored>) {
-        let intents = self.diet.several(&ranking);
+        let intents = self.diet.intent_set(&ranking);
         if let [_, .., last] = &intents[..] {
             let separator = self.labels().separator.as_deref().unwrap_or_default();
             let names: Vec<&str> = intents.iter().map(|intent| intent.name.as_str()).collect();

@@ -10,7 +10,7 @@ use super::tokenizer::MessageTokenizer;
 use super::{Nlu, PipelineConfig};
 use crate::bundle::Weights;
 use crate::diet::{
-    Diet, DietConfig, FittedConfidence, HeldOut, Labels, Learner, Lessons, WeightsError, Widths,
+    Diet, DietConfig, FittedConfidence, HeldOut, Labels, Learner, TrainingSet, WeightsError, Widths,
 };
 use crate::error::ComputationError;
 use crate::features::{FeatureSet, LabelFeatures, Patterns};
@@ -45,7 +45,7 @@ impl Parts {
     /// A fresh network that is to learn from these examples.
     pub(super) fn learner<'h>(
         &self,
-        set: Lessons,
+        set: TrainingSet,
         held_out: Option<HeldOut<'h>>,
     ) -> Result<Learner<'h>, ComputationError> {
         let (widths, label_features) = (self.widths(), self.label_features());

@@ -7,7 +7,7 @@ use candle_core::Result;
 
 use super::Times;
 use crate::data::TagSet;
-use crate::diet::{DietConfig, Example, Labels, Learner, Lessons, Widths};
+use crate::diet::{DietConfig, Example, Labels, Learner, TrainingSet, Widths};
 use crate::features::{Features, LabelFeatures};
 use crate::kernels::Precision;
 use crate::text::WhitespaceTokenizer;
@@ -74,7 +74,7 @@ impl DietTraining {
         let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
         let widths = Widths { sequence: self.columns, sentence: self.columns, dense: 0 };
         let learner =
-            Learner::new(&config, widths, &labels, &label_features, Lessons::all(self.examples()), None)?;
+            Learner::new(&config, widths, &labels, &label_features, TrainingSet::all(self.examples()), None)?;
         let mut ends = Vec::new();
         let stop = AtomicBool::new(false);
         Trainer::new(config.trainer(self.messages, threads), &stop).run(&learner, |event| {

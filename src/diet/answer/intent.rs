@@ -1,6 +1,6 @@
 //! How similar a message is to each intent.
 
-use crate::diet::several::Decision;
+use crate::diet::multi_label::Decision;
 use crate::diet::{DietConfig, Labels, Widths};
 use crate::features::{Features, LabelFeatures};
 use crate::infer::{Bag, DenseLayers, Source, WeightsError};

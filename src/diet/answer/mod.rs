@@ -17,7 +17,7 @@ mod intent;
 mod scratch;
 mod tags;
 
-use super::several::Decision;
+use super::multi_label::Decision;
 use super::{DietConfig, Labels, Widths};
 use crate::bundle::Weights;
 use crate::features::{Features, LabelFeatures};

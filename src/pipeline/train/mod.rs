@@ -109,7 +109,7 @@ impl Nlu {
         let mut learner = parts.learner(training_set, scorer(&parts, &held_out))?;
         let mut settings = parts.diet.trainer(learner.examples(), parts.threads);
         if let Some(earlier) = earlier {
-            earlier.hand_down(&mut learner, &parts.features)?;
+            earlier.warm_start(&mut learner, &parts.features)?;
             finetune::shorten(&mut settings, options.epoch_fraction);
         }
         let (outcome, confidence) = phases.run(&mut learner, &settings, options, observe)?;

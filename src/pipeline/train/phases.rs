@@ -1,7 +1,7 @@
 //! The training itself: the main phase, calibration, and the final phase.
 
 use super::TrainingOptions;
-use crate::diet::{FittedConfidence, Learner, Lessons};
+use crate::diet::{FittedConfidence, Learner, TrainingSet};
 use crate::error::{ComputationError, Result};
 use crate::train::{Event, Outcome, Stopped, Trainer, TrainerConfig};
 
@@ -20,11 +20,11 @@ pub(super) struct Phases {
 }
 
 impl Phases {
-    pub(super) fn new(set: &Lessons) -> Self {
+    pub(super) fn new(set: &TrainingSet) -> Self {
         Self {
             messages: set.examples.len() - set.names,
-            has_final: set.unseen > 0,
-            final_share: 2.0 * set.unseen as f64 / set.examples.len().max(1) as f64,
+            has_final: set.calibration > 0,
+            final_share: 2.0 * set.calibration as f64 / set.examples.len().max(1) as f64,
         }
     }
 

@@ -6,7 +6,7 @@ use super::super::PipelineError;
 use super::super::dense::EncoderExamples;
 use super::super::tokenizer::MessageTokenizer;
 use crate::data::{HoldOut, Utterance, stratified_split};
-use crate::diet::{DietConfig, Example, Labels, Lessons};
+use crate::diet::{DietConfig, Example, Labels, TrainingSet};
 use crate::features::{DenseFeatures, FeatureSet, Features, Message};
 use crate::text::Span;
 
@@ -82,7 +82,7 @@ impl Examples<'_> {
         features: &FeatureSet,
         dense: &[Arc<DenseFeatures>],
         labels: &Labels,
-    ) -> Lessons {
+    ) -> TrainingSet {
         let example = |at: usize| {
             let (utterance, tokens) = (self.utterances[at], &self.tokens[at]);
             let sparse = features.transform(Message { text: &utterance.text, tokens });
@@ -93,9 +93,9 @@ impl Examples<'_> {
         };
         let (count, kept) = (self.utterances.len(), self.utterances.len() - self.calibration);
         let parts = [part(0..self.names), part(self.names..kept), part(kept..count)];
-        Lessons {
+        TrainingSet {
             names: parts[0].len(),
-            unseen: parts[2].len(),
+            calibration: parts[2].len(),
             examples: parts.concat(),
             unit_ranges: features.unit_ranges(),
         }

@@ -1,0 +1,72 @@
+//! In what form a parameter is stored.
+
+use super::{Weight, WeightError};
+use crate::numbers::Table;
+
+/// In what form a parameter is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// As it is: for vectors, which take little room.
+    F32,
+    /// Rounded to eight bits of mantissa: for matrices.
+    Bf16,
+    /// Five bits a number and a scale per row: for large tables, without the rows that nothing was learnt about.
+    Table,
+}
+
+impl Storage {
+    /// A tensor rounded to this form. `is_kept` says which rows of a table are worth keeping.
+    ///
+    /// # Errors
+    ///
+    /// If a number is not finite, or a table is no matrix.
+    pub fn round(
+        self,
+        tensor: &str,
+        shape: Vec<usize>,
+        values: Vec<f32>,
+        is_kept: impl Fn(usize) -> bool,
+    ) -> Result<Weight, WeightError> {
+        if let Some(position) = values.iter().position(|value| !value.is_finite()) {
+            let value = values[position].to_string();
+            return Err(WeightError::NotFinite { tensor: tensor.to_owned(), position, value });
+        }
+        Ok(match (self, &shape[..]) {
+            (Self::F32, _) => Weight::f32(shape, values),
+            (Self::Bf16, _) => Weight::bf16(shape, &values),
+            (Self::Table, [_, dim]) => Weight::table(Table::new(&values, *dim, is_kept)),
+            (Self::Table, _) => {
+                return Err(WeightError::Shape { tensor: tensor.to_owned(), shape, values: values.len() });
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::Values;
+
+    #[test]
+    fn every_form_keeps_the_shape() -> Result<(), WeightError> {
+        for storage in [Storage::F32, Storage::Bf16, Storage::Table] {
+            let weight =
+                storage.round("w", vec![2, 3], vec![1.0, 2.0, 4.0, 1.0, 1.0, 1.0], |row| row == 0)?;
+            assert_eq!(weight.shape, [2, 3]);
+            assert_eq!(weight.to_f32()[..1], [1.0]);
+            if let Values::Table(table) = &weight.values {
+                assert!(table.row(0).is_some() && table.row(1).is_none());
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_not_finite_is_refused_whatever_the_form() {
+        for storage in [Storage::F32, Storage::Bf16, Storage::Table] {
+            let error = storage.round("w", vec![1, 2], vec![1.0, f32::NAN], |_| true).unwrap_err();
+            assert!(error.to_string().starts_with("tensor `w` holds NaN at position 1"), "{error}");
+        }
+        assert!(Storage::Table.round("w", vec![2], vec![1.0, 2.0], |_| true).is_err());
+    }
+}

@@ -1,0 +1,43 @@
+//! The examples that a network learns from.
+
+use crate::diet::{Example, Widths};
+use crate::features::{Features, Known, UnitRanges};
+
+/// The examples of a training, in the order in which they are used.
+#[derive(Clone, Debug, Default)]
+pub struct TrainingSet {
+    /// All of them.
+    pub examples: Vec<Example>,
+    /// How many at the beginning are no messages but names of intents.
+    pub names: usize,
+    /// How many at the end are kept for calibration: not learnt from before [`calibrate`](super::Learner::calibrate).
+    pub calibration: usize,
+    /// Columns that are scaled together.
+    pub unit_ranges: UnitRanges,
+}
+
+impl TrainingSet {
+    /// Examples that are all learnt from.
+    #[must_use]
+    pub fn all(examples: Vec<Example>) -> Self {
+        Self { examples, ..Self::default() }
+    }
+
+    /// Of each example, the features that it would have had the featurizers been fitted to the others.
+    pub(super) fn leave_one_out(&self, widths: Widths) -> Vec<Features> {
+        let features = || self.examples.iter().map(|example| &example.features);
+        let known = Known::of(features(), (widths.sequence, widths.sentence), 2);
+        features().map(|one| one.restricted_to(&known, &self.unit_ranges)).collect()
+    }
+
+    /// The examples that have an intent.
+    pub(super) fn with_intent(&self) -> Vec<&Example> {
+        self.examples.iter().filter(|example| example.intent.is_some()).collect()
+    }
+
+    /// How many of the examples for calibration have an intent.
+    pub(super) fn calibration_intents(&self) -> usize {
+        let kept = &self.examples[self.examples.len() - self.calibration..];
+        kept.iter().filter(|example| example.intent.is_some()).count()
+    }
+}
