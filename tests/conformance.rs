@@ -203,8 +203,8 @@ fn a_message_may_have_several_intents() {
     assert!((scores.intent.accuracy - sets.exact_match).abs() < 1e-12);
 
     let folder = tempfile::tempdir().unwrap();
-    nlu.save(&folder.path().join("model")).unwrap();
-    let again = Nlu::open(&folder.path().join("model")).unwrap();
+    nlu.save(folder.path().join("model")).unwrap();
+    let again = Nlu::open(folder.path().join("model")).unwrap();
     for utterance in &data.utterances {
         assert_eq!(again.parse(&utterance.text).unwrap(), nlu.parse(&utterance.text).unwrap());
     }

@@ -59,7 +59,7 @@ struct First {
 impl PostProcessor for First {
     fn fit(&mut self, data: &TrainingData) -> Result<(), Box<dyn Error + Send + Sync>> {
         let longest = data.intents().into_keys().max_by_key(|name| name.len());
-        self.name = longest.ok_or("no intents")?.to_owned();
+        longest.ok_or("no intents")?.clone_into(&mut self.name);
         Ok(())
     }
 

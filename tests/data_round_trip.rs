@@ -178,7 +178,7 @@ fn both_formats_of_a_real_set_say_the_same() {
     let mut paths = Vec::new();
     files(&shared.join("nlu"), ".jsonl", &mut paths);
     for lines in paths {
-        let (yaml, lines) = (read(&lines.with_extension("yml")).unwrap(), read(&lines).unwrap());
+        let (yaml, lines) = (read(lines.with_extension("yml")).unwrap(), read(&lines).unwrap());
         let sorted = |data: TrainingData| {
             let (mut utterances, synonyms, ..) = plain(data);
             utterances.sort();
@@ -212,14 +212,14 @@ fn real_projects_have_the_entities_counted_elsewhere() {
 fn files_wrong_on_purpose_are_answered_clearly() {
     let Some(shared) = shared() else { return };
     let rasa = shared.join("formats/rasa_3.6.13");
-    let message = read(&rasa.join("data/test/incorrect_nlu_format.yml")).unwrap_err().to_string();
+    let message = read(rasa.join("data/test/incorrect_nlu_format.yml")).unwrap_err().to_string();
     assert!(
         message.ends_with(
             "incorrect_nlu_format.yml:2: `nlu` is empty; it must be a list of items such as `- intent: greet`"
         ),
         "{message}"
     );
-    let dashless = read(&rasa.join("data/rasa_yaml_examples/nlu.yml")).unwrap();
+    let dashless = read(rasa.join("data/rasa_yaml_examples/nlu.yml")).unwrap();
     assert!(dashless.utterances.is_empty() && dashless.warnings.len() == 3, "{:?}", dashless.warnings);
-    assert!(read(&rasa.join("examples")).unwrap().utterances.len() > 800);
+    assert!(read(rasa.join("examples")).unwrap().utterances.len() > 800);
 }

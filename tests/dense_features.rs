@@ -58,7 +58,7 @@ fn a_model_learns_with_encoders_and_answers_the_same_when_opened_again() {
     }
     assert_eq!(together[1].intent.as_ref().unwrap().name, "cancel");
 
-    let place = nlu.save(&folder.path().join("model")).unwrap();
+    let place = nlu.save(folder.path().join("model")).unwrap();
     let opened = Nlu::open(&place).unwrap();
     assert_eq!(opened.parse_batch(&texts).unwrap(), together);
     let (grown, _) =
@@ -96,10 +96,10 @@ fn an_encoder_learns_with_the_model_and_is_saved_with_it() {
     let answers = nlu.parse_batch(&texts).unwrap();
     assert_eq!(answers[1].intent.as_ref().unwrap().name, "cancel");
 
-    let place = nlu.save(&folder.path().join("model")).unwrap();
+    let place = nlu.save(folder.path().join("model")).unwrap();
     let opened = Nlu::open(&place).unwrap();
     assert_eq!(opened.parse_batch(&texts).unwrap(), answers);
-    let again = opened.save(&folder.path().join("again")).unwrap();
+    let again = opened.save(folder.path().join("again")).unwrap();
     for part in ["encoders.json", "encoders.safetensors"] {
         assert_eq!(fs::read(place.join(part)).unwrap(), fs::read(again.join(part)).unwrap());
     }

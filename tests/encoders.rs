@@ -64,7 +64,7 @@ fn every_family_agrees_with_transformers_for_any_number_of_threads() {
         let expected = expected(family);
         for threads in [1, 2, 3] {
             for pooling in [Pooling::Mean, Pooling::Max, Pooling::Cls] {
-                let embedder = Embedder::open(&folder(family), &options(threads, pooling)).unwrap();
+                let embedder = Embedder::open(folder(family), &options(threads, pooling)).unwrap();
                 for one in &expected {
                     let pooled = match pooling {
                         Pooling::Mean => one.rows.mean_axis(ndarray::Axis(0)).unwrap(),
@@ -92,7 +92,7 @@ fn the_learnable_block_agrees_as_well() {
 
     for family in FAMILIES {
         // Blocks have no other activation than GELU, which DistilBERT here has not.
-        let block = pretrained_block(&folder(family), DType::F64, &Device::Cpu);
+        let block = pretrained_block(folder(family), DType::F64, &Device::Cpu);
         if family == "distilbert" {
             assert!(block.unwrap_err().to_string().contains("gelu"));
             continue;
@@ -110,7 +110,7 @@ fn the_learnable_block_agrees_as_well() {
 #[test]
 fn attention_comes_out_as_transformers_has_it() {
     for family in FAMILIES {
-        let embedder = Embedder::open(&folder(family), &options(2, Pooling::Mean)).unwrap();
+        let embedder = Embedder::open(folder(family), &options(2, Pooling::Mean)).unwrap();
         for one in expected(family) {
             let maps = embedder.attention(&one.text).unwrap();
             assert_eq!((maps.layers.len(), maps.labels.len()), (2, one.ids.len()));
@@ -126,7 +126,7 @@ fn a_text_has_the_same_vector_in_any_company() {
         let texts: Vec<String> = expected(family).into_iter().map(|one| one.text).collect();
         let many: Vec<&String> = texts.iter().cycle().take(300).collect();
         for threads in [1, 3] {
-            let embedder = Embedder::open(&folder(family), &options(threads, Pooling::Mean)).unwrap();
+            let embedder = Embedder::open(folder(family), &options(threads, Pooling::Mean)).unwrap();
             let together = embedder.embed(&many).unwrap().vectors;
             for (text, row) in many.iter().zip(together.rows()) {
                 close(row, &embedder.embed(&[text]).unwrap().vectors, 1e-5, family);
@@ -140,7 +140,7 @@ fn long_texts_are_cut_and_counted_or_split() {
     let long = "money in the bank of the river ".repeat(40);
     let open = |long_texts| {
         let options = options(2, Pooling::Mean).long_texts(long_texts);
-        Embedder::open(&folder("bert"), &options).unwrap()
+        Embedder::open(folder("bert"), &options).unwrap()
     };
     let cut = open(LongTexts::Truncate);
     let found = cut.embed(&[&long[..], "money"]).unwrap();
@@ -148,7 +148,7 @@ fn long_texts_are_cut_and_counted_or_split() {
     assert!(cut.embed_tokens(&long).unwrap().truncated);
     let cls = |long_texts| {
         let options = options(2, Pooling::Cls).long_texts(long_texts);
-        Embedder::open(&folder("bert"), &options).unwrap().embed(&[&long]).unwrap().vectors
+        Embedder::open(folder("bert"), &options).unwrap().embed(&[&long]).unwrap().vectors
     };
     assert_ne!(cls(LongTexts::Split), cls(LongTexts::Truncate));
     let split = open(LongTexts::Split);
@@ -164,7 +164,7 @@ fn long_texts_are_cut_and_counted_or_split() {
 #[test]
 fn spans_point_into_the_text() {
     for family in FAMILIES {
-        let embedder = Embedder::open(&folder(family), &options(1, Pooling::Mean)).unwrap();
+        let embedder = Embedder::open(folder(family), &options(1, Pooling::Mean)).unwrap();
         let text = "Café Zürich: naïve façade";
         for (span, _) in embedder.embed_tokens(text).unwrap().iter() {
             assert!(text.get(span.start..span.end).is_some(), "{family}: {span:?}");
@@ -179,9 +179,9 @@ fn spans_point_into_the_text() {
 
 #[test]
 fn products_of_bf16_are_nearly_right() {
-    let exact = Embedder::open(&folder("bert"), &options(1, Pooling::Mean)).unwrap();
+    let exact = Embedder::open(folder("bert"), &options(1, Pooling::Mean)).unwrap();
     let options = options(1, Pooling::Mean).precision(Precision::Bf16);
-    let rough = Embedder::open(&folder("bert"), &options).unwrap();
+    let rough = Embedder::open(folder("bert"), &options).unwrap();
     let [exact, rough] =
         [exact, rough].map(|embedder| embedder.embed(&["money in the bank"]).unwrap().vectors);
     close(&exact, &rough, 0.1, "bf16");

@@ -142,7 +142,7 @@ fn told_to_forget_a_model_has_no_examples_and_learns_on_from_the_given_ones_alon
     {
         assert!(talk.contains(part), "{part}: {talk}");
     }
-    let nlu = Nlu::open(&folder.path().join("new")).unwrap();
+    let nlu = Nlu::open(folder.path().join("new")).unwrap();
     assert_eq!(nlu.labels().intents, ["cancel", "complain", "order_ride", "thank"]);
     assert!(nlu.labels().roles.is_some());
     // What the tables knew of the old words has not been wiped out.

@@ -243,7 +243,7 @@ mod tests {
         assert!(matches!(check_writable(&out), Err(BundleError::Stranger { .. })));
         let file = out.join(MANIFEST);
         assert!(matches!(check_writable(&file), Err(BundleError::Occupied { .. })));
-        assert!(matches!(check_writable(&file.join("model")), Err(BundleError::Io { .. })));
+        assert!(matches!(check_writable(file.join("model")), Err(BundleError::Io { .. })));
         let names: Vec<_> = fs::read_dir(folder.path())?.collect::<Result<_, _>>()?;
         assert_eq!(names.len(), 1, "nothing is left behind");
         Ok(())
@@ -259,12 +259,12 @@ mod tests {
         fs::create_dir(place("z"))?;
         fs::write(place("z").join(MANIFEST), r#"{ "model_type": "bert" }"#)?;
         assert_eq!(resolve(folder.path())?, place("a"));
-        assert_eq!(resolve(&place("b"))?, place("b"));
+        assert_eq!(resolve(place("b"))?, place("b"));
 
         fs::rename(place("a"), place(".a.old"))?; // a save was cut short
         assert_eq!(resolve(folder.path())?, place("a"));
-        assert_eq!(resolve(&place("a"))?, place("a"));
-        assert_eq!(Bundle::open(&place("a"))?.folder(), place(".a.old"));
+        assert_eq!(resolve(place("a"))?, place("a"));
+        assert_eq!(Bundle::open(place("a"))?.folder(), place(".a.old"));
         Ok(())
     }
 
@@ -307,7 +307,7 @@ mod tests {
         fs::write(folder.path().join("new").join(MANIFEST), newer)?;
         assert_eq!(resolve(folder.path())?, folder.path().join("new"));
         fs::write(folder.path().join("new").join(MANIFEST), "{")?;
-        assert_eq!(resolve(&folder.path().join("new"))?, folder.path().join("new"));
+        assert_eq!(resolve(folder.path().join("new"))?, folder.path().join("new"));
         Ok(())
     }
 }

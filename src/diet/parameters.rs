@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_is_not_declared_or_not_there_is_refused() -> Result<()> {
+    fn a_parameter_that_is_not_declared_or_not_there_is_refused() {
         let (config, labels, features) = all_options();
         let error = |change: &dyn Fn(&Parameters, &mut Declarations)| {
             let (parameters, mut declared) =
@@ -300,6 +300,5 @@ mod tests {
             own.axes[1] = Axis::Tag(TagKind::Role);
         });
         assert!(other_axis.contains("entity.transitions has the shape"), "{other_axis}");
-        Ok(())
     }
 }

@@ -82,6 +82,6 @@ mod tests {
         assert_eq!(first, second);
         std::fs::write(other.path().join("config.json"), "{ }").unwrap();
         assert_ne!(first, fingerprint(other.path()).unwrap());
-        assert!(fingerprint(&one.path().join("nothing")).is_err());
+        assert!(fingerprint(one.path().join("nothing")).is_err());
     }
 }

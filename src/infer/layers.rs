@@ -57,7 +57,7 @@ impl Buffers {
 /// A stack of transformer layers with packed weights.
 #[derive(Clone, Debug)]
 pub(crate) struct Layers {
-    layers: Vec<Layer>,
+    stack: Vec<Layer>,
     config: TransformerConfig,
     activation: Activation,
     precision: Precision,
@@ -85,13 +85,13 @@ impl Layers {
         threads: usize,
     ) -> Self {
         let shards = threads.clamp(1, config.heads.clamp(1, Self::MOST_SHARDS));
-        Self { layers: Vec::new(), config: config.clone(), activation, precision, shards }
+        Self { stack: Vec::new(), config: config.clone(), activation, precision, shards }
     }
 
     /// Packs one more layer.
     pub(crate) fn push(&mut self, weights: LayerWeights<'_>) {
         let shard = |at| Shard::new(&self.config, &weights, self.precision, at, self.shards);
-        self.layers.push(Layer {
+        self.stack.push(Layer {
             shards: (0..self.shards).map(shard).collect(),
             attention_norm: weights.attention_norm,
             output_bias: weights.output.bias.to_vec(),
@@ -108,7 +108,7 @@ impl Layers {
     /// Replaces the rows in `buffers.x`: `[row, model_dim]`, of which `offsets` says where each sequence begins and the
     /// last one ends.
     pub(crate) fn forward(&self, offsets: &[usize], crew: &mut Crew<'_>, buffers: &mut Buffers) {
-        for layer in &self.layers {
+        for layer in &self.stack {
             self.layer(layer, offsets, crew, buffers, None);
         }
     }
@@ -120,7 +120,7 @@ impl Layers {
             self.layer(layer, &[0, rows], &mut Crew::Alone, buffers, Some(&mut weights));
             weights
         };
-        self.layers.iter().map(weights).collect()
+        self.stack.iter().map(weights).collect()
     }
 
     fn layer(

@@ -78,7 +78,7 @@ fn query_key_value(
         return Affine::new(joined.weight, joined.bias.to_vec(), precision);
     }
     let thirds = [0, dim, 2 * dim].map(|third| third + own.start..third + own.end);
-    let columns = thirds.iter().flat_map(|third| third.clone());
+    let columns = thirds.iter().cloned().flatten();
     let weight: Vec<f32> =
         columns.flat_map(|col| (0..dim).map(move |row| joined.weight.at(row, col))).collect();
     let bias = thirds.iter().flat_map(|third| part(joined.bias, third)).copied().collect();

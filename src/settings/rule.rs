@@ -64,8 +64,8 @@ impl Range {
     }
 
     fn contains(self, number: f64) -> bool {
-        let high_enough = number > self.lowest || self.includes_lowest && number == self.lowest;
-        let low_enough = number < self.highest || self.includes_highest && number == self.highest;
+        let high_enough = if self.includes_lowest { number >= self.lowest } else { number > self.lowest };
+        let low_enough = if self.includes_highest { number <= self.highest } else { number < self.highest };
         high_enough && low_enough
     }
 }

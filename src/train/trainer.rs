@@ -120,7 +120,7 @@ impl<'a> Trainer<'a> {
                 },
                 observe: &mut observe,
             };
-            run.to_the_end()
+            run.run()
         })
     }
 }
@@ -139,7 +139,7 @@ struct TrainingRun<'r, M> {
 }
 
 impl<M: Trainable> TrainingRun<'_, M> {
-    fn to_the_end(mut self) -> Result<Outcome> {
+    fn run(mut self) -> Result<Outcome> {
         for epoch in 0..self.config.epochs {
             self.epoch(epoch)?;
             if self.is_time(epoch) || self.outcome.stopped == Stopped::Interrupted {

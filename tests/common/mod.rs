@@ -93,7 +93,7 @@ pub(crate) fn workplace(with_model: bool) -> tempfile::TempDir {
     std::fs::write(folder.path().join("nlu.yml"), DATA).unwrap();
     std::fs::write(folder.path().join("config.yml"), CONFIG).unwrap();
     if with_model {
-        train(&config(), &data(), 1).save(&folder.path().join("model")).unwrap();
+        train(&config(), &data(), 1).save(folder.path().join("model")).unwrap();
     }
     folder
 }

@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_byte_order_mark_is_no_text() {
         let folder = folder(&[("a.jsonl", "\u{feff}{\"text\": \"a\"}".as_bytes())]);
-        assert_eq!(read(&folder.path().join("a.jsonl")).unwrap().utterances[0].text, "a");
+        assert_eq!(read(folder.path().join("a.jsonl")).unwrap().utterances[0].text, "a");
         let yaml = read_str(Format::RasaYaml, &format!("\u{feff}{NLU}"), "x").unwrap();
         assert_eq!(yaml.utterances[0].source.to_string(), "x:4");
     }

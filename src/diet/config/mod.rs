@@ -88,7 +88,7 @@ impl Settings for DietConfig {
         self.intents.options(visit);
         self.entities.options(visit);
         let mut without_effect = |name, default: &mut dyn settings::OptionField, why| {
-            visit(name, default, Rule::WithoutEffect(why))
+            visit(name, default, Rule::WithoutEffect(why));
         };
         let concat = &mut PerSide { text: 128_usize, label: 20 };
         without_effect("concat_dimension", concat, "all features already have one width where they meet");

@@ -45,6 +45,7 @@ pub(crate) struct TestNlu {
 
 /// What the report holds and where it goes.
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct ReportArgs {
     /// Where the report goes, replacing an earlier one; by default to `results`.
     #[arg(long, value_name = "DIR", conflicts_with = "no_report")]

@@ -53,7 +53,7 @@ fn classes_begin_as_the_mean_direction_of_their_texts() {
     let tuner = tuner("bert", &texts, DType::F64);
     let means: Vec<Vec<f64>> = tuner.classes.as_ref().unwrap().to_vec2().unwrap();
     let options = EmbedOptions { normalize: Some(true), ..Default::default() };
-    let embedder = Embedder::open(&folder("bert"), &options).unwrap();
+    let embedder = Embedder::open(folder("bert"), &options).unwrap();
     let vectors = embedder.embed(&["money", "the river bank", "a bank"]).unwrap().vectors.mapv(f64::from);
     let first = &vectors.row(0) + &vectors.row(2);
     let first = &first / first.dot(&first).sqrt();
@@ -107,7 +107,7 @@ fn what_does_not_fit_is_named() {
         Err(EmbedError::NothingToTune)
     ));
     let two = [FineTuningExample::new("money", 0), FineTuningExample::new("river", 1)];
-    let error = FineTuning::default().run(&folder("distilbert"), &two, &AtomicBool::new(false), |_| {});
+    let error = FineTuning::default().run(folder("distilbert"), &two, &AtomicBool::new(false), |_| {});
     assert!(error.unwrap_err().to_string().contains("no other activation than gelu"));
     let error = Pretrained::open_tuned(&path, &Tuned::default(), &EmbedOptions::default()).unwrap_err();
     assert!(error.to_string().contains("there is no `layers.0.attention.query_key_value.weight`"), "{error}");

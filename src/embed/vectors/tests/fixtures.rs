@@ -58,7 +58,7 @@ fn one_table_in_four_formats_is_one_table() -> Result<(), VectorsError> {
         ("similarity.bin", VectorFormat::Word2VecBinary, 0.0),
         ("similarity.fifu", VectorFormat::Finalfusion, 1e-6), // divided and multiplied by the norm
     ] {
-        let other = WordVectors::open(&path.with_file_name(name))?;
+        let other = WordVectors::open(path.with_file_name(name))?;
         assert_eq!(other.format(), format);
         assert!(other.words().eq(text.words()), "{name}");
         for word in text.words() {
@@ -75,7 +75,7 @@ fn one_table_in_four_formats_is_one_table() -> Result<(), VectorsError> {
 fn quantised_vectors_are_near_the_exact_ones() -> Result<(), VectorsError> {
     let Some(path) = finalfusion("quantized.fifu") else { return Ok(()) };
     let (codes, exact) =
-        (WordVectors::open(&path)?, WordVectors::open(&path.with_file_name("similarity.bin"))?);
+        (WordVectors::open(&path)?, WordVectors::open(path.with_file_name("similarity.bin"))?);
     for word in exact.words() {
         let (found, expected) = (vector(&codes, &word).unwrap(), vector(&exact, &word).unwrap());
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
