@@ -64,11 +64,11 @@ impl RelativePositions {
     /// `Σ weight · values[distance]` over the keys: `[heads, query, head_dim]`.
     pub(super) fn values_for(&self, weights: &Tensor) -> Result<Option<Tensor>> {
         let Some(values) = &self.values else { return Ok(None) };
-        let (heads, rows, _) = weights.dims3()?;
-        let sums = Tensor::zeros((heads, rows, self.count()), weights.dtype(), weights.device())?;
-        let distances = self.distances(rows, weights.device())?;
-        let sums = sums.scatter_add(&distances, weights, D::Minus1)?; // [heads, query, distance]
-        sums.matmul(values).map(Some)
+        let (_, rows, _) = weights.dims3()?;
+        // A product with ones and zeros: `scatter_add` of candle fails backward where rows exceed distances.
+        let is_at = self.one_hot(rows, weights)?; // [query, key, distance]
+        let sums = weights.transpose(0, 1)?.contiguous()?.matmul(&is_at)?; // [query, heads, distance]
+        sums.transpose(0, 1)?.contiguous()?.matmul(values).map(Some)
     }
 
     fn count(&self) -> usize {
@@ -78,9 +78,22 @@ impl RelativePositions {
     /// The place of each distance in the tables: `[heads, query, key]`.
     fn distances(&self, rows: usize, device: &Device) -> Result<Tensor> {
         let heads = self.tables().into_iter().flatten().next().map_or(Ok(1), |table| table.dim(0))?;
-        let distance = |at: usize| (at % rows + self.reach).saturating_sub(at / rows).min(2 * self.reach);
-        let distances: Vec<u32> = (0..rows * rows).map(|at| distance(at) as u32).collect();
+        let distances: Vec<u32> = (0..rows * rows).map(|at| self.distance(at, rows) as u32).collect();
         let distances = Tensor::from_vec(distances, (1, rows, rows), device)?;
         distances.broadcast_as((heads, rows, rows))?.contiguous()
+    }
+
+    /// One at the place of each distance, zero elsewhere: `[query, key, distance]`.
+    fn one_hot(&self, rows: usize, like: &Tensor) -> Result<Tensor> {
+        let mut ones = vec![0_u8; rows * rows * self.count()];
+        for (at, row) in ones.chunks_exact_mut(self.count()).enumerate() {
+            row[self.distance(at, rows)] = 1;
+        }
+        Tensor::from_vec(ones, (rows, rows, self.count()), like.device())?.to_dtype(like.dtype())
+    }
+
+    /// The place of the distance for number `at` of `[query, key]`.
+    fn distance(&self, at: usize, rows: usize) -> usize {
+        (at % rows + self.reach).saturating_sub(at / rows).min(2 * self.reach)
     }
 }
