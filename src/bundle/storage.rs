@@ -53,7 +53,9 @@ mod tests {
             let weight =
                 storage.round("w", vec![2, 3], vec![1.0, 2.0, 4.0, 1.0, 1.0, 1.0], |row| row == 0)?;
             assert_eq!(weight.shape, [2, 3]);
-            assert_eq!(weight.to_f32()[..1], [1.0]);
+            // A table keeps five bits of each number.
+            let off = if storage == Storage::Table { 0.1 } else { 0.0 };
+            assert!((weight.to_f32()[0] - 1.0).abs() <= off);
             if let Values::Table(table) = &weight.values {
                 assert!(table.row(0).is_some() && table.row(1).is_none());
             }
