@@ -3,7 +3,7 @@
 //! | to replace | use | in the meantime it is |
 //! | --- | --- | --- |
 //! | a file | [`AtomicFile`] | `.NAME.PID-RANDOM.tmp` beside it |
-//! | a folder of files | [`NewFolder`] | a folder of that name; where the system cannot swap, the old one is `.NAME.old` for a moment |
+//! | a folder of files | `NewFolder` | a folder of that name; where the system cannot swap, the old one is `.NAME.old` for a moment |
 //!
 //! What is unfinished is locked by the process that writes it. So the next writer can tell what a killed
 //! process has left behind, and deletes it.

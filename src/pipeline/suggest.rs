@@ -102,8 +102,10 @@ impl Suggestion<'_> {
 ///
 /// let said = |text: &str, confidences: [f32; 2]| {
 ///     let scored = |(name, confidence): (&str, f32)| Scored { name: name.into(), confidence };
-///     let intent_ranking = ["greet", "bye"].into_iter().zip(confidences).map(scored).collect();
-///     Prediction { text: text.into(), intent_ranking, ..Prediction::default() }
+///     let mut answer = Prediction::default();
+///     answer.text = text.into();
+///     answer.intent_ranking = ["greet", "bye"].into_iter().zip(confidences).map(scored).collect();
+///     answer
 /// };
 /// let answers = [said("hello", [0.9, 0.1]), said("so there", [0.5, 0.4]), said("so there!", [0.5, 0.5])];
 /// let places: Vec<usize> = suggest(&answers, 2).iter().map(|suggestion| suggestion.at).collect();

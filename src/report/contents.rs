@@ -59,7 +59,9 @@ impl FoldScores {
 ///
 /// let utterances = [Utterance::new("hello", Some("greet"))];
 /// let greet = Scored { name: "greet".to_owned(), confidence: 0.9 };
-/// let predictions = [Prediction { intent: Some(greet.clone()), intent_ranking: vec![greet], ..Prediction::default() }];
+/// let mut answer = Prediction::default();
+/// (answer.intent, answer.intent_ranking) = (Some(greet.clone()), vec![greet]);
+/// let predictions = [answer];
 /// let evaluation = Evaluation::new(&utterances, &predictions, &EvaluationOptions::default());
 /// let tested = Tested { utterances: &utterances, predictions: &predictions, evaluation: &evaluation };
 /// let report = Report { title: "A first test", tested: Some(tested), ..Report::default() };

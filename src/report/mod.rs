@@ -1,6 +1,6 @@
 //! What a test leaves behind: files under Rasa's names, and one page that holds it all.
 //!
-//! Scores come in from [`Evaluation`]; out come names and bytes, and whoever asked writes them. Nothing is computed
+//! Scores come in from [`Evaluation`](crate::pipeline::Evaluation); out come names and bytes, and whoever asked writes them. Nothing is computed
 //! here that the screen does not know as well.
 //!
 //! - [`Report::files`]: `intent_report.json`, `intent_errors.json` and so on, with the keys of `rasa test nlu`;

@@ -54,7 +54,9 @@ pub struct Review<'d> {
 ///     let scored = |(name, confidence): (&str, f32)| Scored { name: name.into(), confidence };
 ///     let mut intent_ranking: Vec<_> = [("greet", greet), ("bye", 1.0 - greet)].map(scored).into();
 ///     intent_ranking.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
-///     Prediction { intent_ranking, ..Prediction::default() }
+///     let mut answer = Prediction::default();
+///     answer.intent_ranking = intent_ranking;
+///     answer
 /// };
 /// let answers = [answer(0.8), answer(0.9), answer(0.2), answer(0.95)];
 /// let review = review(&examples, &answers);
