@@ -17,7 +17,7 @@ layers:
 # Check format and lints, changing nothing
 lint:
     cargo fmt --check
-    cargo clippy --all-targets --features hub -- -D warnings
+    cargo clippy --all-targets --features hub,arrow -- -D warnings
 
 # Format the code
 fmt:
