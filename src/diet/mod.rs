@@ -11,8 +11,9 @@
 //! message  sparse → dense ┘                └ message row → similarity to labels → intent
 //! ```
 //!
-//! Read `config`, then `network` with `intent_head` and `tag_head`, then `training`; `parameters` lists all that is learnt,
-//! `warm_start` lets a network go on from what another has learnt, `answer` is the same network for answering, and `predict` makes words of what it says.
+//! Read `config`, then `network` with `intent_head` and `tag_head`, then `training`. `parameters` declares all that is
+//! learnt, `warm_start` lets a network begin with what another has learnt, `answer` is the same network for answering,
+//! and `predict` turns its scores into intents and entities.
 //!
 //! # Where this differs from Rasa
 //!

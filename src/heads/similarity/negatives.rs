@@ -47,11 +47,7 @@ pub(super) fn same_label_penalty(all: &Tensor, candidates: Candidates<'_>) -> Re
     let identity = candidates.identity;
     let penalty = |gold: usize| {
         let same = move |(label, other): (usize, &u64)| *other == identity[gold] && label != gold;
-        identity
-            .iter()
-            .enumerate()
-            .map(move |label| if same(label) { PENALTY } else { 0.0 })
-            .collect::<Vec<f32>>()
+        identity.iter().enumerate().map(move |label| if same(label) { PENALTY } else { 0.0 })
     };
     let penalties: Vec<f32> = candidates.gold.iter().flat_map(|gold| penalty(*gold as usize)).collect();
     Tensor::from_vec(penalties, all.shape(), all.device())?.to_dtype(all.dtype())
