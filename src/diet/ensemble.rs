@@ -74,12 +74,6 @@ impl HeldOutScores {
         shares
     }
 
-    /// Adds messages.
-    pub(super) fn append(&mut self, other: Self) {
-        self.scores.iter_mut().zip(other.scores).for_each(|(own, scores)| own.extend(scores));
-        self.gold.extend(other.gold);
-    }
-
     /// How the confidence of the best label compares with how often it is right.
     pub(super) fn calibration(&self, weights: [f32; PARTS]) -> Calibration {
         Calibration::new(self.gold.iter().enumerate().map(|(message, gold)| {

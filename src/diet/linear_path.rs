@@ -25,9 +25,12 @@ pub(super) struct LinearPath {
     dense_length: f32,
 }
 
-/// How long rows of dense features may be, beside sparse ones of a length of about two: with few examples they should
-/// decide, with many or in a language that the encoder does not know they should not.
+/// How long rows of dense features may be, beside sparse ones of a length of about two: where the encoder knows the
+/// language they should decide, where it does not they should not.
 const DENSE_LENGTHS: [f32; 2] = [1.0, 3.0];
+
+/// Every so many examples one is held out to choose that length.
+const LENGTH_STRIDE: u32 = 5;
 
 /// What a linear path is fitted to.
 #[derive(Clone, Copy)]
@@ -39,6 +42,8 @@ pub(super) struct Problem<'e> {
     /// Each has an intent.
     pub(super) examples: &'e [&'e Example],
     pub(super) threads: usize,
+    /// How long rows of dense features are.
+    pub(super) dense_length: f32,
 }
 
 /// Rows to learn from, whichever of them are learnt from.
@@ -46,56 +51,50 @@ struct Joined<'e> {
     problem: Problem<'e>,
     rows: Vec<Cow<'e, SparseRows>>,
     members: Vec<Vec<u32>>,
-    dense_length: f32,
 }
 
 impl<'e> Problem<'e> {
-    /// Learns from the examples whose numbers are in `learning`. Rows of dense features are `dense_length` long.
-    pub(super) fn fit(self, learning: &[u32], dense_length: f32) -> LinearPath {
-        self.joined(dense_length).solve(learning, !self.config.intents.multi_label)
-    }
-
-    /// Which of these lengths gives the most right answers for what is held out of each fold; all are tried with the
-    /// cheaper classifier alone.
-    pub(super) fn best_dense_length(self, folds: &[Vec<usize>]) -> f32 {
-        let Self { labels, examples, .. } = self;
-        let right = |length: f32| {
-            let joined = self.joined(length);
-            let of_fold = |fold: &Vec<usize>| {
-                let others =
-                    (0..examples.len() as u32).filter(|at| fold.binary_search(&(*at as usize)).is_err());
-                let path = joined.solve(&others.collect::<Vec<_>>(), false);
-                let right = |at: &&usize| {
-                    let [_, scores] = path.scores(&examples[**at].features);
-                    let best = (0..labels).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-                    best.is_some_and(|best| examples[**at].intents.contains(&(best as u32)))
-                };
-                fold.iter().filter(right).count()
-            };
-            folds.iter().map(of_fold).sum::<usize>()
-        };
+    /// The length that gives the most right answers on held-out examples; tried with the cheaper classifier alone.
+    pub(super) fn best_dense_length(self) -> f32 {
         if self.widths.dense == 0 {
             return DENSE_LENGTHS[0];
         }
+        let (held_out, learning): (Vec<u32>, Vec<u32>) =
+            (0..self.examples.len() as u32).partition(|at| at % LENGTH_STRIDE == 0);
+        let right = |dense_length: f32| {
+            let path = Self { dense_length, ..self }.joined().solve(&learning, false);
+            let right = |at: &&u32| {
+                let example = self.examples[**at as usize];
+                let [_, scores] = path.scores(&example.features);
+                let best = (0..self.labels).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+                best.is_some_and(|best| example.intents.contains(&(best as u32)))
+            };
+            held_out.iter().filter(right).count()
+        };
         let tried = DENSE_LENGTHS.map(|length| (right(length), length));
         tried.into_iter().max_by_key(|(right, _)| *right).map_or(DENSE_LENGTHS[0], |(_, length)| length)
     }
 
-    fn joined(self, dense_length: f32) -> Joined<'e> {
-        let join = |example: &&'e Example| example.features.joined(self.widths.sentence, dense_length);
+    /// Learns from the first examples, so many of them.
+    pub(super) fn fit(self, learning: usize) -> LinearPath {
+        let learning: Vec<u32> = (0..learning as u32).collect();
+        self.joined().solve(&learning, !self.config.intents.multi_label)
+    }
+
+    fn joined(self) -> Joined<'e> {
+        let join = |example: &&'e Example| example.features.joined(self.widths.sentence, self.dense_length);
         Joined {
             problem: self,
             rows: self.examples.iter().map(join).collect(),
             members: self.examples.iter().map(|example| example.intents.clone()).collect(),
-            dense_length,
         }
     }
 }
 
 impl Joined<'_> {
     fn solve(&self, learning: &[u32], with_softmax: bool) -> LinearPath {
-        let Problem { config, widths, labels, threads, .. } = self.problem;
-        let (dense_length, seed) = (self.dense_length, config.seed());
+        let Problem { config, widths, labels, threads, dense_length, .. } = self.problem;
+        let seed = config.seed();
         let rows: Vec<&SparseRows> = self.rows.iter().map(AsRef::as_ref).collect();
         let data =
             Labelled { rows: &rows, columns: widths.joined(), members: &self.members, classes: labels };

@@ -36,6 +36,7 @@ mod ensemble;
 mod intent_head;
 mod labels;
 mod linear_path;
+mod logistic;
 mod multi_label;
 mod network;
 mod parameters;

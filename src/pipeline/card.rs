@@ -118,7 +118,7 @@ impl Card {
         line(format!("| entity F1, overlap rule | {:.4} |", scores.entity.overlap.f1));
         if let Some(found) = nlu.confidence() {
             line(format!(
-                "\n## Confidence\n\nOn {} examples kept from learning at first, the expected calibration error is {:.1} % \
+                "\n## Confidence\n\nOn {} examples held out from the network, the expected calibration error is {:.1} % \
                  ({:.1} % with the transformer alone). A best intent below {:.2} is taken for out of scope \
                  (`threshold: fitted` of `FallbackClassifier`): {:.0} % of the right answers are surer.",
                 found.messages,

@@ -81,14 +81,3 @@ pub enum Event {
     /// The same of an encoder, which learns before the model that listens to it.
     Encoder(Box<Event>),
 }
-
-impl Event {
-    /// The same event of a training that is a part of a longer one, which it takes from one share to another.
-    #[must_use]
-    pub fn within(self, from: f64, to: f64) -> Self {
-        match self {
-            Self::Step { report, done } => Self::Step { report, done: from + done * (to - from) },
-            other => other,
-        }
-    }
-}

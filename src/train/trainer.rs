@@ -60,19 +60,6 @@ pub struct Outcome {
     pub best: Option<(usize, Score)>,
 }
 
-impl Outcome {
-    /// The outcome of this training and one that went on from it.
-    #[must_use]
-    pub fn followed_by(self, after: Self) -> Self {
-        Self {
-            epochs: self.epochs + after.epochs,
-            steps: self.steps + after.steps,
-            best: after.best.or(self.best),
-            ..after
-        }
-    }
-}
-
 /// Runs the loop.
 #[derive(Debug)]
 pub struct Trainer<'a> {

@@ -138,9 +138,9 @@ pub struct IntentConfig {
     pub linear_path: bool,
     /// Whether the name of an intent, cut into words, is one more example of it. Ours, `learn_intent_names`.
     pub learn_names: bool,
-    /// Share of the examples, in `[0, 0.5]`, that the network at first does not learn from, in order to fit on them the
-    /// weights of its opinion and of the linear path, so that a confidence is how often the answer is right. Afterwards
-    /// it learns from them as well. Zero: nothing is fitted. Ours.
+    /// Share of the examples, in `[0, 0.5]` and 600 at most, that the network does not learn from, in order to fit on them
+    /// the weights of the transformer and of the linear path, so that a confidence is how often the answer is right. Zero:
+    /// nothing is fitted. Ours.
     pub calibration_share: f64,
     /// Whether a message may have several intents, each with a confidence of its own: a sigmoid of its score. The
     /// answer names those above a threshold that is fitted in training. Ours, `multi_label_intents`.

@@ -95,7 +95,7 @@ impl<'a> Learner<'a> {
     /// If the other network has another shape.
     pub fn warm_start(&mut self, earlier: &Predecessor<'_>) -> std::result::Result<(), WeightsError> {
         let has_linear_path = self.config.intents.linear_path;
-        self.confidence = earlier.confidence.map(|found| found.with_linear_path(has_linear_path));
+        self.confidence = earlier.confidence.filter(|found| found.holds(has_linear_path)).cloned();
         // A decision that counts on a linear path says nothing without one.
         let decision = earlier.decision().filter(|own| own.linear == 0.0 || has_linear_path);
         self.decision = self.decision.and(decision).or(self.decision);
@@ -105,8 +105,8 @@ impl<'a> Learner<'a> {
         Ok(())
     }
 
-    /// Fits the weights of the ensemble on the examples that are kept for calibration, and then the linear path on all;
-    /// from now on the network learns from all as well. What was found, where there was something to fit.
+    /// Fits the weights of the ensemble to the network as it is, on the examples that are kept for calibration, and then the
+    /// linear path on all. What was found, where there was something to fit.
     ///
     /// # Errors
     ///
@@ -120,7 +120,6 @@ impl<'a> Learner<'a> {
                 intents: &self.labels.intents,
                 widths: self.widths,
                 examples: self.set.with_intent(),
-                names: self.set.names,
                 unit_ranges: &self.set.unit_ranges,
                 held_out,
                 threads,
@@ -136,7 +135,6 @@ impl<'a> Learner<'a> {
             self.decision = decision.or(self.decision);
             self.confidence = confidence.or(self.confidence.take());
         }
-        self.set.calibration = 0;
         Ok(self.confidence.clone())
     }
 
@@ -156,7 +154,7 @@ impl<'a> Learner<'a> {
 
 impl Trainable for Learner<'_> {
     fn examples(&self) -> usize {
-        self.set.examples.len() - self.set.calibration
+        self.set.learnt()
     }
 
     fn rows(&self, example: usize) -> usize {

@@ -10,7 +10,7 @@ pub struct TrainingSet {
     pub examples: Vec<Example>,
     /// How many at the beginning are no messages but names of intents.
     pub names: usize,
-    /// How many at the end are kept for calibration: not learnt from before [`calibrate`](super::Learner::calibrate).
+    /// How many at the end are kept for calibration: the network does not learn from them.
     pub calibration: usize,
     /// Columns that are scaled together.
     pub unit_ranges: UnitRanges,
@@ -21,6 +21,11 @@ impl TrainingSet {
     #[must_use]
     pub fn all(examples: Vec<Example>) -> Self {
         Self { examples, ..Self::default() }
+    }
+
+    /// How many the network learns from.
+    pub(super) fn learnt(&self) -> usize {
+        self.examples.len() - self.calibration
     }
 
     /// Of each example, the features that it would have had the featurizers been fitted to the others.
@@ -37,7 +42,7 @@ impl TrainingSet {
 
     /// How many of the examples for calibration have an intent.
     pub(super) fn calibration_intents(&self) -> usize {
-        let kept = &self.examples[self.examples.len() - self.calibration..];
+        let kept = &self.examples[self.learnt()..];
         kept.iter().filter(|example| example.intent.is_some()).count()
     }
 }

@@ -83,7 +83,8 @@ impl Learner<'_> {
         fitted
     }
 
-    /// Which rows of a table are stored: those whose columns occur in the examples, or did in an earlier model's.
+    /// Which rows of a table are stored: those whose columns occur in the examples that were learnt from, or did in an
+    /// earlier model's.
     fn touched(&self, own: &Declaration, rows: usize) -> Vec<bool> {
         let mut touched = vec![false; rows];
         if own.storage != Storage::Table || own.name == LINEAR_TABLE && self.linear.is_none() {
@@ -95,7 +96,9 @@ impl Learner<'_> {
         let mut mark = |rows: &SparseRows| {
             rows.columns().iter().for_each(|column| touched[*column as usize] = true);
         };
-        for features in self.set.examples.iter().map(|example| &example.features) {
+        // Only the linear path learns from the examples that are kept for calibration.
+        let learnt = if own.name == LINEAR_TABLE { self.set.examples.len() } else { self.set.learnt() };
+        for features in self.set.examples[..learnt].iter().map(|example| &example.features) {
             match own.axes.first() {
                 Some(Axis::SequenceColumn) => mark(&features.sequence),
                 Some(Axis::SentenceColumn | Axis::JoinedColumn) => mark(&features.sentence),

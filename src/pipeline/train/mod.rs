@@ -1,7 +1,6 @@
 //! From labelled messages to a model.
 
 mod options;
-mod phases;
 mod split;
 mod warnings;
 
@@ -17,10 +16,9 @@ use crate::data::{HoldOut, TrainingData, Utterance, stratified_split};
 use crate::diet::{DietConfig, HeldOut, Labels};
 use crate::error::{ComputationError, Result};
 use crate::features::{FeatureSet, FeaturizerConfig, Patterns};
-use crate::train::{Event, Score, Trainable};
+use crate::train::{Event, Score, Trainable, Trainer};
 
 pub use options::{Training, TrainingOptions};
-use phases::Phases;
 use split::{Examples, Split};
 use warnings::misaligned;
 
@@ -105,23 +103,37 @@ impl Nlu {
             memory: remembered(data, options)?,
             threads: options.threads.max(1),
         };
-        let phases = Phases::new(&training_set);
+        let messages = training_set.examples.len() - training_set.names;
         let mut learner = parts.learner(training_set, scorer(&parts, &held_out))?;
         let mut settings = parts.diet.trainer(learner.examples(), parts.threads);
         if let Some(earlier) = earlier {
             earlier.warm_start(&mut learner, &parts.features)?;
             finetune::shorten(&mut settings, options.epoch_fraction);
         }
-        let (outcome, confidence) = phases.run(&mut learner, &settings, options, observe)?;
+        let outcome = Trainer::new(settings, &options.stop)
+            .run(&learner, |event| observe(of_messages(event, messages)))
+            .map_err(ComputationError::new)?;
+        let confidence = learner.calibrate(parts.threads).map_err(ComputationError::new)?;
         let training = Training {
             outcome,
             warnings: misaligned(&parts.labels, &examples.utterances, &examples.tokens),
-            examples: phases.messages,
+            examples: messages,
             held_out: held_out.len(),
             parameters: learner.parameters().count(),
         };
         let weights = learner.weights().map_err(ComputationError::new)?;
         Ok((parts.model(weights, confidence).map_err(PipelineError::from)?, training))
+    }
+}
+
+/// The same event, with the number of messages: names of intents do not count, and those held out for calibration do, for
+/// the linear path learns from them.
+fn of_messages(event: Event, messages: usize) -> Event {
+    match event {
+        Event::Started { epochs, parameters, threads, .. } => {
+            Event::Started { examples: messages, epochs, parameters, threads }
+        }
+        other => other,
     }
 }
 

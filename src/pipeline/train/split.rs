@@ -10,22 +10,16 @@ use crate::diet::{DietConfig, Example, Labels, TrainingSet};
 use crate::features::{DenseFeatures, FeatureSet, Features, Message};
 use crate::text::Span;
 
-/// Calibration takes about this many messages …
-const ENOUGH_FOR_CALIBRATION: f64 = 250.0;
-
-/// … but no more than this share of the examples …
-const LARGEST_CALIBRATION_SHARE: f64 = 0.25;
-
-/// … and never more than this many: further ones serve better when they are learnt from at once.
+/// Calibration takes no more messages than this: further ones serve better when the network learns from them.
 const MOST_FOR_CALIBRATION: f64 = 600.0;
 
 /// The examples that are not held out, in three parts.
 pub(super) struct Split<'d> {
     /// The names of the intents as messages; empty unless the network learns from them.
     names: Vec<Utterance>,
-    /// Learnt from all the time.
+    /// What the network learns from.
     learnt: Vec<&'d Utterance>,
-    /// Kept for calibration, and learnt from in the final phase.
+    /// Messages with an intent that confidences are fitted on. Only the linear path learns from them as well.
     calibration: Vec<&'d Utterance>,
 }
 
@@ -37,8 +31,12 @@ impl<'d> Split<'d> {
     ) -> Result<Self, PipelineError> {
         check(labels, train)?;
         let names = if config.intents.learn_names { names_as_messages(labels) } else { Vec::new() };
-        let share = HoldOut::Share(calibration_share(train.len(), config));
-        let (learnt, calibration) = stratified_split(train, share, config.seed().wrapping_add(1));
+        let share = if labels.intents.is_empty() { 0.0 } else { calibration_share(train.len(), config) };
+        let (mut learnt, held_out) =
+            stratified_split(train, HoldOut::Share(share), config.seed().wrapping_add(1));
+        let (calibration, others): (Vec<_>, Vec<_>) =
+            held_out.into_iter().partition(|one| one.intent.is_some());
+        learnt.extend(others);
         Ok(Self { names, learnt, calibration })
     }
 
@@ -52,14 +50,14 @@ impl<'d> Split<'d> {
     }
 }
 
-/// Names of intents, messages, and messages kept for calibration, in this order.
+/// Names of intents, messages, and messages held out for calibration, in this order.
 pub(super) struct Examples<'e> {
     pub(super) utterances: Vec<&'e Utterance>,
     /// The tokens of each.
     pub(super) tokens: Vec<Vec<Span>>,
     /// How many at the beginning are names of intents.
     names: usize,
-    /// How many at the end are kept for calibration.
+    /// How many at the end are held out for calibration.
     calibration: usize,
 }
 
@@ -111,15 +109,9 @@ fn names_as_messages(labels: &Labels) -> Vec<Utterance> {
     labels.intents.iter().map(|intent| Utterance::new(words(intent), Some(intent))).collect()
 }
 
-/// The share of the examples that is kept for calibration. A tenth of few examples says too little, and a tenth of many
-/// would be missed in the main part of the training.
+/// The share of the examples that is held out for calibration.
 fn calibration_share(examples: usize, config: &DietConfig) -> f64 {
-    if config.intents.calibration_share <= 0.0 {
-        return 0.0;
-    }
-    let count = examples.max(1) as f64;
-    let enough = (ENOUGH_FOR_CALIBRATION / count).min(LARGEST_CALIBRATION_SHARE);
-    config.intents.calibration_share.max(enough).min(MOST_FOR_CALIBRATION / count)
+    config.intents.calibration_share.min(MOST_FOR_CALIBRATION / examples.max(1) as f64)
 }
 
 /// Whether there is anything to learn.
