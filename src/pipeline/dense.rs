@@ -52,7 +52,7 @@ pub(super) struct EncoderExamples<'e> {
     /// The tokens of each.
     pub(super) tokens: &'e [Vec<Span>],
     pub(super) labels: &'e Labels,
-    /// How many at the end are kept for calibration: no encoder learns from these.
+    /// How many at the end are held out for calibration: no encoder learns from these.
     pub(super) calibration: usize,
 }
 

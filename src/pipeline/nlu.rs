@@ -98,7 +98,7 @@ impl Nlu {
         &self.config
     }
 
-    /// What was found on the messages that were kept for calibration, where there were any.
+    /// What was found on the messages that were held out for calibration, where there were any.
     #[must_use]
     pub fn confidence(&self) -> Option<&FittedConfidence> {
         self.confidence.as_ref()

@@ -105,7 +105,7 @@ impl<'a> Learner<'a> {
         Ok(())
     }
 
-    /// Fits the weights of the ensemble to the network as it is, on the examples that are kept for calibration, and then the
+    /// Fits the weights of the ensemble to the network as it is, on the examples that are held out for calibration, and then the
     /// linear path on all. What was found, where there was something to fit.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ pub struct TrainingSet {
     pub examples: Vec<Example>,
     /// How many at the beginning are no messages but names of intents.
     pub names: usize,
-    /// How many at the end are kept for calibration: the network does not learn from them.
+    /// How many at the end are held out for calibration: the network does not learn from them.
     pub calibration: usize,
     /// Columns that are scaled together.
     pub unit_ranges: UnitRanges,

@@ -96,7 +96,7 @@ impl Learner<'_> {
         let mut mark = |rows: &SparseRows| {
             rows.columns().iter().for_each(|column| touched[*column as usize] = true);
         };
-        // Only the linear path learns from the examples that are kept for calibration.
+        // Only the linear path learns from the examples that are held out for calibration.
         let learnt = if own.name == LINEAR_TABLE { self.set.examples.len() } else { self.set.learnt() };
         for features in self.set.examples[..learnt].iter().map(|example| &example.features) {
             match own.axes.first() {
