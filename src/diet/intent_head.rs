@@ -5,9 +5,9 @@ use candle_nn::VarBuilder;
 
 use super::{DietConfig, Example, Labels};
 use crate::features::LabelFeatures;
-use crate::heads::{LabelHead, LabelHeadConfig};
-use crate::nn::{DenseLayers, Pass};
-use crate::train::{Losses, Ratio};
+use crate::heads::{LabelHead, Similarity};
+use crate::nn::{DenseLayers, Pass, SparseLinear};
+use crate::train::{BatchLoss, Ratio};
 
 /// Decides the intent of a message by its similarity to the names of the intents.
 #[derive(Clone, Debug)]
@@ -30,15 +30,15 @@ impl IntentHead {
             let (sizes, density) = (&config.layers.hidden_sizes.label, config.transformer.connection_density);
             DenseLayers::new(sizes, label_dim, density, config.transformer.dropout, vb.pp("hidden"))?
         };
-        let config = LabelHeadConfig {
-            input_dim: model_dim,
-            label_columns: features.width,
-            label_dim,
-            embedding_dim: config.layers.embedding_dimension,
-            multi_label: labels.is_multi_label(),
-            similarity: config.similarity.clone(),
-        };
-        Ok(Self(LabelHead::new(&config, &features.rows, hidden, vb)?))
+        let label = SparseLinear::new(features.width, label_dim, 0.0, vb.pp("label"))?;
+        let similarity = Similarity::new(
+            model_dim,
+            hidden.output(label_dim),
+            config.layers.embedding_dimension,
+            config.similarity.clone(),
+            vb.pp("similarity"),
+        )?;
+        Ok(Self(LabelHead::new(features.rows.clone(), label, hidden, similarity, labels.is_multi_label())))
     }
 
     /// Adds the loss of the messages that have an intent, `[message, model_dim]`.
@@ -47,7 +47,7 @@ impl IntentHead {
         messages: &Tensor,
         examples: &[&Example],
         pass: &Pass,
-        losses: &mut Losses,
+        losses: &mut BatchLoss,
     ) -> Result<()> {
         let with_intent = (0..).zip(examples).filter(|(_, example)| example.intent.is_some());
         let (rows, gold): (Vec<u32>, Vec<&[u32]>) =

@@ -1,6 +1,6 @@
 //! The network: from packed features to losses, or to scores.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::intent_head::IntentHead;
@@ -12,7 +12,7 @@ use crate::features::{Features, LabelFeatures};
 use crate::heads::Decoded;
 use crate::heads::MaskedToken;
 use crate::nn::{DenseLayers, Dropout, Pass, SparseLinear, Transformer};
-use crate::train::{BatchLoss, Losses};
+use crate::train::BatchLoss;
 
 /// All learnable layers of DIET.
 #[derive(Clone, Debug)]
@@ -140,7 +140,7 @@ impl Network {
         }
         let batch = Batch::new(readings.iter().map(|reading| reading.features));
         let examples: Vec<&Example> = readings.iter().map(|reading| reading.example).collect();
-        let mut losses = Losses::default();
+        let mut losses = BatchLoss::zero(&Device::Cpu)?;
         let encoded = self.encode(&batch, pass, &mut losses)?;
         if let Some(intent) = &self.intent {
             intent.loss(&encoded.messages, &examples, pass, &mut losses)?;
@@ -157,13 +157,13 @@ impl Network {
                 entity_tags = gold;
             }
         }
-        losses.finish(encoded.messages.device())
+        Ok(losses)
     }
 
     /// What the engine that answers must agree with.
     #[cfg(test)]
     pub(super) fn scores(&self, batch: &Batch) -> Result<Scores> {
-        let encoded = self.encode(batch, &Pass::inference(), &mut Losses::default())?;
+        let encoded = self.encode(batch, &Pass::inference(), &mut BatchLoss::zero(&Device::Cpu)?)?;
         let intents = match &self.intent {
             Some(intent) => intent.scores(&encoded.messages)?,
             None => Vec::new(),
@@ -180,7 +180,7 @@ impl Network {
         Ok(Scores { intents, tags })
     }
 
-    fn encode(&self, batch: &Batch, pass: &Pass, losses: &mut Losses) -> Result<Encoded> {
+    fn encode(&self, batch: &Batch, pass: &Pass, losses: &mut BatchLoss) -> Result<Encoded> {
         let tokens = self.sequence.forward(&batch.sequence, pass)?; // [token, dense]
         let messages = self.sentence.forward(&batch.sentence, pass)?; // [message, dense]
         let index = |rows: &[u32]| Tensor::new(rows, tokens.device());

@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::data::TagSet;
 use crate::heads::{Crf, TagRules};
 use crate::nn::glorot_uniform;
-use crate::train::{Losses, Ratio};
+use crate::train::{BatchLoss, Ratio};
 
 /// Decides the tags of the tokens. Heads after the entity head also see the entity tags: the right ones
 /// while training, the decided ones otherwise.
@@ -68,7 +68,7 @@ impl TagHead {
         entity_tags: &[u32],
         batch: &Batch,
         gold: &[u32],
-        losses: &mut Losses,
+        losses: &mut BatchLoss,
     ) -> Result<()> {
         let found = self.crf.loss(&self.rows(tokens, entity_tags)?, &batch.tokens, gold)?;
         let ratio = match self.kind {

@@ -35,12 +35,6 @@ impl TagRules {
     pub(crate) fn as_rules(&self) -> &Rules {
         &self.0
     }
-
-    /// Rules that allow everything.
-    #[must_use]
-    pub fn free(tags: usize) -> Self {
-        Self::new(tags, |_, _| true, |_| true, |_| true)
-    }
 }
 
 /// A linear-chain conditional random field (Lafferty et al. 2001) over the tags of a sequence.

@@ -1,9 +1,8 @@
 //! Which label an input has, told by what is known of each label.
 
 use candle_core::{Result, Tensor, bail};
-use candle_nn::VarBuilder;
 
-use super::{Candidates, Similarity, SimilarityConfig, SimilarityLoss};
+use super::{Candidates, Similarity, SimilarityLoss};
 use crate::nn::{DenseLayers, Pass, SparseLinear};
 use crate::numbers::SparseRows;
 
@@ -22,46 +21,19 @@ pub struct LabelHead {
     multi_label: bool,
 }
 
-/// Sizes and kind of a [`LabelHead`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct LabelHeadConfig {
-    /// Width of the inputs.
-    pub input_dim: usize,
-    /// Number of columns of the features of labels.
-    pub label_columns: usize,
-    /// Width of the rows that these become before the hidden layers.
-    pub label_dim: usize,
-    /// Width of the space in which inputs and labels are compared.
-    pub embedding_dim: usize,
-    /// Whether an input has a set of labels, not one.
-    pub multi_label: bool,
-    /// How inputs and labels are compared.
-    pub similarity: SimilarityConfig,
-}
-
 impl LabelHead {
-    /// Draws or loads the weights. `hidden` are the layers between the features of the labels and their embedding.
-    ///
-    /// # Errors
-    ///
-    /// If weights are missing or of another shape.
+    /// A head for labels with these `features`, which go through `label` and `hidden` before they are compared; inputs
+    /// have a set of labels each if `multi_label`, else one.
+    #[must_use]
     pub fn new(
-        config: &LabelHeadConfig,
-        features: &SparseRows,
+        features: SparseRows,
+        label: SparseLinear,
         hidden: DenseLayers,
-        vb: VarBuilder,
-    ) -> Result<Self> {
-        let (input, embedding) = (config.input_dim, config.embedding_dim);
-        let width = hidden.output(config.label_dim);
-        let similarity = config.similarity.clone();
-        Ok(Self {
-            features: features.clone(),
-            label: SparseLinear::new(config.label_columns, config.label_dim, 0.0, vb.pp("label"))?,
-            hidden,
-            similarity: Similarity::new(input, width, embedding, similarity, vb.pp("similarity"))?,
-            identity: (0..features.len() as u64).collect(),
-            multi_label: config.multi_label,
-        })
+        similarity: Similarity,
+        multi_label: bool,
+    ) -> Self {
+        let identity = (0..features.len() as u64).collect();
+        Self { features, label, hidden, similarity, identity, multi_label }
     }
 
     /// The loss of a batch of inputs, whose right labels are `gold`: one each, or a set of any size where inputs have
@@ -72,26 +44,16 @@ impl LabelHead {
     /// If there are not as many right answers as inputs, one does not exist, or one is missing.
     pub fn loss(&self, inputs: &Tensor, gold: &[&[u32]], pass: &Pass) -> Result<SimilarityLoss> {
         let labels = self.labels(pass)?;
-        let embedded = self.similarity.embed(inputs)?;
         if self.multi_label {
-            return self.multi_label_loss(&embedded, &labels, gold);
+            let found = self.similarity.multi_label_loss(inputs, &labels, gold)?;
+            // The mean over labels would be lost beside other losses (with 40 labels the intents were hardly learnt),
+            // while the sum weighs about what the cross-entropy over all labels does.
+            return Ok(SimilarityLoss { loss: (found.loss * self.identity.len() as f64)?, ..found });
         }
         let one_each: Option<Vec<u32>> = gold.iter().map(|labels| labels.first().copied()).collect();
         let Some(gold) = one_each else { bail!("an input has no label") };
         let candidates = Candidates { gold: &gold, identity: &self.identity };
-        self.similarity.loss(&embedded, &labels, candidates, pass.next_seed().unwrap_or(0))
-    }
-
-    /// The loss over sets of labels, as much as all labels together: their mean would be lost beside other losses (with
-    /// 40 labels the intents were hardly learnt), while the sum weighs about what the cross-entropy over all labels does.
-    fn multi_label_loss(
-        &self,
-        embedded: &Tensor,
-        labels: &Tensor,
-        sets: &[&[u32]],
-    ) -> Result<SimilarityLoss> {
-        let found = self.similarity.multi_label_loss(embedded, labels, sets)?;
-        Ok(SimilarityLoss { loss: (found.loss * self.identity.len() as f64)?, ..found })
+        self.similarity.loss(inputs, &labels, candidates, pass.next_seed().unwrap_or(0))
     }
 
     /// Similarity of each input to each label: `[input, label]`.
@@ -100,8 +62,7 @@ impl LabelHead {
     ///
     /// If rows have another width than the head.
     pub fn scores(&self, inputs: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let labels = self.labels(pass)?;
-        self.similarity.scores(&self.similarity.embed(inputs)?, &labels)
+        self.similarity.scores(inputs, &self.labels(pass)?)
     }
 
     /// What is known of each label: `[label, width]`.
@@ -113,23 +74,18 @@ impl LabelHead {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::heads::SimilarityConfig;
     use crate::nn::testing::{input, seeded};
 
     fn head(multi_label: bool) -> Result<LabelHead> {
         let (_, vb) = seeded();
-        let similarity = SimilarityConfig { negatives: 0, ..Default::default() };
-        let config = LabelHeadConfig {
-            input_dim: 5,
-            label_columns: 3,
-            label_dim: 4,
-            embedding_dim: 2,
-            multi_label,
-            similarity,
-        };
         let mut features = SparseRows::default();
         (0..3).for_each(|label| features.push([(label, 1.0)]));
+        let label = SparseLinear::new(3, 4, 0.0, vb.pp("label"))?;
         let hidden = DenseLayers::new(&[6], 4, 1.0, 0.0, vb.pp("hidden"))?;
-        LabelHead::new(&config, &features, hidden, vb)
+        let config = SimilarityConfig { negatives: 0, ..Default::default() };
+        let similarity = Similarity::new(5, 6, 2, config, vb.pp("similarity"))?;
+        Ok(LabelHead::new(features, label, hidden, similarity, multi_label))
     }
 
     #[test]

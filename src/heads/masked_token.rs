@@ -1,4 +1,4 @@
-//! Guess the hidden token.
+//! The masked-token objective: predict tokens that were hidden.
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
@@ -94,8 +94,8 @@ impl MaskedToken {
         Ok(Some(Masking { rows: hidden, chosen, original }))
     }
 
-    /// How well the transformer's output tells what was hidden. `identity` names the token of every row, so
-    /// that two chosen tokens which are the same are not held against each other.
+    /// How badly the transformer's output predicts the tokens that were hidden. `identity` names the token of every row,
+    /// so that a chosen token does not count as a wrong answer for another that is the same.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl MaskedToken {
         let gold: Vec<u32> = (0..masking.chosen.len() as u32).collect();
         let identity: Vec<u64> = masking.chosen.iter().map(|row| identity[*row as usize]).collect();
         let candidates = Candidates { gold: &gold, identity: &identity };
-        Ok(self.similarity.loss(&self.similarity.embed(&guesses)?, &masking.original, candidates, seed)?.loss)
+        Ok(self.similarity.loss(&guesses, &masking.original, candidates, seed)?.loss)
     }
 }
 

@@ -20,6 +20,6 @@ mod options;
 mod similarity;
 
 pub use crf::{Crf, CrfLoss, Decoded, TagRules};
-pub use label_head::{LabelHead, LabelHeadConfig};
+pub use label_head::LabelHead;
 pub use masked_token::{MaskedToken, Masking};
 pub use similarity::{Candidates, LossType, Similarity, SimilarityConfig, SimilarityLoss, SimilarityType};

@@ -38,6 +38,7 @@ mod sparse_linear;
 pub(crate) mod testing;
 mod transformer;
 mod transformer_layer;
+mod unit_rows;
 mod workspace;
 
 pub use activation::gelu;
@@ -58,6 +59,7 @@ pub use self_attention::SelfAttention;
 pub use sparse_linear::SparseLinear;
 pub use transformer::{NormPlacement, Transformer, TransformerConfig};
 pub use transformer_layer::TransformerLayer;
+pub(crate) use unit_rows::unit_rows;
 pub(crate) use workspace::Buffer;
 pub use workspace::Workspace;
 

@@ -1,8 +1,37 @@
-//! The loss of a batch: one sum to learn from, and its parts by name to look at.
+//! What a batch is judged by: its loss, which is one sum to learn from and parts by name to look at, and scores.
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::Ratio;
+/// A part of a whole, such as the right answers among all.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Ratio {
+    /// The part.
+    pub part: f64,
+    /// The whole.
+    pub whole: f64,
+}
+
+impl Ratio {
+    /// The share; `None` of nothing.
+    #[must_use]
+    pub fn share(self) -> Option<f64> {
+        (self.whole > 0.0).then(|| self.part / self.whole)
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.part += other.part;
+        self.whole += other.whole;
+    }
+}
+
+/// How a model does on the held-out examples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// The one number that decides which weights are best; larger is better.
+    pub value: f64,
+    /// What it is made of, by name.
+    pub parts: Vec<(&'static str, f64)>,
+}
 
 /// The loss of some examples, and what a person wants to see of it.
 #[derive(Clone, Debug)]
@@ -15,15 +44,16 @@ pub struct BatchLoss {
     pub ratios: Vec<(&'static str, Ratio)>,
 }
 
-/// Adds up the losses of a batch under their names.
-#[derive(Debug, Default)]
-pub struct Losses {
-    total: Option<Tensor>,
-    parts: Vec<(&'static str, f64)>,
-    ratios: Vec<(&'static str, Ratio)>,
-}
+impl BatchLoss {
+    /// No objective yet: a zero on `device`, which is all there is in a batch without labels.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot make a tensor on the device.
+    pub fn zero(device: &Device) -> Result<Self> {
+        Ok(Self { total: Tensor::zeros((), DType::F32, device)?, parts: Vec::new(), ratios: Vec::new() })
+    }
 
-impl Losses {
     /// Adds one objective.
     ///
     /// # Errors
@@ -31,28 +61,15 @@ impl Losses {
     /// If it is not a single number.
     pub fn add(&mut self, name: &'static str, loss: Tensor) -> Result<()> {
         let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        // The first one decides type and device.
+        self.total = if self.parts.is_empty() { loss } else { (&self.total + loss)? };
         self.parts.push((name, value));
-        self.total = Some(match self.total.take() {
-            Some(total) => (total + loss)?,
-            None => loss,
-        });
         Ok(())
     }
 
     /// Adds a share of right answers, which is shown and not learnt from.
     pub fn add_ratio(&mut self, name: &'static str, ratio: Ratio) {
         self.ratios.push((name, ratio));
-    }
-
-    /// The sum of what was added; zero on `device` where nothing was, as in a batch of messages without labels.
-    ///
-    /// # Errors
-    ///
-    /// If candle cannot make a tensor on the device.
-    pub fn finish(self, device: &Device) -> Result<BatchLoss> {
-        let nothing = || Tensor::zeros((), DType::F32, device);
-        let total = self.total.map_or_else(nothing, Ok)?;
-        Ok(BatchLoss { total, parts: self.parts, ratios: self.ratios })
     }
 }
 
@@ -62,16 +79,15 @@ mod tests {
 
     #[test]
     fn losses_are_added_up_and_keep_their_names() -> Result<()> {
-        let mut losses = Losses::default();
+        let mut losses = BatchLoss::zero(&Device::Cpu)?;
+        assert_eq!(losses.total.to_scalar::<f32>()?, 0.0);
         for (name, value) in [("one", 1.5_f32), ("two", 2.0)] {
             losses.add(name, Tensor::new(value, &Device::Cpu)?)?;
         }
         losses.add_ratio("right", Ratio { part: 1.0, whole: 2.0 });
-        let found = losses.finish(&Device::Cpu)?;
-        assert_eq!(found.total.to_scalar::<f32>()?, 3.5);
-        assert_eq!(found.parts, [("one", 1.5), ("two", 2.0)]);
-        assert_eq!(found.ratios.len(), 1);
-        assert_eq!(Losses::default().finish(&Device::Cpu)?.total.to_scalar::<f32>()?, 0.0);
+        assert_eq!(losses.total.to_scalar::<f32>()?, 3.5);
+        assert_eq!(losses.parts, [("one", 1.5), ("two", 2.0)]);
+        assert_eq!(losses.ratios, [("right", Ratio { part: 1.0, whole: 2.0 })]);
         Ok(())
     }
 }

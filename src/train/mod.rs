@@ -20,10 +20,10 @@ mod workers;
 
 pub use config::{BatchSize, TrainingConfig};
 pub use gradients::Gradients;
-pub use loss::{BatchLoss, Losses};
+pub use loss::{BatchLoss, Ratio, Score};
 pub use optimizer::{AdamW, AdamWConfig};
-pub use progress::{EpochReport, Event, Ratio};
+pub use progress::{EpochReport, Event};
 pub use sampler::{BatchStrategy, Sampler};
 pub use schedule::{Decay, Schedule};
-pub use trainable::{Score, Trainable};
+pub use trainable::Trainable;
 pub use trainer::{Outcome, Stopped, Trainer, TrainerConfig};

@@ -2,29 +2,7 @@
 
 use std::time::Duration;
 
-use super::Score;
-
-/// So many of so many.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Ratio {
-    /// Right ones.
-    pub part: f64,
-    /// All.
-    pub whole: f64,
-}
-
-impl Ratio {
-    /// The share, if there is anything to share.
-    #[must_use]
-    pub fn share(self) -> Option<f64> {
-        (self.whole > 0.0).then(|| self.part / self.whole)
-    }
-
-    pub(super) fn add(&mut self, other: Self) {
-        self.part += other.part;
-        self.whole += other.whole;
-    }
-}
+use super::loss::Score;
 
 /// An epoch so far, or as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -2,17 +2,8 @@
 
 use candle_core::Result;
 
-use super::BatchLoss;
+use super::loss::{BatchLoss, Score};
 use crate::nn::{Parameters, Pass};
-
-/// How a model does on the held-out examples.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Score {
-    /// The one number that decides which weights are best; larger is better.
-    pub value: f64,
-    /// What it is made of, by name.
-    pub parts: Vec<(&'static str, f64)>,
-}
 
 /// A model with its training examples.
 pub trait Trainable: Sync {

@@ -1,4 +1,4 @@
-//! An encoder learns what distinguishes the classes of some texts.
+//! Fine-tuning: an encoder learns to tell apart the classes of some texts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::blocks::{LAYERS, RELATIVE_BIASES, block_config, block_tensors};
 use super::parts::Parts;
 use super::tokenizer::{PieceTokenizer, Pieces};
 use crate::embed::{EmbedError, LongTexts, Pooling};
-use crate::nn::{Encoder, Linear, Parameters, Pass, Segments};
+use crate::nn::{Encoder, Linear, Parameters, Pass, Segments, unit_rows};
 use crate::text::Span;
 use crate::train::{
     AdamWConfig, BatchLoss, BatchStrategy, Decay, Event, Ratio, Schedule, Score, Trainable, Trainer,
@@ -43,8 +43,8 @@ impl<'t> FineTuningExample<'t> {
 
 /// Lets the layers of an encoder learn from texts with classes and tags; vectors of tokens and places stay as they are.
 ///
-/// A text's vector `v` is held against one vector `p` a class, which begins as the mean of the texts of the class, and a
-/// token's row `r` against one a tag:
+/// A text's vector `v` is compared with one vector `p` a class, which begins as the mean of the texts of the class, and a
+/// token's row `r` with one a tag:
 ///
 /// ```text
 /// loss = cross_entropy(cos(v, p) / temperature, class) + cross_entropy(r·W + b, tag)
@@ -254,11 +254,11 @@ impl Tuner {
         for some in all.chunks(Self::TOGETHER) {
             let batch = self.batch(some);
             let rows = self.encoder.forward(&batch.ids, &batch.segments, &Pass::inference())?;
-            let vectors = unit(&self.pool(&rows, &batch.segments)?)?.detach(); // [text, model_dim]
+            let vectors = unit_rows(&self.pool(&rows, &batch.segments)?)?.detach(); // [text, model_dim]
             let found = self.targets(some, count)?.t()?.contiguous()?.matmul(&vectors)?;
             sum = Some(sum.map_or(Ok(found.clone()), |sum| sum + found)?);
         }
-        sum.map_or_else(|| Tensor::zeros((count, 0), self.dtype, &Device::Cpu), |sum| unit(&sum))
+        sum.map_or_else(|| Tensor::zeros((count, 0), self.dtype, &Device::Cpu), |sum| unit_rows(&sum))
     }
 
     fn batch(&self, examples: &[usize]) -> Batch {
@@ -355,42 +355,28 @@ impl Trainable for Tuner {
     fn loss(&self, examples: &[usize], pass: &Pass) -> TensorResult<BatchLoss> {
         let batch = self.batch(examples);
         let rows = self.encoder.forward(&batch.ids, &batch.segments, pass)?; // [token, model_dim]
-        let mut total = Tensor::zeros((), self.dtype, &Device::Cpu)?;
-        let (mut parts, mut ratios) = (Vec::new(), Vec::new());
+        let mut losses = BatchLoss::zero(&Device::Cpu)?;
         if let Some(classes) = &self.classes {
             let targets = self.targets(examples, classes.dim(0)?)?;
-            let vectors = unit(&self.pool(&rows, &batch.segments)?)?;
-            let cosines = vectors.matmul(&unit(classes)?.t()?.contiguous()?)?; // [text, class]
+            let vectors = unit_rows(&self.pool(&rows, &batch.segments)?)?;
+            let cosines = vectors.matmul(&unit_rows(classes)?.t()?.contiguous()?)?; // [text, class]
             let likely = ops::log_softmax(&(cosines / Self::TEMPERATURE)?, D::Minus1)?;
             let loss = ((&targets * &likely)?.sum_all()? / -(examples.len() as f64))?;
-            parts.push(("intent", number(&loss)?));
-            ratios.push(("intent_accuracy", self.right(examples, &likely)?));
-            total = (total + loss)?;
+            losses.add("intent", loss)?;
+            losses.add_ratio("intent_accuracy", self.right(examples, &likely)?);
         }
         if let Some(tags) = self.tags.as_ref().filter(|_| !batch.tagged.is_empty()) {
             let tagged = rows.index_select(&Tensor::new(batch.tagged, &Device::Cpu)?, 0)?;
             let likely = ops::log_softmax(&tags.forward(&tagged)?, D::Minus1)?; // [tagged, tag]
             let own = Tensor::new(batch.tags, &Device::Cpu)?.unsqueeze(1)?;
-            let loss = likely.gather(&own, 1)?.mean_all()?.neg()?;
-            parts.push(("entity", number(&loss)?));
-            total = (total + loss)?;
+            losses.add("entity", likely.gather(&own, 1)?.mean_all()?.neg()?)?;
         }
-        Ok(BatchLoss { total, parts, ratios })
+        Ok(losses)
     }
 
     fn evaluate(&self) -> TensorResult<Option<Score>> {
         Ok(None)
     }
-}
-
-fn number(scalar: &Tensor) -> TensorResult<f64> {
-    scalar.to_dtype(DType::F64)?.to_scalar()
-}
-
-/// Rows scaled to length one.
-fn unit(rows: &Tensor) -> TensorResult<Tensor> {
-    let length = (rows.sqr()?.sum_keepdim(D::Minus1)? + 1e-12)?.sqrt()?;
-    rows.broadcast_div(&length)
 }
 
 /// Weights of which some are learnt.

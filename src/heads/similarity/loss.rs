@@ -5,8 +5,8 @@ use candle_nn::ops::log_softmax;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::negatives::{Negatives, same_label_penalty};
-use super::{Candidates, LossType, SimilarityConfig};
+use super::config::{LossType, SimilarityConfig};
+use super::negatives::{Candidates, Negatives, same_label_penalty};
 
 impl SimilarityConfig {
     /// Cross-entropy over all labels, of the similarities `[input, label]`.

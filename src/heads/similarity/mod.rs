@@ -10,9 +10,10 @@ use candle_core::{D, DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_nn::ops::log_softmax;
 
-use crate::nn::Linear;
+use crate::nn::{Linear, unit_rows};
 
 pub use config::{LossType, SimilarityConfig, SimilarityType};
+pub use negatives::Candidates;
 
 /// Inputs and labels, embedded in one space. What belongs together is close.
 ///
@@ -29,15 +30,6 @@ pub struct Similarity {
     text: Linear,
     label: Linear,
     config: SimilarityConfig,
-}
-
-/// The right answers of a batch, and what else could be.
-#[derive(Clone, Copy, Debug)]
-pub struct Candidates<'a> {
-    /// For each input, the row of its label: `[input]`.
-    pub gold: &'a [u32],
-    /// What each label is, so that equal ones are not taken for wrong ones: `[label]`.
-    pub identity: &'a [u64],
 }
 
 /// What the loss of a batch comes with.
@@ -70,38 +62,29 @@ impl Similarity {
         })
     }
 
-    /// Inputs in the common space: `[input, embedding]`.
-    ///
-    /// # Errors
-    ///
-    /// If rows have another width than the head.
-    pub fn embed(&self, inputs: &Tensor) -> Result<Tensor> {
-        self.text.forward(inputs)
-    }
-
-    /// Similarity of every embedded input to every label: `[input, label]`.
+    /// Similarity of every input to every label: `[input, label]`.
     ///
     /// # Errors
     ///
     /// If rows have other widths than the head.
-    pub fn scores(&self, embedded: &Tensor, labels: &Tensor) -> Result<Tensor> {
-        let (inputs, labels) = self.in_common_space(embedded, labels)?;
+    pub fn scores(&self, inputs: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        let (inputs, labels) = self.embed(inputs, labels)?;
         inputs.matmul(&labels.t()?)
     }
 
-    /// The loss of a batch of embedded inputs; `seed` decides which wrong answers are drawn.
+    /// The loss of a batch of inputs; `seed` decides which wrong answers are drawn.
     ///
     /// # Errors
     ///
     /// If there are not as many right answers as inputs, or one does not exist.
     pub fn loss(
         &self,
-        embedded: &Tensor,
+        inputs: &Tensor,
         labels: &Tensor,
         candidates: Candidates<'_>,
         seed: u64,
     ) -> Result<SimilarityLoss> {
-        let (inputs, labels) = self.in_common_space(embedded, labels)?;
+        let (inputs, labels) = self.embed(inputs, labels)?;
         let (count, known) = (inputs.dim(0)?, labels.dim(0)?);
         let Candidates { gold, identity } = candidates;
         if gold.len() != count || identity.len() != known {
@@ -118,7 +101,7 @@ impl Similarity {
         Ok(SimilarityLoss { loss, correct })
     }
 
-    /// The loss of a batch of embedded inputs with a set of labels each: the mean over inputs and labels of the binary
+    /// The loss of a batch of inputs with a set of labels each: the mean over inputs and labels of the binary
     /// cross-entropy `ln(1 + eˢ) − y·s`, where `y` is 1 for a label of the input and 0 for another.
     ///
     /// Large similarities make a large loss, never one that is not a number.
@@ -128,11 +111,11 @@ impl Similarity {
     /// If there are not as many sets as inputs, or a label does not exist.
     pub fn multi_label_loss(
         &self,
-        embedded: &Tensor,
+        inputs: &Tensor,
         labels: &Tensor,
         sets: &[&[u32]],
     ) -> Result<SimilarityLoss> {
-        let all = self.scores(embedded, labels)?; // [input, label]
+        let all = self.scores(inputs, labels)?; // [input, label]
         let (count, known) = all.dims2()?;
         if sets.len() != count || sets.iter().copied().flatten().any(|label| *label as usize >= known) {
             bail!("{} sets of labels for {count} inputs, of {known} labels", sets.len());
@@ -146,15 +129,15 @@ impl Similarity {
         Ok(SimilarityLoss { loss: self.config.over_sets(&all, &members)?, correct })
     }
 
-    fn in_common_space(&self, embedded: &Tensor, labels: &Tensor) -> Result<(Tensor, Tensor)> {
-        let (inputs, labels) = (embedded.clone(), self.label.forward(labels)?);
-        if self.config.is_cosine() { Ok((unit(&inputs)?, unit(&labels)?)) } else { Ok((inputs, labels)) }
+    /// Both in the common space: `[input, embedding]` and `[label, embedding]`.
+    fn embed(&self, inputs: &Tensor, labels: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (inputs, labels) = (self.text.forward(inputs)?, self.label.forward(labels)?);
+        if self.config.is_cosine() {
+            Ok((unit_rows(&inputs)?, unit_rows(&labels)?))
+        } else {
+            Ok((inputs, labels))
+        }
     }
-}
-
-/// Rows scaled to length one.
-fn unit(x: &Tensor) -> Result<Tensor> {
-    x.broadcast_div(&(x.sqr()?.sum_keepdim(D::Minus1)? + 1e-12)?.sqrt()?)
 }
 
 /// Inputs whose right label is the closest.

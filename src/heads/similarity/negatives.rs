@@ -4,7 +4,14 @@ use candle_core::{Result, Tensor};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::Candidates;
+/// The right answers of a batch, and what else could be.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidates<'a> {
+    /// For each input, the row of its label: `[input]`.
+    pub gold: &'a [u32],
+    /// What each label is, so that equal ones are not taken for wrong ones: `[label]`.
+    pub identity: &'a [u64],
+}
 
 /// Takes a pair of the same label out of a softmax.
 const PENALTY: f32 = -1e9;
