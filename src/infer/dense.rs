@@ -29,13 +29,13 @@ impl DenseLayers {
         self.layers.last().map_or(input, Affine::output)
     }
 
-    /// Replaces the rows in `x`; the others are memory to work in.
-    pub(crate) fn forward(&self, rows: usize, x: &mut Vec<f32>, room: &mut Vec<f32>, wide: &mut Vec<f32>) {
+    /// Replaces the rows in `x`; `spare` and `wide` are memory to work in.
+    pub(crate) fn forward(&self, rows: usize, x: &mut Vec<f32>, spare: &mut Vec<f32>, wide: &mut Vec<f32>) {
         for layer in &self.layers {
             layer.forward(rows, x, wide);
-            room.resize(wide.len(), 0.0);
-            gelu(wide, room);
-            std::mem::swap(x, room);
+            spare.resize(wide.len(), 0.0);
+            gelu(wide, spare);
+            std::mem::swap(x, spare);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! A stack of transformer layers.
 
-use super::crew::Crew;
-use super::shard::{AffineWeights, Shard};
+use super::shard::{LayerWeights, Shard};
+use super::threads::Threads;
 use crate::kernels::activation::{gelu, relu};
 use crate::kernels::attention::{Attention, Relative};
+use crate::kernels::scratch::grow;
 use crate::kernels::{LayerNorm, Precision};
 use crate::nn::{NormPlacement, TransformerConfig};
 
@@ -16,32 +17,22 @@ pub(crate) enum Activation {
     Relu,
 }
 
-/// The weights of one layer, before they are packed.
-#[derive(Debug)]
-pub(crate) struct LayerWeights<'a> {
-    pub(crate) attention_norm: LayerNorm,
-    /// Queries, keys and values side by side: `[model_dim, 3·model_dim]`.
-    pub(crate) query_key_value: AffineWeights<'a>,
-    /// What distances add to keys, values or scores.
-    pub(crate) relative: Relative<'a, f32>,
-    pub(crate) output: AffineWeights<'a>,
-    pub(crate) feed_forward_norm: LayerNorm,
-    /// `[model_dim, ff_dim]`
-    pub(crate) expand: AffineWeights<'a>,
-    /// `[ff_dim, model_dim]`
-    pub(crate) contract: AffineWeights<'a>,
-}
-
 /// Memory that one batch leaves to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     /// The residual stream: `[row, model_dim]`.
     pub(crate) x: Vec<f32>,
-    /// What goes into a part of a layer, or what a part adds up to before its norm: `[row, model_dim]`.
-    pub(crate) other: Vec<f32>,
+    /// Rows on their way into `x` or out of it: what a part of a layer reads, or the sum before its norm.
+    pub(crate) spare: Vec<f32>,
+    pub(crate) scratch: Scratch,
+}
+
+/// Memory for the steps inside a part of a layer.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
     /// Queries, keys and values, or the wide rows of the feed-forward network.
     pub(crate) wide: Vec<f32>,
-    /// What comes of these: the context, or the same rows after the activation.
+    /// What is computed from these: the context, or the same rows after the activation.
     inner: Vec<f32>,
     /// What one shard adds, where others add as well: `[row, model_dim]`.
     part: Vec<f32>,
@@ -50,7 +41,7 @@ pub(crate) struct Buffers {
 impl Buffers {
     /// Numbers that the largest buffer can hold without asking for memory.
     pub(crate) fn capacity(&self) -> usize {
-        self.wide.capacity().max(self.inner.capacity())
+        self.scratch.wide.capacity().max(self.scratch.inner.capacity())
     }
 }
 
@@ -107,9 +98,9 @@ impl Layers {
 
     /// Replaces the rows in `buffers.x`: `[row, model_dim]`, of which `offsets` says where each sequence begins and the
     /// last one ends.
-    pub(crate) fn forward(&self, offsets: &[usize], crew: &mut Crew<'_>, buffers: &mut Buffers) {
+    pub(crate) fn forward(&self, offsets: &[usize], threads: &mut Threads<'_>, buffers: &mut Buffers) {
         for layer in &self.stack {
-            self.layer(layer, offsets, crew, buffers, None);
+            self.layer(layer, offsets, threads, buffers, None);
         }
     }
 
@@ -117,7 +108,7 @@ impl Layers {
     pub(crate) fn attention_weights(&self, rows: usize, buffers: &mut Buffers) -> Vec<Vec<f32>> {
         let weights = |layer| {
             let mut weights = Vec::new();
-            self.layer(layer, &[0, rows], &mut Crew::Alone, buffers, Some(&mut weights));
+            self.layer(layer, &[0, rows], &mut Threads::One, buffers, Some(&mut weights));
             weights
         };
         self.stack.iter().map(weights).collect()
@@ -127,82 +118,67 @@ impl Layers {
         &self,
         layer: &Layer,
         offsets: &[usize],
-        crew: &mut Crew<'_>,
+        threads: &mut Threads<'_>,
         buffers: &mut Buffers,
         mut weights: Option<&mut Vec<f32>>,
     ) {
         let rows = offsets.last().copied().unwrap_or(0);
-        self.add(
-            &layer.attention_norm,
-            &layer.output_bias,
-            buffers,
-            |input, sum, Room { wide, inner, part }| {
-                for shard in crew.shards(&layer.shards) {
-                    shard.query_key_value.forward(rows, input, wide); // [row, 3·heads·head_dim]
-                    let (attention, relative) = self.attention(shard, offsets);
-                    let context = room(inner, rows * attention.model_dim);
-                    attention.forward(wide, relative, context); // [row, heads·head_dim]
-                    if let Some(weights) = &mut weights {
-                        weights.extend(attention.weights_of(0, wide, relative));
-                    }
-                    crew.add(&shard.output, rows, context, part, sum);
+        self.add(&layer.attention_norm, &layer.output_bias, buffers, |input, sum, scratch| {
+            let Scratch { wide, inner, part } = scratch;
+            for shard in threads.shards(&layer.shards) {
+                shard.query_key_value.forward(rows, input, wide); // [row, 3·heads·head_dim]
+                let (attention, relative) = self.attention(shard, offsets);
+                let context = grow(inner, rows * attention.model_dim);
+                attention.forward(wide, relative, context); // [row, heads·head_dim]
+                if let Some(weights) = &mut weights {
+                    weights.extend(attention.attention_weights(wide, relative));
                 }
-            },
-        );
-        self.add(
-            &layer.feed_forward_norm,
-            &layer.contract_bias,
-            buffers,
-            |input, sum, Room { wide, inner, part }| {
-                for shard in crew.shards(&layer.shards) {
-                    shard.expand.forward(rows, input, wide); // [row, share of ff_dim]
-                    let hidden = room(inner, wide.len());
-                    match self.activation {
-                        Activation::Gelu => gelu(wide, hidden),
-                        Activation::Relu => relu(wide, hidden),
-                    }
-                    crew.add(&shard.contract, rows, hidden, part, sum);
+                threads.add(&shard.output, rows, context, part, sum);
+            }
+        });
+        self.add(&layer.feed_forward_norm, &layer.contract_bias, buffers, |input, sum, scratch| {
+            let Scratch { wide, inner, part } = scratch;
+            for shard in threads.shards(&layer.shards) {
+                shard.expand.forward(rows, input, wide); // [row, share of ff_dim]
+                let hidden = grow(inner, wide.len());
+                match self.activation {
+                    Activation::Gelu => gelu(wide, hidden),
+                    Activation::Relu => relu(wide, hidden),
                 }
-            },
-        );
+                threads.add(&shard.contract, rows, hidden, part, sum);
+            }
+        });
     }
 
-    /// A residual and a norm around a part, which adds to `sum` what it makes of its input:
+    /// A residual and a norm around a part, which gets its input and adds its output to the second argument:
     /// `x ← x + part(norm(x))`, or `x ← norm(x + part(x))`. The bias of the part's last map is added here, once.
     fn add(
         &self,
         norm: &LayerNorm,
         bias: &[f32],
         buffers: &mut Buffers,
-        part: impl FnOnce(&[f32], &mut [f32], Room<'_>),
+        part: impl FnOnce(&[f32], &mut [f32], &mut Scratch),
     ) {
-        let Buffers { x, other, wide, inner, part: shared } = buffers;
-        let room = Room { wide, inner, part: shared };
+        let Buffers { x, spare, scratch } = buffers;
         match self.config.norm {
             NormPlacement::Before => {
-                norm.forward(x, other);
+                norm.forward(x, spare);
                 add_bias(x, bias);
-                part(other, x, room);
+                part(spare, x, scratch);
             }
             NormPlacement::After => {
-                other.clear();
-                other.extend_from_slice(x);
-                add_bias(other, bias);
-                part(x, other, room);
-                norm.forward(other, x);
+                spare.clear();
+                spare.extend_from_slice(x);
+                add_bias(spare, bias);
+                part(x, spare, scratch);
+                norm.forward(spare, x);
             }
         }
     }
 
     fn attention<'s>(&self, shard: &'s Shard, offsets: &'s [usize]) -> (Attention<'s>, Relative<'s, f32>) {
-        let attention = Attention {
-            offsets,
-            heads: shard.heads,
-            model_dim: shard.heads * (self.config.model_dim / self.config.heads),
-            causal: self.config.causal,
-            drop_rate: 0.0,
-            seed: 0,
-        };
+        let model_dim = shard.heads * (self.config.model_dim / self.config.heads);
+        let attention = Attention::new(offsets, shard.heads, model_dim, self.config.causal);
         let relative = Relative {
             keys: &shard.relative_keys[..],
             values: &shard.relative_values,
@@ -213,24 +189,90 @@ impl Layers {
     }
 }
 
-/// Memory for a part of a layer.
-struct Room<'b> {
-    wide: &'b mut Vec<f32>,
-    inner: &'b mut Vec<f32>,
-    part: &'b mut Vec<f32>,
-}
-
-/// The first `len` numbers of a buffer that only ever grows, whatever they are.
-fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
-    &mut buffer[..len]
-}
-
 /// Adds the bias to each row.
 fn add_bias(rows: &mut [f32], bias: &[f32]) {
     for row in rows.chunks_exact_mut(bias.len().max(1)) {
         row.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::AffineWeights;
+    use super::*;
+    use crate::kernels::Matrix;
+    use crate::kernels::dropout::bits;
+    use crate::threads::Team;
+
+    const OFFSETS: [usize; 4] = [0, 5, 5, 12];
+
+    fn numbers(salt: u64, len: usize) -> Vec<f32> {
+        (0..len).map(|at| (bits(salt, at as u64) >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
+    }
+
+    /// Two layers, for up to so many threads.
+    fn layers(norm: NormPlacement, threads: usize) -> Layers {
+        let config = TransformerConfig { model_dim: 24, heads: 3, ff_dim: 72, norm, ..Default::default() };
+        let mut layers = Layers::new(&config, Activation::Gelu, Precision::F32, threads);
+        let vector = numbers(1, 72);
+        let (qkv, output) = (numbers(2, 24 * 72), numbers(3, 24 * 24));
+        let (expand, contract) = (numbers(4, 24 * 72), numbers(5, 72 * 24));
+        let tables = [numbers(6, 3 * 11 * 8), numbers(7, 3 * 11 * 8)];
+        for _ in 0..2 {
+            let norm = || LayerNorm { weight: vec![0.5; 24], bias: vector[..24].to_vec(), epsilon: 1e-6 };
+            let map = |weight, rows, bias| AffineWeights { weight: Matrix::new(weight, rows, 72), bias };
+            let output = Matrix::new(&output, 24, 24);
+            layers.push(LayerWeights {
+                attention_norm: norm(),
+                query_key_value: map(&qkv, 24, &vector),
+                relative: Relative { keys: &tables[0][..], values: &tables[1], biases: &[], reach: 5 },
+                output: AffineWeights { weight: output, bias: &vector[..24] },
+                feed_forward_norm: norm(),
+                expand: map(&expand, 24, &vector),
+                contract: AffineWeights { weight: Matrix::new(&contract, 72, 24), bias: &vector[24..48] },
+            });
+        }
+        layers
+    }
+
+    fn run(layers: &Layers, threads: &mut Threads<'_>) -> Vec<f32> {
+        let mut buffers = Buffers { x: numbers(8, 12 * 24), ..Buffers::default() };
+        layers.forward(&OFFSETS, threads, &mut buffers);
+        buffers.x
+    }
+
+    fn assert_close(a: &[f32], b: &[f32]) {
+        assert!(a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4), "{a:?} {b:?}");
+    }
+
+    #[test]
+    fn however_a_layer_is_divided_it_computes_the_same() {
+        for norm in [NormPlacement::Before, NormPlacement::After] {
+            let whole = run(&layers(norm, 1), &mut Threads::One);
+            for shards in [2, 3] {
+                let layers = layers(norm, shards);
+                assert_eq!(layers.shards(), shards);
+                assert_close(&run(&layers, &mut Threads::One), &whole);
+                assert_close(&Team::run(shards, |member| run(&layers, &mut Threads::Team(member))), &whole);
+            }
+        }
+    }
+
+    #[test]
+    fn a_sequence_alone_equals_the_same_in_a_batch_and_its_weights_sum_to_one() {
+        for norm in [NormPlacement::Before, NormPlacement::After] {
+            let layers = layers(norm, 2);
+            let whole = run(&layers, &mut Threads::One);
+            let x = numbers(8, 12 * 24)[5 * 24..].to_vec();
+            let mut buffers = Buffers { x: x.clone(), ..Buffers::default() };
+            layers.forward(&[0, 7], &mut Threads::One, &mut buffers);
+            assert_close(&buffers.x, &whole[5 * 24..]);
+            let mut buffers = Buffers { x, ..Buffers::default() };
+            let weights = layers.attention_weights(7, &mut buffers);
+            assert_eq!(weights.iter().map(Vec::len).collect::<Vec<_>>(), [3 * 7 * 7; 2]);
+            for row in weights.iter().flat_map(|layer| layer.chunks(7)) {
+                assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+            }
+        }
     }
 }

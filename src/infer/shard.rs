@@ -7,8 +7,8 @@
 
 use std::ops::Range;
 
-use super::layers::LayerWeights;
-use crate::kernels::{Affine, Matrix, PANEL, Precision};
+use crate::kernels::attention::Relative;
+use crate::kernels::{Affine, LayerNorm, Matrix, PANEL, Precision};
 use crate::nn::TransformerConfig;
 
 /// A map before its weights are packed.
@@ -18,6 +18,22 @@ pub(crate) struct AffineWeights<'a> {
     pub(crate) weight: Matrix<'a, f32>,
     /// `[out]`, or empty.
     pub(crate) bias: &'a [f32],
+}
+
+/// The weights of one layer, before they are packed.
+#[derive(Debug)]
+pub(crate) struct LayerWeights<'a> {
+    pub(crate) attention_norm: LayerNorm,
+    /// Queries, keys and values side by side: `[model_dim, 3·model_dim]`.
+    pub(crate) query_key_value: AffineWeights<'a>,
+    /// What distances add to keys, values or scores.
+    pub(crate) relative: Relative<'a, f32>,
+    pub(crate) output: AffineWeights<'a>,
+    pub(crate) feed_forward_norm: LayerNorm,
+    /// `[model_dim, ff_dim]`
+    pub(crate) expand: AffineWeights<'a>,
+    /// `[ff_dim, model_dim]`
+    pub(crate) contract: AffineWeights<'a>,
 }
 
 /// A share of a layer: everything that one thread needs of it.

@@ -30,7 +30,7 @@ pub enum WeightsError {
     },
 }
 
-/// The weights whose names begin with a prefix, and how precise their products shall be.
+/// The weights whose names begin with a prefix, and the precision of their products.
 #[derive(Clone, Debug)]
 pub(crate) struct Source<'w> {
     weights: &'w Weights,
@@ -48,14 +48,9 @@ impl<'w> Source<'w> {
         Self { prefix: self.name(name), ..self.clone() }
     }
 
-    /// The same weights for products at full precision.
-    pub(crate) fn precisely(&self) -> Self {
+    /// The same weights, for products in `f32`.
+    pub(crate) fn in_f32(&self) -> Self {
         Self { precision: Precision::F32, ..self.clone() }
-    }
-
-    /// The name of the part that this is a source for.
-    fn prefix(&self) -> &str {
-        &self.prefix
     }
 
     /// The values of a tensor of this shape.
@@ -97,7 +92,7 @@ impl<'w> Source<'w> {
     ) -> Result<MapValues<'w>, WeightsError> {
         let mut weight = self.values("weight", &[input, output])?;
         if density < 1.0 {
-            let exists = connections(self.prefix(), density, input, output);
+            let exists = connections(&self.prefix, density, input, output);
             let missing = weight.to_mut().iter_mut().enumerate().filter(|(at, _)| !exists(*at));
             missing.for_each(|(_, weight)| *weight = 0.0);
         }

@@ -1,8 +1,11 @@
 //! A transformer over the rows of a model of ours.
 
-use super::crew::Crew;
-use super::layers::{Activation, Buffers, LayerWeights, Layers};
-use super::source::{MapValues, Source, WeightsError};
+use std::borrow::Cow;
+
+use super::layers::{Activation, Buffers, Layers};
+use super::shard::LayerWeights;
+use super::source::{Source, WeightsError};
+use super::threads::Threads;
 use crate::kernels::attention::Relative;
 use crate::kernels::{Affine, LayerNorm};
 use crate::nn::{SinusoidalPositions, TransformerConfig};
@@ -26,7 +29,7 @@ impl Transformer {
     ) -> Result<Self, WeightsError> {
         let mut layers = Layers::new(config, Activation::Gelu, source.precision, 1);
         for at in 0..config.layers {
-            LayerValues::read(config, &source.at("layers").at(at))?.push_to(&mut layers);
+            push_layer(&mut layers, config, &source.at("layers").at(at))?;
         }
         Ok(Self {
             input: source.at("input").affine(input_dim, config.model_dim, config.connection_density)?,
@@ -42,69 +45,46 @@ impl Transformer {
     pub(crate) fn forward(&self, offsets: &[usize], buffers: &mut Buffers) {
         let dim = self.model_dim;
         let rows = offsets.last().copied().unwrap_or(0);
-        self.input.forward(rows, &buffers.x, &mut buffers.other);
-        std::mem::swap(&mut buffers.x, &mut buffers.other);
+        self.input.forward(rows, &buffers.x, &mut buffers.spare);
+        std::mem::swap(&mut buffers.x, &mut buffers.spare);
         let scale = (dim as f32).sqrt();
         buffers.x.iter_mut().for_each(|x| *x *= scale);
         for rows in offsets.windows(2) {
             self.positions.add_to_rows(&mut buffers.x[rows[0] * dim..rows[1] * dim]);
         }
-        self.layers.forward(offsets, &mut Crew::Alone, buffers);
-        self.norm.forward(&buffers.x, &mut buffers.other);
-        std::mem::swap(&mut buffers.x, &mut buffers.other);
+        self.layers.forward(offsets, &mut Threads::One, buffers);
+        self.norm.forward(&buffers.x, &mut buffers.spare);
+        std::mem::swap(&mut buffers.x, &mut buffers.spare);
     }
 }
 
-/// The weights of a layer under the names of [`nn::TransformerLayer`](crate::nn::TransformerLayer).
-struct LayerValues<'w> {
-    attention_norm: LayerNorm,
-    query_key_value: MapValues<'w>,
-    relative_keys: Vec<f32>,
-    relative_values: Vec<f32>,
-    reach: usize,
-    output: MapValues<'w>,
-    feed_forward_norm: LayerNorm,
-    expand: MapValues<'w>,
-    contract: MapValues<'w>,
-}
-
-impl<'w> LayerValues<'w> {
-    fn read(config: &TransformerConfig, source: &Source<'w>) -> Result<Self, WeightsError> {
-        let (dim, density) = (config.model_dim, config.connection_density);
-        let (attention, feed_forward) = (source.at("attention"), source.at("feed_forward"));
-        let relative = |wanted: bool, name| -> Result<Vec<f32>, WeightsError> {
-            let shape = [config.heads, 2 * config.relative_reach + 1, dim / config.heads];
-            Ok(if wanted { attention.values(name, &shape)?.into_owned() } else { Vec::new() })
-        };
-        let norm = |name| source.at(name).layer_norm(dim, config.norm_epsilon);
-        Ok(Self {
-            attention_norm: norm("attention_norm")?,
-            query_key_value: attention.at("query_key_value").map_without_bias(dim, 3 * dim, density)?,
-            relative_keys: relative(config.relative_keys, "relative_keys")?,
-            relative_values: relative(config.relative_values, "relative_values")?,
-            reach: config.relative_reach,
-            output: attention.at("output").map(dim, dim, density)?,
-            feed_forward_norm: norm("feed_forward_norm")?,
-            expand: feed_forward.at("expand").map(dim, config.ff_dim, density)?,
-            contract: feed_forward.at("contract").map(config.ff_dim, dim, density)?,
-        })
-    }
-
-    fn push_to(self, layers: &mut Layers) {
-        let relative = Relative {
-            keys: &self.relative_keys[..],
-            values: &self.relative_values,
-            biases: &[],
-            reach: self.reach,
-        };
-        layers.push(LayerWeights {
-            attention_norm: self.attention_norm,
-            query_key_value: self.query_key_value.weights(),
-            relative,
-            output: self.output.weights(),
-            feed_forward_norm: self.feed_forward_norm,
-            expand: self.expand.weights(),
-            contract: self.contract.weights(),
-        });
-    }
+/// Reads a layer under the names of [`nn::TransformerLayer`](crate::nn::TransformerLayer) and packs it.
+fn push_layer(
+    layers: &mut Layers,
+    config: &TransformerConfig,
+    source: &Source<'_>,
+) -> Result<(), WeightsError> {
+    let (dim, density) = (config.model_dim, config.connection_density);
+    let (attention, feed_forward) = (source.at("attention"), source.at("feed_forward"));
+    let norm = |name| source.at(name).layer_norm(dim, config.norm_epsilon);
+    let table = |wanted: bool, name| {
+        let shape = [config.heads, 2 * config.relative_reach + 1, dim / config.heads];
+        if wanted { attention.values(name, &shape) } else { Ok(Cow::Borrowed(&[][..])) }
+    };
+    let query_key_value = attention.at("query_key_value").map_without_bias(dim, 3 * dim, density)?;
+    let keys = table(config.relative_keys, "relative_keys")?;
+    let values = table(config.relative_values, "relative_values")?;
+    let output = attention.at("output").map(dim, dim, density)?;
+    let expand = feed_forward.at("expand").map(dim, config.ff_dim, density)?;
+    let contract = feed_forward.at("contract").map(config.ff_dim, dim, density)?;
+    layers.push(LayerWeights {
+        attention_norm: norm("attention_norm")?,
+        query_key_value: query_key_value.weights(),
+        relative: Relative { keys: &keys[..], values: &values, biases: &[], reach: config.relative_reach },
+        output: output.weights(),
+        feed_forward_norm: norm("feed_forward_norm")?,
+        expand: expand.weights(),
+        contract: contract.weights(),
+    });
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! `x·W + b` with `W` packed: a layer that answers and no longer learns.
 
-use super::matmul::Accumulate;
+use super::matmul::Accumulate::{Add, Overwrite};
 use super::product::{Packed, Precision, product};
 use super::{Matrix, MatrixMut};
 
@@ -35,27 +35,18 @@ impl Affine {
     pub(crate) fn forward(&self, rows: usize, x: &[f32], out: &mut Vec<f32>) {
         let (input, output) = self.weight.dims();
         out.resize(rows * output, 0.0);
-        let mode = if self.bias.is_empty() { Accumulate::Overwrite } else { Accumulate::Add };
-        if mode == Accumulate::Add {
+        let mode = if self.bias.is_empty() { Overwrite } else { Add };
+        if mode == Add {
             out.chunks_exact_mut(output).for_each(|row| row.copy_from_slice(&self.bias));
         }
         product(MatrixMut::new(out, rows, output), mode, Matrix::new(x, rows, input), &self.weight);
     }
 
-    /// `out += x·W + b`.
+    /// `out += x·W`, for a map without bias.
     pub(crate) fn add(&self, rows: usize, x: &[f32], out: &mut [f32]) {
+        debug_assert!(self.bias.is_empty(), "a map that is added has no bias");
         let (input, output) = self.weight.dims();
-        if !self.bias.is_empty() {
-            for row in out.chunks_exact_mut(output) {
-                row.iter_mut().zip(&self.bias).for_each(|(x, bias)| *x += bias);
-            }
-        }
-        product(
-            MatrixMut::new(out, rows, output),
-            Accumulate::Add,
-            Matrix::new(x, rows, input),
-            &self.weight,
-        );
+        product(MatrixMut::new(out, rows, output), Add, Matrix::new(x, rows, input), &self.weight);
     }
 }
 

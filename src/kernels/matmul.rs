@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Real;
+use Accumulate::Add;
 
 /// A matrix inside a slice: `[rows, cols]`, with the distance between rows and between columns.
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +43,6 @@ impl<'a, T> Matrix<'a, T> {
     /// Row-major `[rows, cols]`.
     pub(crate) fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
         Self { data, shape: Shape::part(data.len(), rows, cols, &(0..cols)) }
-    }
-
-    /// Some columns of a row-major `[rows, width]`.
-    pub(crate) fn columns(data: &'a [T], rows: usize, width: usize, cols: Range<usize>) -> Self {
-        let shape = Shape::part(data.len(), rows, width, &cols);
-        Self { data: if rows == 0 { &[] } else { &data[cols.start..] }, shape }
     }
 
     /// Rows and columns.
@@ -128,7 +123,7 @@ pub(crate) enum Accumulate {
 pub(crate) fn matmul<T: Real>(out: MatrixMut<'_, T>, mode: Accumulate, a: Matrix<'_, T>, b: Matrix<'_, T>) {
     let (m, k, n) = (a.shape.rows, a.shape.cols, b.shape.cols);
     assert!(b.shape.rows == k && out.shape.rows == m && out.shape.cols == n, "matrix shapes do not fit");
-    if m == 0 || n == 0 || (k == 0 && mode == Accumulate::Add) {
+    if m == 0 || n == 0 || (k == 0 && mode == Add) {
         return;
     }
     if k == 0 {
@@ -137,9 +132,9 @@ pub(crate) fn matmul<T: Real>(out: MatrixMut<'_, T>, mode: Accumulate, a: Matrix
         }
         return;
     }
-    // SAFETY: each pointer comes from a slice, and `Shape::part` has checked that the
-    // farthest element of each matrix lies inside its slice; `out` is borrowed mutably,
-    // so it overlaps neither input.
+    // SAFETY: each pointer comes from a slice that holds the farthest element of its matrix: `Shape::part` has
+    // checked each matrix, and `cols`, `rows` and `transposed` only narrow or reorder one that was checked. `out`
+    // is borrowed mutably, so it overlaps neither input.
     unsafe {
         gemm::gemm(
             m,
@@ -148,7 +143,7 @@ pub(crate) fn matmul<T: Real>(out: MatrixMut<'_, T>, mode: Accumulate, a: Matrix
             out.data.as_mut_ptr(),
             out.shape.col_stride as isize,
             out.shape.row_stride as isize,
-            mode == Accumulate::Add,
+            mode == Add,
             a.data.as_ptr(),
             a.shape.col_stride as isize,
             a.shape.row_stride as isize,
@@ -167,6 +162,7 @@ pub(crate) fn matmul<T: Real>(out: MatrixMut<'_, T>, mode: Accumulate, a: Matrix
 
 #[cfg(test)]
 mod tests {
+    use super::Accumulate::Overwrite;
     use super::*;
 
     fn numbers(len: usize, salt: usize) -> Vec<f64> {
@@ -208,17 +204,13 @@ mod tests {
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
             let expected = slow(&a, &b, (m, k, n));
             let mut out = vec![9.0; m * n];
-            matmul(
-                MatrixMut::new(&mut out, m, n),
-                Accumulate::Overwrite,
-                Matrix::new(&a, m, k),
-                Matrix::new(&b, k, n),
-            );
+            let (a_matrix, b_matrix) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
+            matmul(MatrixMut::new(&mut out, m, n), Overwrite, a_matrix, b_matrix);
             close(&out, &expected);
 
             let (ta, tb) = (transpose(&a, m, k), transpose(&b, k, n));
             let (ta, tb) = (Matrix::new(&ta, k, m).transposed(), Matrix::new(&tb, n, k).transposed());
-            matmul(MatrixMut::new(&mut out, m, n), Accumulate::Add, ta, tb);
+            matmul(MatrixMut::new(&mut out, m, n), Add, ta, tb);
             close(&out, &expected.iter().map(|x| 2.0 * x).collect::<Vec<_>>());
         }
     }
@@ -229,8 +221,8 @@ mod tests {
         let part: Vec<f64> = (0..3).flat_map(|r| a[r * 10 + 5..r * 10 + 7].to_vec()).collect();
         let expected = slow(&part, &b, (3, 2, 4));
         let mut out = vec![9.0; 3 * 6];
-        let (a, b) = (Matrix::columns(&a, 3, 10, 5..7), Matrix::new(&b, 2, 4));
-        matmul(MatrixMut::columns(&mut out, 3, 6, 1..5), Accumulate::Overwrite, a, b);
+        let (a, b) = (Matrix::new(&a, 3, 10).cols(5..7), Matrix::new(&b, 2, 4));
+        matmul(MatrixMut::columns(&mut out, 3, 6, 1..5), Overwrite, a, b);
         for r in 0..3 {
             close(&out[r * 6 + 1..r * 6 + 5], &expected[r * 4..r * 4 + 4]);
             assert!(out[r * 6] == 9.0 && out[r * 6 + 5] == 9.0);

@@ -1,9 +1,8 @@
 //! The inner loops: slices in, slices out.
 //!
 //! Everything here works on plain contiguous slices of `f32` or `f64`, knows no
-//! tensor library and no word, allocates little and is called by the blocks of
-//! [`nn`](crate::nn) and the heads of [`heads`](crate::heads). Every kernel has a
-//! slow and obvious twin in its tests.
+//! tensor library and no word, and allocates little. Every kernel is tested against
+//! a slow and obvious implementation.
 //!
 //! | file | what it computes |
 //! | --- | --- |
@@ -11,7 +10,7 @@
 //! | `processor` | what this processor can do; `TALKFORMER_INSTRUCTIONS` takes some of it away |
 //! | `vector` | one loop compiled for several widths, chosen at run time |
 //! | `matmul` | products of (transposed, strided) matrices |
-//! | `small` | products of a few rows |
+//! | `small`, `rows` | products of a few rows |
 //! | `product` | products with a right-hand side that was packed beforehand, in `f32` or `bf16` |
 //! | `affine` | a product with a bias: layers that no longer learn |
 //! | `activation`, `layer_norm`, `dropout`, `sums` | what stands between the products |
@@ -20,12 +19,13 @@
 //! | `bag` | weighted sums of table rows: the sparse input layer |
 //! | `crf` | linear-chain likelihood, gradient, marginals and best path |
 //! | `adamw` | one optimizer step, in place |
+//! | `scratch` | memory that is used again |
 //! | `ceiling` | multiply-adds and reads with nothing in their way, to compare the others with |
 //!
-//! This is the only place in the crate with `unsafe`.
+//! Besides `files`, this is the only place in the crate with `unsafe`.
 
 #![allow(clippy::inline_always, reason = "a loop turns into vector code only where all of it is in view")]
-#![allow(unsafe_code, reason = "the one place for it; each block says why it is sound")]
+#![allow(unsafe_code, reason = "each block says why it is sound")]
 
 #[macro_use]
 mod vector;
@@ -44,6 +44,8 @@ pub(crate) mod matmul;
 pub(crate) mod processor;
 pub(crate) mod product;
 mod real;
+pub(crate) mod rows;
+pub(crate) mod scratch;
 pub(crate) mod small;
 pub(crate) mod sums;
 

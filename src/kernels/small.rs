@@ -1,48 +1,10 @@
-//! Products of a few rows, which would be over before a general product had packed its sides.
+//! Products of a few rows: a general product would take longer to pack its inputs than to multiply them.
 
-use super::matmul::{Accumulate, Matrix, MatrixMut, matmul};
+use super::matmul::{Accumulate::Add, MatrixMut, matmul};
+use super::rows::{Rows, RowsMut, Side};
 use super::{Real, flash};
 
-/// Rows of `stride` numbers, of which those from column `first` on are meant.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rows<'a, T> {
-    pub(crate) values: &'a [T],
-    pub(crate) stride: usize,
-    pub(crate) first: usize,
-}
-
-impl<'a, T> Rows<'a, T> {
-    pub(crate) fn new(values: &'a [T], stride: usize, first: usize) -> Self {
-        Self { values, stride, first }
-    }
-
-    fn matrix(self, rows: usize, cols: usize) -> Matrix<'a, T> {
-        Matrix::columns(self.values, rows, self.stride, self.first..self.first + cols)
-    }
-}
-
-/// The same, to be written.
-#[derive(Debug)]
-pub(crate) struct RowsMut<'a, T> {
-    pub(crate) values: &'a mut [T],
-    pub(crate) stride: usize,
-    pub(crate) first: usize,
-}
-
-impl<'a, T> RowsMut<'a, T> {
-    pub(crate) fn new(values: &'a mut [T], stride: usize, first: usize) -> Self {
-        Self { values, stride, first }
-    }
-}
-
-/// The left side of a product.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Side<'a, T> {
-    AsItLies(Rows<'a, T>),
-    Transposed(Rows<'a, T>),
-}
-
-/// A number whose small products are fast, or are at least computed.
+/// A number type with small products.
 pub(crate) trait Small: Sized {
     /// `target += left · right` of `[rows, cols, depth]`.
     ///
@@ -73,7 +35,7 @@ impl Small for f32 {
     }
 }
 
-/// For checks.
+/// Not fast: `f64` is there to check `f32`.
 impl Small for f64 {
     fn add_product(target: RowsMut<'_, f64>, left: Side<'_, f64>, right: Rows<'_, f64>, size: [usize; 3]) {
         general(target, left, right, size);
@@ -103,7 +65,7 @@ fn general<T: Real>(
     };
     let columns = target.first..target.first + cols;
     let target = MatrixMut::columns(target.values, rows, target.stride, columns);
-    matmul(target, Accumulate::Add, left, right.matrix(depth, cols));
+    matmul(target, Add, left, right.matrix(depth, cols));
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::diet::multi_label::Decision;
 use crate::diet::{DietConfig, Labels, Widths};
 use crate::features::{Features, LabelFeatures};
 use crate::infer::{Bag, DenseLayers, Source, WeightsError};
-use crate::kernels::matmul::Accumulate;
+use crate::kernels::matmul::Accumulate::Overwrite;
 use crate::kernels::{Affine, Matrix, MatrixMut, Packed, Precision, product};
 
 /// The intent head, with every label embedded once and for all.
@@ -35,7 +35,7 @@ impl IntentHead {
         source: &Source<'_>,
     ) -> Result<Self, WeightsError> {
         let embedding = config.layers.embedding_dimension;
-        let cosine = config.similarity.clone().is_cosine();
+        let cosine = config.similarity.is_cosine();
         let linear = || Bag::new(widths.joined(), labels.intents.len(), &source.at("linear"));
         let scale = source.values("scale", &[1])?;
         let decision = || -> Result<Decision, WeightsError> {
@@ -58,28 +58,28 @@ impl IntentHead {
         })
     }
 
-    /// Similarity of each message to each label: `[message, model_dim]` and features to `[message, label]`. `room` is for what
-    /// lies between.
+    /// Similarity of each message to each label: `[message, model_dim]` and features to `[message, label]`. `scratch` is
+    /// memory to work in.
     pub(super) fn scores(
         &self,
         messages: &[f32],
         features: &[&Features],
-        room: &mut Vec<f32>,
+        scratch: &mut Vec<f32>,
         out: &mut Vec<f32>,
     ) {
         let (width, count) = (self.text.output(), messages.len() / self.text.input());
-        self.text.forward(count, messages, room); // [message, embedding]
-        self.place(room);
+        self.text.forward(count, messages, scratch); // [message, embedding]
+        self.place(scratch);
         let labels = self.labels.dims().1;
         out.resize(count * labels, 0.0);
-        let embedded = Matrix::new(&room[..count * width], count, width);
-        product(MatrixMut::new(out, count, labels), Accumulate::Overwrite, embedded, &self.labels);
+        let embedded = Matrix::new(&scratch[..count * width], count, width);
+        product(MatrixMut::new(out, count, labels), Overwrite, embedded, &self.labels);
         out.iter_mut().for_each(|score| *score *= self.scale);
         let Some(path) = &self.linear else { return };
-        room.resize(labels, 0.0);
+        scratch.resize(labels, 0.0);
         for (out, features) in out.chunks_exact_mut(labels).zip(features) {
-            path.forward(&features.joined(self.sentence_width, 1.0), room);
-            out.iter_mut().zip(&*room).for_each(|(score, own)| *score += own);
+            path.forward(&features.joined(self.sentence_width, 1.0), scratch);
+            out.iter_mut().zip(&*scratch).for_each(|(score, own)| *score += own);
         }
     }
 
@@ -96,7 +96,7 @@ impl IntentHead {
     }
 }
 
-/// `[label, embedding]`; at full precision, for it costs nothing later.
+/// `[label, embedding]`; in `f32`, since labels are embedded only once.
 fn embed_labels(
     config: &DietConfig,
     labels: &Labels,
@@ -105,7 +105,7 @@ fn embed_labels(
     source: &Source<'_>,
     cosine: bool,
 ) -> Result<Vec<f32>, WeightsError> {
-    let source = &source.precisely();
+    let source = &source.in_f32();
     let (dense, count) = (config.layers.dense_dimension.label, labels.intents.len());
     let own;
     let hidden = if config.layers.share_hidden {

@@ -2,8 +2,8 @@
 //!
 //! While it learns, a network is a [`Network`](super::Network) of blocks that remember what they did. An
 //! [`Engine`] is made of the same weights when they no longer change. Matrices are packed for the product
-//! kernel, labels are embedded, tag scores are prepared, once. What a message needs on its way lies in
-//! buffers that each thread keeps, so that in the long run nothing is allocated and nobody waits for anybody.
+//! kernel, labels are embedded, tag scores are prepared, once. The rows between the layers lie in buffers that
+//! each thread keeps for the next message, so threads never wait for each other.
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -11,7 +11,7 @@
 //! | `tags` | best tags and how sure they are |
 //! | `scratch` | the buffers |
 //!
-//! The tests hold it against the network that learnt.
+//! The tests compare it with the network that learnt.
 
 mod intent;
 mod scratch;
@@ -128,15 +128,15 @@ impl Engine {
     /// Leaves similarities and tags of all messages behind.
     fn decide(&self, messages: &[&Features], scratch: &mut Scratch) {
         let Scratch { offsets, rows, similarities, entity_tags, heads: spaces } = scratch;
-        let Buffers { x, other, wide: room, .. } = rows;
+        let Buffers { x, spare, scratch } = rows;
         let dim = self.model_dim;
         similarities.clear();
         if let Some(intent) = &self.intent {
-            other.clear();
+            spare.clear();
             for end in &offsets[1..] {
-                other.extend_from_slice(&x[(end - 1) * dim..end * dim]);
+                spare.extend_from_slice(&x[(end - 1) * dim..end * dim]);
             }
-            intent.scores(other, messages, room, similarities);
+            intent.scores(spare, messages, &mut scratch.wide, similarities);
         }
         if self.tags.is_empty() {
             return;
@@ -150,7 +150,7 @@ impl Engine {
         entity_tags.clear();
         for (head, space) in self.tags.iter().zip(spaces.iter_mut()) {
             let lengths = offsets.windows(2).map(|rows| rows[1] - 1 - rows[0]);
-            head.decode(tokens, entity_tags, lengths, room, space);
+            head.decode(tokens, entity_tags, lengths, &mut scratch.wide, space);
             if entity_tags.is_empty() {
                 entity_tags.extend_from_slice(space.path());
             }
@@ -194,10 +194,10 @@ impl Engine {
             self.sentence.forward(&features.sentence, message);
         }
         if self.dense > 0 {
-            self.append_dense(messages, &rows.x, &mut rows.other);
-            std::mem::swap(&mut rows.x, &mut rows.other);
+            self.append_dense(messages, &rows.x, &mut rows.spare);
+            std::mem::swap(&mut rows.x, &mut rows.spare);
         }
-        self.hidden.forward(end, &mut rows.x, &mut rows.other, &mut rows.wide);
+        self.hidden.forward(end, &mut rows.x, &mut rows.spare, &mut rows.scratch.wide);
         if let Some(transformer) = &self.transformer {
             transformer.forward(&scratch.offsets, rows);
         }

@@ -84,26 +84,26 @@ impl TagHead {
     }
 
     /// Finds the best tags of all messages with these numbers of tokens. Of `rows`, `[token, model_dim]`, heads
-    /// after the first see the entity tags as well; `room` is to work in.
+    /// after the first see the entity tags as well; `scratch` is memory to work in.
     pub(super) fn decode(
         &self,
         rows: &[f32],
         entity_tags: &[u32],
         lengths: impl Iterator<Item = usize>,
-        room: &mut Vec<f32>,
+        scratch: &mut Vec<f32>,
         found: &mut HeadSpace,
     ) {
         let dim = self.emission.input();
         let rows = if self.seen_tags.is_empty() {
             rows
         } else {
-            room.clear();
+            scratch.clear();
             for (row, tag) in rows.chunks_exact(dim - SEEN_TAG_DIM).zip(entity_tags) {
-                room.extend_from_slice(row);
+                scratch.extend_from_slice(row);
                 let seen = *tag as usize * SEEN_TAG_DIM;
-                room.extend_from_slice(&self.seen_tags[seen..seen + SEEN_TAG_DIM]);
+                scratch.extend_from_slice(&self.seen_tags[seen..seen + SEEN_TAG_DIM]);
             }
-            &room[..]
+            &scratch[..]
         };
         self.emission.forward(rows.len() / dim, rows, &mut found.logits); // [token, tag]
         found.path.clear();

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use super::parts::Parts;
 use super::weights::Stored;
 use crate::embed::EmbedError;
-use crate::infer::{Buffers, Crew, Layers};
+use crate::infer::{Buffers, Layers, Threads};
 use crate::kernels::{LayerNorm, Precision, sums};
 use crate::threads::Team;
 
@@ -59,17 +59,17 @@ impl Network {
     /// one thread.
     pub(super) fn encode(&self, sequences: Sequences<'_>, threads: usize) -> Vec<f32> {
         let shards = self.shards();
-        let run = |mut crew: Crew<'_>| {
+        let run = |mut threads: Threads<'_>| {
             self.with_buffers(|buffers| {
                 self.embed(sequences, buffers);
-                self.layers.forward(sequences.offsets, &mut crew, buffers);
+                self.layers.forward(sequences.offsets, &mut threads, buffers);
                 std::mem::take(&mut buffers.x)
             })
         };
         if shards > 1 && threads >= shards {
-            Team::run(shards, |member| run(Crew::Together(member)))
+            Team::run(shards, |member| run(Threads::Team(member)))
         } else {
-            run(Crew::Alone)
+            run(Threads::One)
         }
     }
 
@@ -92,13 +92,13 @@ impl Network {
     /// `x = norm(word + position)`
     fn embed(&self, sequences: Sequences<'_>, buffers: &mut Buffers) {
         let dim = self.model_dim;
-        buffers.other.resize(sequences.ids.len() * dim, 0.0);
+        buffers.spare.resize(sequences.ids.len() * dim, 0.0);
         let positions = sequences.offsets.windows(2).flat_map(|pair| 0..pair[1] - pair[0]);
-        let rows = buffers.other.chunks_exact_mut(dim);
+        let rows = buffers.spare.chunks_exact_mut(dim);
         for ((id, position), row) in sequences.ids.iter().zip(positions).zip(rows) {
             self.words.read(*id as usize * dim, row);
             sums::add(row, &self.positions[position * dim..(position + 1) * dim]);
         }
-        self.norm.forward(&buffers.other, &mut buffers.x);
+        self.norm.forward(&buffers.spare, &mut buffers.x);
     }
 }

@@ -1,25 +1,20 @@
 //! One head of a long sequence, computed by the blocked kernel.
 //!
-//! Its queries, keys and values are copied out of the packed rows first. That costs little beside work that
+//! Its queries, keys and values are copied out of the packed rows first. That costs little compared with work that
 //! grows with the square of the length, and the kernel then reads rows that lie next to each other.
 
 use super::super::flash::{self, Flash, Inputs};
 use super::super::{Instructions, Precision};
-use super::Part;
+use super::part::Part;
 
-/// The blocked kernel for one head.
-pub(super) struct BlockedHead {
-    kernel: Flash<'static>,
-}
-
-impl BlockedHead {
-    pub(super) fn new(part: &Part, causal: bool, scale: f32) -> Self {
-        let kernel = Flash {
+impl Part {
+    fn flash(&self, causal: bool, scale: f32) -> Flash<'static> {
+        Flash {
             batch: 1,
             heads: 1,
-            queries: part.len(),
-            keys: part.len(),
-            head_dim: part.head_dim,
+            queries: self.len(),
+            keys: self.len(),
+            head_dim: self.head_dim,
             scale,
             causal,
             window: None,
@@ -27,37 +22,37 @@ impl BlockedHead {
             precision: Precision::F32,
             threads: 1,
             instructions: Instructions::best(),
-        };
-        Self { kernel }
+        }
     }
 
-    /// Fills this head's columns of `out`; what it returns goes to [`backward`](Self::backward).
-    pub(super) fn forward(&self, part: &Part, qkv: &[f32], out: &mut [f32]) -> Vec<f32> {
-        let [queries, keys, values] = [0, 1, 2].map(|which| part.copied(qkv, 3, which));
+    /// Fills this head's columns of `out`, which are zero, and returns the log-sums for
+    /// [`backward_blocked`](Self::backward_blocked).
+    pub(super) fn forward_blocked(&self, causal: bool, scale: f32, qkv: &[f32], out: &mut [f32]) -> Vec<f32> {
+        let [queries, keys, values] = [0, 1, 2].map(|which| self.copied(qkv, 3, which));
         let inputs = Inputs { queries: &queries, keys: &keys, values: &values };
-        let (context, log_sums) = self.kernel.forward(inputs);
-        part.add(&context, out, 1, 0); // to zeros
+        let (context, log_sums) = self.flash(causal, scale).forward(inputs);
+        self.add(&context, out, 1, 0);
         log_sums
     }
 
     /// Adds the gradients of this head's queries, keys and values, given output, log-sums and the
     /// gradient of the output.
-    pub(super) fn backward(
+    pub(super) fn backward_blocked(
         &self,
-        part: &Part,
+        causal: bool,
+        scale: f32,
         qkv: &[f32],
         [out, log_sums, grad]: [&[f32]; 3],
         gradients: &mut [f32],
     ) {
-        let [queries, keys, values] = [0, 1, 2].map(|which| part.copied(qkv, 3, which));
+        let [queries, keys, values] = [0, 1, 2].map(|which| self.copied(qkv, 3, which));
         let inputs = Inputs { queries: &queries, keys: &keys, values: &values };
-        let [out, grads] = [out, grad].map(|rows| part.copied(rows, 1, 0));
-        let found = self.kernel.backward(inputs, flash::Outputs { out: &out, log_sums, grads: &grads });
-        found.iter().enumerate().for_each(|(which, gradient)| part.add(gradient, gradients, 3, which));
+        let [out, grads] = [out, grad].map(|rows| self.copied(rows, 1, 0));
+        let outputs = flash::Outputs { out: &out, log_sums, grads: &grads };
+        let found = self.flash(causal, scale).backward(inputs, outputs);
+        found.iter().enumerate().for_each(|(which, gradient)| self.add(gradient, gradients, 3, which));
     }
-}
 
-impl Part {
     /// This head's columns of a block, copied: `[row, head_dim]`.
     fn copied(&self, values: &[f32], blocks: usize, which: usize) -> Vec<f32> {
         let from = self.block(values, blocks, which);

@@ -15,9 +15,9 @@ mod softmax;
 #[cfg(test)]
 mod tests;
 
-use super::small::{Rows, RowsMut, Side};
+use super::rows::{Rows, RowsMut, Side};
 use super::{Real, dropout};
-use blocked::BlockedHead;
+pub(crate) use part::AttentionGradients;
 use part::{Part, Scratch};
 use relative::Buckets;
 pub(crate) use relative::Relative;
@@ -26,7 +26,7 @@ use softmax::{hide_some, softmax, softmax_backward};
 /// From this length on, a sequence goes to the blocked kernel where that can do what is asked.
 const BLOCKED_FROM: usize = 256;
 
-/// What attention needs to know beside the numbers.
+/// What attention needs to know besides the numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Attention<'a> {
     /// Where sequences begin and end: `[sequence + 1]`, rising from zero.
@@ -43,7 +43,7 @@ pub(crate) struct Attention<'a> {
     pub(crate) seed: u64,
 }
 
-/// What the forward pass found, for the backward pass.
+/// What the forward pass computed, for the backward pass.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outputs<'a, T> {
     /// `[row, model_dim]`
@@ -56,13 +56,16 @@ pub(crate) struct Outputs<'a, T> {
 #[derive(Debug, Default)]
 pub(crate) struct LogSums(Vec<f32>);
 
-/// Sums of gradients, each of the shape of what it belongs to.
-#[derive(Debug)]
-pub(crate) struct AttentionGradients<'a, T> {
-    pub(crate) qkv: &'a mut [T],
-    pub(crate) relative_keys: &'a mut [T],
-    pub(crate) relative_values: &'a mut [T],
-    pub(crate) relative_biases: &'a mut [T],
+impl<'a> Attention<'a> {
+    /// Attention without dropout.
+    pub(crate) fn new(offsets: &'a [usize], heads: usize, model_dim: usize, causal: bool) -> Self {
+        Self { offsets, heads, model_dim, causal, drop_rate: 0.0, seed: 0 }
+    }
+
+    /// The same with a share `drop_rate` of the scores hidden, which `seed` decides.
+    pub(crate) fn with_dropout(self, drop_rate: f64, seed: u64) -> Self {
+        Self { drop_rate, seed, ..self }
+    }
 }
 
 impl Attention<'_> {
@@ -78,44 +81,33 @@ impl Attention<'_> {
         })
     }
 
-    /// The blocked kernel, where it can and should compute this part.
-    fn blocked<T: Real>(&self, part: &Part, relative: Relative<'_, T>) -> Option<BlockedHead> {
+    /// Whether the blocked kernel can and should compute this part.
+    fn is_blocked<T: Real>(&self, part: &Part, relative: Relative<'_, T>) -> bool {
         let can = T::as_f32(&[]).is_some() && self.drop_rate <= 0.0 && relative.is_none();
-        let head = || BlockedHead::new(part, self.causal, self.scale());
-        (can && part.len() >= BLOCKED_FROM).then(head)
+        can && part.len() >= BLOCKED_FROM
     }
 
     /// Memory for the parts that are not left to the blocked kernel.
     fn scratch<T: Real>(&self, relative: Relative<'_, T>) -> Scratch<T> {
-        let short = self.parts().filter(|part| self.blocked(part, relative).is_none());
+        let short = self.parts().filter(|part| !self.is_blocked(part, relative));
         Scratch::new(short.map(|part| part.len()).max().unwrap_or(0), self.head_dim(), relative.reach)
     }
 
-    /// `softmax(q·kᵀ / √head_dim)·v` for every head of every sequence.
+    /// `softmax(q·kᵀ / √head_dim)·v` for every head of every sequence. Returns what the backward pass needs besides.
     ///
     /// # Shapes
     ///
     /// - `qkv`: `[row, 3·model_dim]`
     /// - `out`: `[row, model_dim]`
-    pub(crate) fn forward<T: Real>(&self, qkv: &[T], relative: Relative<'_, T>, out: &mut [T]) {
-        self.forward_to_learn(qkv, relative, out);
-    }
-
-    /// [`forward`](Self::forward), and what the backward pass needs beside its output.
-    pub(crate) fn forward_to_learn<T: Real>(
-        &self,
-        qkv: &[T],
-        relative: Relative<'_, T>,
-        out: &mut [T],
-    ) -> LogSums {
+    pub(crate) fn forward<T: Real>(&self, qkv: &[T], relative: Relative<'_, T>, out: &mut [T]) -> LogSums {
         let mut scratch = self.scratch(relative);
         let mut log_sums = LogSums::default();
         out.fill(T::zero());
         for part in self.parts() {
-            if let Some(head) = self.blocked(&part, relative)
+            if self.is_blocked(&part, relative)
                 && let (Some(qkv), Some(out)) = (T::as_f32(qkv), T::as_f32_mut(out))
             {
-                log_sums.0.extend(head.forward(&part, qkv, out));
+                log_sums.0.extend(part.forward_blocked(self.causal, self.scale(), qkv, out));
             } else {
                 self.part_forward(&part, qkv, relative, out, &mut scratch);
             }
@@ -137,7 +129,7 @@ impl Attention<'_> {
         let values = part.block(qkv, 3, 2);
         T::add_product(part.block_mut(out, 1, 0), weights, values, [len, part.head_dim, len]);
         if !relative.values.is_empty() {
-            buckets.gather(&scratch.weights, &mut scratch.of_buckets, len, lanes);
+            buckets.sum_by_bucket(&scratch.weights, &mut scratch.of_buckets, len, lanes);
             let sums = Side::Transposed(Rows::new(&scratch.of_buckets, lanes, 0));
             let table = Rows::new(&relative.values[part.table(buckets.count())], part.head_dim, 0);
             let size = [len, part.head_dim, buckets.count()];
@@ -145,17 +137,12 @@ impl Attention<'_> {
         }
     }
 
-    /// The attention weights of one sequence: `[heads, query, key]`.
-    pub(crate) fn weights_of<T: Real>(
-        &self,
-        sequence: usize,
-        qkv: &[T],
-        relative: Relative<'_, T>,
-    ) -> Vec<T> {
-        let rows = self.offsets[sequence]..self.offsets[sequence + 1];
-        let mut scratch = Scratch::new(rows.len(), self.head_dim(), relative.reach);
-        let mut all = Vec::with_capacity(self.heads * rows.len().pow(2));
-        for part in self.parts().filter(|part| part.rows == rows) {
+    /// The attention weights of each sequence, one after the other: `[heads, query, key]`.
+    pub(crate) fn attention_weights<T: Real>(&self, qkv: &[T], relative: Relative<'_, T>) -> Vec<T> {
+        let longest = self.parts().map(|part| part.len()).max().unwrap_or(0);
+        let mut scratch = Scratch::new(longest, self.head_dim(), relative.reach);
+        let mut all = Vec::new();
+        for part in self.parts() {
             let (len, lanes) = (part.len(), part.lanes());
             self.weights(&part, qkv, relative, &mut scratch);
             all.extend((0..len * len).map(|at| scratch.weights[at % len * lanes + at / len]));
@@ -167,7 +154,7 @@ impl Attention<'_> {
     ///
     /// # Panics
     ///
-    /// If `outputs` are not those of [`forward_to_learn`](Self::forward_to_learn) on the same inputs.
+    /// If `outputs` are not those of [`forward`](Self::forward) on the same inputs.
     pub(crate) fn backward<T: Real>(
         &self,
         qkv: &[T],
@@ -179,24 +166,24 @@ impl Attention<'_> {
         let mut scratch = self.scratch(relative);
         let mut log_sums = &outputs.log_sums.0[..];
         for part in self.parts() {
-            if let Some(head) = self.blocked(&part, relative)
+            if self.is_blocked(&part, relative)
                 && let (Some(qkv), Some(out), Some(grad)) =
                     (T::as_f32(qkv), T::as_f32(outputs.out), T::as_f32(grad))
                 && let Some(sums) = T::as_f32_mut(gradients.qkv)
             {
                 let own;
                 (own, log_sums) = log_sums.split_at(part.len());
-                head.backward(&part, qkv, [out, own, grad], sums);
+                part.backward_blocked(self.causal, self.scale(), qkv, [out, own, grad], sums);
             } else {
                 self.weights(&part, qkv, relative, &mut scratch);
-                self.slopes(&part, qkv, relative, grad, gradients, &mut scratch);
+                self.score_gradients(&part, qkv, relative, grad, gradients, &mut scratch);
                 part.add_score_gradients(qkv, relative, gradients, &mut scratch);
             }
         }
     }
 
     /// Computes the gradient of the scores from that of the output, and adds the gradients of the values.
-    fn slopes<T: Real>(
+    fn score_gradients<T: Real>(
         &self,
         part: &Part,
         qkv: &[T],
@@ -213,25 +200,25 @@ impl Attention<'_> {
 
         T::transpose(grad, [len, dim], &mut scratch.transposed, lanes);
         let transposed = Rows::new(&scratch.transposed, lanes, 0);
-        let slopes = &mut scratch.slopes[..len * lanes];
-        slopes.fill(T::zero());
+        let score_gradients = &mut scratch.score_gradients[..len * lanes];
+        score_gradients.fill(T::zero());
         let values = Side::AsItLies(part.block(qkv, 3, 2));
-        T::add_product(RowsMut::new(slopes, lanes, 0), values, transposed, [len, lanes, dim]);
+        T::add_product(RowsMut::new(score_gradients, lanes, 0), values, transposed, [len, lanes, dim]);
         if !relative.values.is_empty() {
             let (table, count) = (part.table(buckets.count()), buckets.count());
             let of_buckets = &mut scratch.of_buckets[..count * lanes];
             of_buckets.fill(T::zero());
             let vectors = Side::AsItLies(Rows::new(&relative.values[table.clone()], dim, 0));
             T::add_product(RowsMut::new(of_buckets, lanes, 0), vectors, transposed, [count, lanes, dim]);
-            buckets.hand_out(of_buckets, slopes, len, lanes);
+            buckets.scatter_add(of_buckets, score_gradients, len, lanes);
 
-            buckets.gather(&scratch.weights, of_buckets, len, lanes);
+            buckets.sum_by_bucket(&scratch.weights, of_buckets, len, lanes);
             let sums = Side::AsItLies(Rows::new(of_buckets, lanes, 0));
             let target = RowsMut::new(&mut gradients.relative_values[table], dim, 0);
             T::add_product(target, sums, grad, [count, dim, len]);
         }
         let weights = &scratch.weights[..len * lanes];
-        softmax_backward(weights, slopes, &mut scratch.per_query[..lanes], self.scale());
+        softmax_backward(weights, score_gradients, &mut scratch.per_query[..lanes], self.scale());
     }
 
     fn scale<T: Real>(&self) -> T {
@@ -254,7 +241,7 @@ impl Attention<'_> {
             let table = &relative.keys[part.table(buckets.count())];
             let (vectors, size) = (Side::AsItLies(Rows::new(table, dim, 0)), [buckets.count(), lanes, dim]);
             T::add_product(RowsMut::new(of_buckets, lanes, 0), vectors, queries, size);
-            buckets.hand_out(of_buckets, scores, len, lanes);
+            buckets.scatter_add(of_buckets, scores, len, lanes);
         }
         if !relative.biases.is_empty() {
             let buckets = Buckets { reach: relative.reach };

@@ -3,8 +3,17 @@
 use std::ops::Range;
 
 use super::super::Real;
-use super::super::small::{Rows, RowsMut, Side};
-use super::{AttentionGradients, Buckets, Relative};
+use super::super::rows::{Rows, RowsMut, Side};
+use super::relative::{Buckets, Relative};
+
+/// Sums of gradients, each of the shape of what it belongs to.
+#[derive(Debug)]
+pub(crate) struct AttentionGradients<'a, T> {
+    pub(crate) qkv: &'a mut [T],
+    pub(crate) relative_keys: &'a mut [T],
+    pub(crate) relative_values: &'a mut [T],
+    pub(crate) relative_biases: &'a mut [T],
+}
 
 /// One head of one sequence.
 pub(super) struct Part {
@@ -53,13 +62,13 @@ impl Part {
         let (len, lanes, dim, buckets) =
             (self.len(), self.lanes(), self.head_dim, Buckets { reach: relative.reach });
         let (queries, keys) = (self.block(qkv, 3, 0), self.block(qkv, 3, 1));
-        let slopes = Rows::new(&scratch.slopes, lanes, 0);
-        let (of_queries, of_keys) = (Side::Transposed(slopes), Side::AsItLies(slopes));
+        let score_gradients = Rows::new(&scratch.score_gradients, lanes, 0);
+        let (of_queries, of_keys) = (Side::Transposed(score_gradients), Side::AsItLies(score_gradients));
         T::add_product(self.block_mut(gradients.qkv, 3, 0), of_queries, keys, [len, dim, len]);
         T::add_product(self.block_mut(gradients.qkv, 3, 1), of_keys, queries, [len, dim, len]);
         if !relative.keys.is_empty() {
             let (table, count) = (self.table(buckets.count()), buckets.count());
-            buckets.gather(&scratch.slopes, &mut scratch.of_buckets, len, lanes);
+            buckets.sum_by_bucket(&scratch.score_gradients, &mut scratch.of_buckets, len, lanes);
             let sums = Rows::new(&scratch.of_buckets, lanes, 0);
             let vectors = Rows::new(&relative.keys[table.clone()], dim, 0);
             let target = self.block_mut(gradients.qkv, 3, 0);
@@ -68,10 +77,10 @@ impl Part {
             T::add_product(target, Side::AsItLies(sums), queries, [count, dim, len]);
         }
         if !relative.biases.is_empty() {
-            buckets.gather(&scratch.slopes, &mut scratch.of_buckets, len, lanes);
+            buckets.sum_by_bucket(&scratch.score_gradients, &mut scratch.of_buckets, len, lanes);
             let biases = gradients.relative_biases[self.head * buckets.count()..].iter_mut();
             for (bias, row) in biases.zip(scratch.of_buckets.chunks_exact(lanes)) {
-                // Slopes belong to scores before scaling, but biases are added after it.
+                // The gradients are those of the scores before scaling, but biases are added after it.
                 *bias += row[..len].iter().copied().sum::<T>() * T::of((dim as f64).sqrt());
             }
         }
@@ -91,7 +100,7 @@ pub(super) struct Scratch<T> {
     /// `[key, lane]`
     pub(super) weights: Vec<T>,
     /// `[key, lane]`: gradients of the weights, then of the scores.
-    pub(super) slopes: Vec<T>,
+    pub(super) score_gradients: Vec<T>,
     /// `[bucket, lane]`
     pub(super) of_buckets: Vec<T>,
     /// `[2, lane]`
@@ -105,7 +114,7 @@ impl<T: Real> Scratch<T> {
         Self {
             transposed: zeros(head_dim * lanes),
             weights: zeros(longest * lanes),
-            slopes: zeros(longest * lanes),
+            score_gradients: zeros(longest * lanes),
             of_buckets: zeros(Buckets { reach }.count() * lanes),
             per_query: zeros(2 * lanes),
         }

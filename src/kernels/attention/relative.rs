@@ -40,7 +40,7 @@ impl Buckets {
     }
 
     /// `scores[key, query] += of_buckets[bucket, query]`.
-    pub(super) fn hand_out<T: Real>(self, of_buckets: &[T], scores: &mut [T], len: usize, lanes: usize) {
+    pub(super) fn scatter_add<T: Real>(self, of_buckets: &[T], scores: &mut [T], len: usize, lanes: usize) {
         for (key, row) in scores.chunks_exact_mut(lanes).enumerate().take(len) {
             for (query, score) in row[..len].iter_mut().enumerate() {
                 *score += of_buckets[self.of(query, key) * lanes + query];
@@ -58,7 +58,7 @@ impl Buckets {
     }
 
     /// `of_buckets[bucket, query] = Σ values[key, query]`.
-    pub(super) fn gather<T: Real>(self, values: &[T], of_buckets: &mut [T], len: usize, lanes: usize) {
+    pub(super) fn sum_by_bucket<T: Real>(self, values: &[T], of_buckets: &mut [T], len: usize, lanes: usize) {
         of_buckets.fill(T::zero());
         for (key, row) in values.chunks_exact(lanes).enumerate().take(len) {
             for (query, value) in row[..len].iter().enumerate() {

@@ -44,18 +44,18 @@ widest! {
 }
 
 widest! {
-    /// Turns the gradient of the weights (`slopes`) into that of the unscaled scores: `[key, lane]`.
-    pub(super) fn softmax_backward<T: Real>(weights: &[T], slopes: &mut [T], mean: &mut [T], scale: T) {
+    /// Turns `grad`, the gradient of the weights, into that of the unscaled scores: `[key, lane]`.
+    pub(super) fn softmax_backward<T: Real>(weights: &[T], grad: &mut [T], mean: &mut [T], scale: T) {
         let lanes = mean.len();
         mean.fill(T::zero());
-        for (weights, slopes) in weights.chunks_exact(lanes).zip(slopes.chunks_exact(lanes)) {
-            for ((mean, weight), slope) in mean.iter_mut().zip(weights).zip(slopes) {
-                *mean += *weight * *slope;
+        for (weights, grad) in weights.chunks_exact(lanes).zip(grad.chunks_exact(lanes)) {
+            for ((mean, weight), grad) in mean.iter_mut().zip(weights).zip(grad) {
+                *mean += *weight * *grad;
             }
         }
-        for (weights, slopes) in weights.chunks_exact(lanes).zip(slopes.chunks_exact_mut(lanes)) {
-            for ((mean, weight), slope) in mean.iter().zip(weights).zip(slopes) {
-                *slope = *weight * (*slope - *mean) * scale;
+        for (weights, grad) in weights.chunks_exact(lanes).zip(grad.chunks_exact_mut(lanes)) {
+            for ((mean, weight), grad) in mean.iter().zip(weights).zip(grad) {
+                *grad = *weight * (*grad - *mean) * scale;
             }
         }
     }

@@ -1,6 +1,5 @@
-//! The same numbers in `f32` and `f64`, in short sequences and in long ones.
-//!
-//! The blocks of `nn` hold `f64` against candle and finite differences.
+//! `f32` agrees with `f64`, in short sequences and in long ones; `f64` is compared with candle and finite differences in
+//! the tests of `nn`.
 
 use super::*;
 
@@ -23,7 +22,7 @@ fn both<T: Real>(
         reach: REACH,
     };
     let mut out = vec![T::zero(); rows * dim];
-    let log_sums = attention.forward_to_learn(&qkv, relative, &mut out);
+    let log_sums = attention.forward(&qkv, relative, &mut out);
     let sizes = [&qkv[..], relative.keys, relative.values, relative.biases].map(<[T]>::len);
     let mut gradients = sizes.map(|len| vec![T::zero(); len]);
     let [qkv_sums, relative_keys, relative_values, relative_biases] = &mut gradients;
@@ -52,20 +51,20 @@ fn f32_agrees_with_f64() {
     for (model_dim, causal, values, drop_rate) in
         [(64, false, false, 0.0), (64, true, true, 0.0), (64, false, true, 0.4), (20, true, true, 0.4)]
     {
-        let attention = Attention { offsets: &offsets, heads: 2, model_dim, causal, drop_rate, seed: 7 };
+        let attention = Attention::new(&offsets, 2, model_dim, causal).with_dropout(drop_rate, 7);
         let worst = difference(&attention, [true, values, values]);
         assert!(worst < 1e-5, "{worst:e}");
     }
 }
 
-/// `f64` has no blocked kernel, so this holds that against the one that has all scores at once.
+/// `f64` has no blocked kernel, so this compares it with the one that holds all scores at once.
 #[test]
 fn around_the_length_where_the_blocked_kernel_begins_both_kernels_agree() {
     let lengths = [BLOCKED_FROM - 1, BLOCKED_FROM, 3, BLOCKED_FROM + 1, BLOCKED_FROM + 70];
     let mut offsets = vec![0];
     lengths.iter().for_each(|len| offsets.push(offsets[offsets.len() - 1] + len));
     for (model_dim, causal) in [(32, false), (32, true), (40, true)] {
-        let attention = Attention { offsets: &offsets, heads: 2, model_dim, causal, drop_rate: 0.0, seed: 0 };
+        let attention = Attention::new(&offsets, 2, model_dim, causal);
         let worst = difference(&attention, [false; 3]);
         assert!(worst < 1e-5, "model_dim {model_dim}, causal {causal}: {worst:e}");
     }
@@ -74,15 +73,17 @@ fn around_the_length_where_the_blocked_kernel_begins_both_kernels_agree() {
 #[test]
 fn only_long_sequences_without_extras_go_to_the_blocked_kernel() {
     let offsets = [0, BLOCKED_FROM - 1, 2 * BLOCKED_FROM - 1];
-    let attention =
-        Attention { offsets: &offsets, heads: 2, model_dim: 32, causal: false, drop_rate: 0.0, seed: 0 };
+    let attention = Attention::new(&offsets, 2, 32, false);
     let qkv = vec![0.5_f32; offsets[2] * 96];
     let mut out = vec![0.0; offsets[2] * 32];
-    let biases = [0.0; 2];
-    let relative = Relative { biases: &biases[..], ..Relative::NONE };
-    let log_sums = attention.forward_to_learn(&qkv, Relative::NONE, &mut out).0;
-    assert_eq!(log_sums.len(), 2 * BLOCKED_FROM);
-    assert!(attention.forward_to_learn(&qkv, relative, &mut out).0.is_empty());
-    let dropping = Attention { drop_rate: 0.1, ..attention };
-    assert!(dropping.forward_to_learn(&qkv, Relative::NONE, &mut out).0.is_empty());
+    assert_eq!(attention.forward(&qkv, Relative::NONE, &mut out).0.len(), 2 * BLOCKED_FROM);
+    let (vectors, biases) = ([0.0; 32], [0.0; 2]);
+    for relative in [
+        Relative { keys: &vectors[..], ..Relative::NONE },
+        Relative { values: &vectors, ..Relative::NONE },
+        Relative { biases: &biases, ..Relative::NONE },
+    ] {
+        assert!(attention.forward(&qkv, relative, &mut out).0.is_empty());
+    }
+    assert!(attention.with_dropout(0.1, 0).forward(&qkv, Relative::NONE, &mut out).0.is_empty());
 }

@@ -9,7 +9,10 @@
 use super::exact::subtract_gold;
 use super::{Likelihood, Rules};
 use crate::kernels::Real;
-use crate::kernels::matmul::{Accumulate, Matrix, MatrixMut, matmul};
+use crate::kernels::matmul::{
+    Accumulate::{Add, Overwrite},
+    Matrix, MatrixMut, matmul,
+};
 
 /// Packed rows in order of time: first the rows at position 0 of all sequences, longest first, and so on.
 struct ByTime {
@@ -63,12 +66,7 @@ pub(super) fn likelihood<T: Real>(
             let (past, present) = alpha.split_at_mut(here * tags);
             let from = Matrix::new(&past[before * tags..], count, tags);
             let mut sums = vec![T::zero(); count * tags];
-            matmul(
-                MatrixMut::new(&mut sums, count, tags),
-                Accumulate::Overwrite,
-                from,
-                Matrix::new(&moves, tags, tags),
-            );
+            matmul(MatrixMut::new(&mut sums, count, tags), Overwrite, from, Matrix::new(&moves, tags, tags));
             multiply(&mut present[..count * tags], &sums);
             log_scales[here..end].iter_mut().for_each(|scale| *scale += move_scale);
         }
@@ -112,17 +110,13 @@ pub(super) fn likelihood<T: Real>(
         let before = order.starts[t - 1];
         let mut next = vec![T::zero(); count * tags];
         let moved = Matrix::new(&moves, tags, tags).transposed();
-        matmul(
-            MatrixMut::new(&mut next, count, tags),
-            Accumulate::Overwrite,
-            Matrix::new(&message, count, tags),
-            moved,
-        );
+        let arriving = Matrix::new(&message, count, tags);
+        matmul(MatrixMut::new(&mut next, count, tags), Overwrite, arriving, moved);
         let past = &alpha[before * tags..(before + count) * tags];
         scale_to_probability(&mut message, past, &next, tags)?;
         let past = Matrix::new(past, count, tags).transposed();
         let message = Matrix::new(&message, count, tags);
-        matmul(MatrixMut::new(&mut expected, tags, tags), Accumulate::Add, past, message);
+        matmul(MatrixMut::new(&mut expected, tags, tags), Add, past, message);
         normalize(&mut next, tags, &mut vec![T::zero(); count])?;
         beta = next;
     }
@@ -213,7 +207,7 @@ pub(super) fn sums<T: Real>(rules: &Rules, moves: &Moves<T>, logits: &[T]) -> Op
         if t > 0 {
             let mut arriving = vec![T::zero(); tags];
             let before = Matrix::new(&forward[row(t - 1)], 1, tags);
-            matmul(MatrixMut::new(&mut arriving, 1, tags), Accumulate::Overwrite, before, matrix());
+            matmul(MatrixMut::new(&mut arriving, 1, tags), Overwrite, before, matrix());
             multiply(&mut forward[row(t)], &arriving);
             scale[0] += log_scale[t - 1] + moves.top;
         }
@@ -232,7 +226,7 @@ pub(super) fn sums<T: Real>(rules: &Rules, moves: &Moves<T>, logits: &[T]) -> Op
         let mut scale = [log_after[t + 1] + scales[t + 1] + moves.top];
         normalize(&mut message, tags, &mut scale)?;
         let moved = MatrixMut::new(&mut backward[row(t)], tags, 1);
-        matmul(moved, Accumulate::Overwrite, matrix(), Matrix::new(&message, tags, 1));
+        matmul(moved, Overwrite, matrix(), Matrix::new(&message, tags, 1));
         log_after[t] = scale[0];
     }
 

@@ -4,13 +4,14 @@ use std::ops::Range;
 
 use super::arithmetic::Arithmetic;
 use super::forward::side_by_side;
-use super::head::{Head, Words, room};
+use super::head::{Head, Words};
 use super::layout::{Joined, RowProducts, ScaleRows, Transposed};
 use super::mask::Mask;
 use super::product::{Left, Product, Right, Start, Target};
 use super::shape::{KEYS, QUERIES, Shape, blocks};
 use super::softmax::{Block, Differentiate};
 use super::{Flash, Gradients, Inputs, Outputs, tasks};
+use crate::kernels::scratch::grow;
 
 /// What a thread keeps from task to task.
 struct Scratch {
@@ -46,11 +47,11 @@ impl Side {
             stride: width,
             width,
             rows,
-            to: room(&mut self.transposed, lanes * dim),
+            to: grow(&mut self.transposed, lanes * dim),
             lanes,
         });
         if A::TERMS > 1 {
-            let to = room(&mut self.joined, rows.div_ceil(A::TERMS) * dim);
+            let to = grow(&mut self.joined, rows.div_ceil(A::TERMS) * dim);
             A::run(Joined { values, width: dim, to });
         }
     }
@@ -173,7 +174,7 @@ impl Part<'_> {
         };
         let [mut keys, mut values] = std::mem::take(&mut scratch.gathered);
         let len = positions.len() * dim;
-        let mut sums = Sums { keys: room(&mut keys, len), values: room(&mut values, len) };
+        let mut sums = Sums { keys: grow(&mut keys, len), values: grow(&mut values, len) };
         sums.keys.fill(0.0);
         sums.values.fill(0.0);
         self.queries::<A>(scratch, words, grads.queries, &mut sums);

@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use super::arithmetic::Arithmetic;
-use super::head::{Head, Words, room};
+use super::head::{Head, Words};
 use super::layout::{ScaleRows, SideBySide, Transposed};
 use super::mask::Mask;
 use super::product::{Left, Product, Right, Start, Target};
 use super::shape::{KEYS, QUERIES, Shape, blocks};
 use super::softmax::{Block, Progress, Weigh};
 use super::{Flash, Inputs, tasks};
+use crate::kernels::scratch::grow;
 
 /// What a thread keeps from task to task.
 struct Scratch {
@@ -171,7 +172,7 @@ pub(super) fn side_by_side<'a, A: Arithmetic>(values: &'a [f32], buffer: &'a mut
     if A::TERMS == 1 {
         return values;
     }
-    let words = room(buffer, values.len() / A::TERMS);
+    let words = grow(buffer, values.len() / A::TERMS);
     A::run(SideBySide { values, to: words });
     words
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::arithmetic::Arithmetic;
 use super::layout::{Joined, SideBySide};
 use super::mask::Keys;
+use crate::kernels::scratch::grow;
 
 /// Some keys of one head, with their values; hidden ones are left out, so they cost nothing and cannot
 /// spoil anything.
@@ -70,12 +71,12 @@ impl Head {
             return Words { keys, joined_keys: keys, values, joined_values: values, at };
         }
         let (side_by_side, joined) = (keys.len() / A::TERMS, self.count.div_ceil(A::TERMS) * dim);
-        A::run(SideBySide { values: keys, to: room(&mut self.key_words, side_by_side) });
+        A::run(SideBySide { values: keys, to: grow(&mut self.key_words, side_by_side) });
         if backward {
-            A::run(SideBySide { values, to: room(&mut self.value_words, side_by_side) });
-            A::run(Joined { values: keys, width: dim, to: room(&mut self.joined_keys, joined) });
+            A::run(SideBySide { values, to: grow(&mut self.value_words, side_by_side) });
+            A::run(Joined { values: keys, width: dim, to: grow(&mut self.joined_keys, joined) });
         } else {
-            A::run(Joined { values, width: dim, to: room(&mut self.joined_values, joined) });
+            A::run(Joined { values, width: dim, to: grow(&mut self.joined_values, joined) });
         }
         Words {
             keys: &self.key_words,
@@ -89,16 +90,8 @@ impl Head {
 
 /// Copies the rows at some positions.
 fn gather(rows: &[f32], positions: &[usize], dim: usize, to: &mut Vec<f32>) {
-    let to = room(to, positions.len() * dim);
+    let to = grow(to, positions.len() * dim);
     for (to, position) in to.chunks_exact_mut(dim).zip(positions) {
         to.copy_from_slice(&rows[position * dim..(position + 1) * dim]);
     }
-}
-
-/// The first `len` numbers of a buffer that grows when it must; what they are is left open.
-pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
-    &mut buffer[..len]
 }

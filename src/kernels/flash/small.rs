@@ -5,7 +5,7 @@ use super::lanes::Portable;
 use super::layout::Transposed;
 use super::product::{Left, Product, Right, Start, Target};
 use crate::kernels::Instructions;
-use crate::kernels::small::{Rows, RowsMut, Side};
+use crate::kernels::rows::{Rows, RowsMut, Side};
 
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};

@@ -78,7 +78,7 @@ impl<T: Element> Run<'_, T> {
         let query_key_value = self.product(&normed, layer.query_key_value, 3 * self.config.model_dim);
         let mut context = self.pool.take(input.len());
         let kernel = self.attention_kernel(seeds);
-        let log_sums = kernel.forward_to_learn(&query_key_value, self.relative(layer), &mut context);
+        let log_sums = kernel.forward(&query_key_value, self.relative(layer), &mut context);
         let mixed = self.linear(&context, &layer.output);
         let mut out = self.pool.take(input.len());
         dropout::add_dropout(&input, &mixed, self.config.dropout, seeds.attention_output, &mut out);
