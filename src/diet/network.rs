@@ -288,7 +288,7 @@ mod tests {
         let all = parameters.all();
         for gradient in sink.take() {
             let (name, var) = all.iter().find(|(_, var)| var.as_tensor().id() == gradient.parameter).unwrap();
-            let found = gradient.values.to_f64();
+            let found = gradient.to_f64();
             let Some(rows) = gradient.rows else {
                 handed.insert(name.clone(), found);
                 continue;

@@ -22,6 +22,9 @@ pub(crate) trait Real: Float + NumAssign + Sum + Default + Send + Sync + Small +
     /// [`as_f32`](Self::as_f32), to be written.
     fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]>;
 
+    /// The reverse of [`as_f32`](Self::as_f32), for what such a kernel returns.
+    fn of_f32(values: Vec<f32>) -> Option<Vec<Self>>;
+
     /// GELU and its slope: `x·Φ(x)` and `Φ(x) + x·φ(x)`, with the exact (error function) form of Φ.
     ///
     /// In `f32` the error function is formula 7.1.26 of Abramowitz and Stegun (absolute error below 2e-7).
@@ -45,6 +48,10 @@ impl Real for f32 {
     }
 
     fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]> {
+        Some(values)
+    }
+
+    fn of_f32(values: Vec<f32>) -> Option<Vec<Self>> {
         Some(values)
     }
 
@@ -95,6 +102,10 @@ impl Real for f64 {
     }
 
     fn as_f32_mut(_: &mut [Self]) -> Option<&mut [f32]> {
+        None
+    }
+
+    fn of_f32(_: Vec<f32>) -> Option<Vec<Self>> {
         None
     }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Shape, Tensor};
 
-use super::op::{Element, Fused, Input, apply, has_kernels};
+use super::op::{Element, Function, Input, apply, has_kernels};
 use crate::kernels::activation;
 
 /// The Gaussian error linear unit `x·Φ(x)`, exact form
@@ -17,7 +17,7 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 
 struct Gelu;
 
-impl Fused for Gelu {
+impl Function for Gelu {
     const NAME: &'static str = "gelu";
 
     fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {

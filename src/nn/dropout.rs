@@ -3,7 +3,7 @@
 use candle_core::{Result, Shape, Tensor};
 
 use super::Pass;
-use super::op::{Element, Fused, Input, apply, has_kernels};
+use super::op::{Element, Function, Input, apply, has_kernels};
 use crate::kernels::dropout::{self, drops, threshold};
 
 /// Sets a share of the numbers to zero while training and scales the others up, so that the mean stays
@@ -51,7 +51,7 @@ impl Drop {
     }
 }
 
-impl Fused for Drop {
+impl Function for Drop {
     const NAME: &'static str = "dropout";
 
     fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {

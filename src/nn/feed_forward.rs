@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::fused::{Parameter, WeightAndBias};
+use super::fused::{FeedForwardParameters, Parameter, WeightAndBias};
 use super::{Dropout, Linear, Pass, TransformerConfig, gelu};
 
 /// `gelu(x·W₁ + b₁)·W₂ + b₂`, each row on its own
@@ -37,8 +37,8 @@ impl FeedForward {
         })
     }
 
-    pub(super) fn fused(&self) -> Result<[WeightAndBias<Parameter>; 2]> {
-        Ok([WeightAndBias::of(&self.expand)?, WeightAndBias::of(&self.contract)?])
+    pub(super) fn fused(&self, norm: WeightAndBias<Parameter>) -> Result<FeedForwardParameters<Parameter>> {
+        Ok(FeedForwardParameters { norm, expand: self.expand.fused()?, contract: self.contract.fused()? })
     }
 
     /// Transforms each row.

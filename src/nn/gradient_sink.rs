@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::TensorId;
 
-use super::op::Element;
 use super::workspace::{Buffer, Workspace};
 
 /// Takes the gradients that a [`Pass`](super::Pass) computes outside of candle's graph, which is faster.
@@ -36,8 +35,8 @@ impl GradientSink {
     }
 
     /// Adds the gradient of a parameter, or of some rows of it.
-    pub(crate) fn hand<T: Element>(&self, parameter: TensorId, rows: Option<Vec<u32>>, values: Buffer<T>) {
-        let gradient = HandedGradient { parameter, rows, values: T::gradient(values) };
+    pub(crate) fn hand(&self, parameter: TensorId, rows: Option<Vec<u32>>, values: GradientValues) {
+        let gradient = HandedGradient { parameter, rows, values };
         self.handed.lock().unwrap_or_else(PoisonError::into_inner).push(gradient);
     }
 }
@@ -49,47 +48,23 @@ pub struct HandedGradient {
     pub parameter: TensorId,
     /// For a table: the rows that were read, in rising order. All others have none.
     pub rows: Option<Vec<u32>>,
-    /// One number for each of the parameter, or of those rows.
-    pub values: GradientValues,
+    pub(crate) values: GradientValues,
 }
 
-/// Numbers of `f32` or `f64`.
-#[derive(Debug)]
-pub struct GradientValues(Values);
-
-#[derive(Debug)]
-enum Values {
-    F32(Buffer<f32>),
-    F64(Buffer<f64>),
-}
-
-impl From<Buffer<f32>> for GradientValues {
-    fn from(values: Buffer<f32>) -> Self {
-        Self(Values::F32(values))
-    }
-}
-
-impl From<Buffer<f64>> for GradientValues {
-    fn from(values: Buffer<f64>) -> Self {
-        Self(Values::F64(values))
-    }
-}
-
-impl GradientValues {
-    /// The numbers, as exactly as `f64` holds them.
+impl HandedGradient {
+    /// One number for each of the parameter, or of those rows, as exactly as `f64` holds them.
     #[must_use]
     pub fn to_f64(&self) -> Vec<f64> {
-        match &self.0 {
-            Values::F32(values) => values.iter().map(|x| f64::from(*x)).collect(),
-            Values::F64(values) => values.to_vec(),
+        match &self.values {
+            GradientValues::F32(values) => values.iter().map(|x| f64::from(*x)).collect(),
+            GradientValues::F64(values) => values.to_vec(),
         }
     }
+}
 
-    /// The numbers, where they are `f32`.
-    pub(crate) fn into_f32(self) -> Option<Buffer<f32>> {
-        match self.0 {
-            Values::F32(values) => Some(values),
-            Values::F64(_) => None,
-        }
-    }
+/// The numbers of a gradient.
+#[derive(Debug)]
+pub(crate) enum GradientValues {
+    F32(Buffer<f32>),
+    F64(Buffer<f64>),
 }

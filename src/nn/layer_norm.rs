@@ -4,7 +4,7 @@ use candle_core::{D, Result, Shape, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 use super::fused::{Parameter, WeightAndBias};
-use super::op::{Element, Fused, Input, apply, has_kernels};
+use super::op::{Element, Function, Input, apply, has_kernels};
 use crate::kernels::layer_norm;
 
 /// Normalises each row to mean zero and variance one, then scales and shifts it
@@ -71,7 +71,7 @@ struct Normalise {
     epsilon: f64,
 }
 
-impl Fused for Normalise {
+impl Function for Normalise {
     const NAME: &'static str = "layer_norm";
 
     fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {

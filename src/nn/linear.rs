@@ -1,13 +1,13 @@
 //! The affine map `x·W + b`.
 
-use candle_core::{Result, Shape, Tensor};
+use candle_core::{D, Result, Shape, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 
-use super::fused::Parameter;
-use super::op::{Element, Fused, Input, apply, has_kernels};
+use super::fused::{Parameter, WeightAndBias};
+use super::op::{Element, Function, Input, apply, has_kernels};
 use super::parameters::glorot_uniform;
 use crate::kernels::dropout::bits;
-use crate::kernels::matmul::Accumulate;
+use crate::kernels::matmul::Accumulate::{Add, Overwrite};
 use crate::kernels::{Matrix, MatrixMut, matmul};
 
 /// A learnable affine map of rows.
@@ -76,8 +76,8 @@ impl Linear {
     /// If the last axis of `x` is not `in` wide.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let weight = self.connected_weight()?;
-        if x.dim(candle_core::D::Minus1)? != weight.dim(0)? {
-            candle_core::bail!("a map of {:?} cannot take rows of {:?}", weight.shape(), x.shape());
+        if x.dim(D::Minus1)? != weight.dim(0)? {
+            bail!("a map of {:?} cannot take rows of {:?}", weight.shape(), x.shape());
         }
         if has_kernels(x) {
             return match &self.bias {
@@ -94,11 +94,16 @@ impl Linear {
         &self.weight
     }
 
-    /// What one operation for many layers needs of this one; the bias only where there is one.
-    pub(super) fn fused(&self) -> Result<(Parameter, Option<Parameter>)> {
+    /// What one operation for many layers needs of this one, which has a bias.
+    pub(super) fn fused(&self) -> Result<WeightAndBias<Parameter>> {
+        let Some(bias) = &self.bias else { bail!("a linear map of a transformer layer has no bias") };
+        Ok(WeightAndBias { weight: self.fused_weight()?, bias: Parameter::plain(bias) })
+    }
+
+    /// The same of a map without bias.
+    pub(super) fn fused_weight(&self) -> Result<Parameter> {
         let (id, connections) = (self.weight.id(), self.connections.clone());
-        let weight = Parameter { id, values: self.connected_weight()?.detach(), connections };
-        Ok((weight, self.bias.as_ref().map(Parameter::plain)))
+        Ok(Parameter { id, values: self.connected_weight()?.detach(), connections })
     }
 
     fn connected_weight(&self) -> Result<Tensor> {
@@ -124,15 +129,15 @@ pub(crate) fn connections(
 /// `x·W`, plus `b` where there is one.
 struct AffineMap;
 
-impl Fused for AffineMap {
+impl Function for AffineMap {
     const NAME: &'static str = "linear";
 
     fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {
         let (x, weight) = (inputs[0], inputs[1]);
         let (rows, input, output) = (x.rows(), x.width(), weight.width());
         let (mut out, mode) = match inputs.get(2) {
-            Some(bias) => (bias.values.repeat(rows), Accumulate::Add),
-            None => (vec![T::zero(); rows * output], Accumulate::Overwrite),
+            Some(bias) => (bias.values.repeat(rows), Add),
+            None => (vec![T::zero(); rows * output], Overwrite),
         };
         let product = MatrixMut::new(&mut out, rows, output);
         matmul(product, mode, Matrix::new(x.values, rows, input), Matrix::new(weight.values, input, output));
@@ -149,15 +154,10 @@ impl Fused for AffineMap {
         let grad_matrix = Matrix::new(grad, rows, output);
         let mut grad_x = vec![T::zero(); rows * input];
         let transposed = Matrix::new(weight.values, input, output).transposed();
-        matmul(MatrixMut::new(&mut grad_x, rows, input), Accumulate::Overwrite, grad_matrix, transposed);
+        matmul(MatrixMut::new(&mut grad_x, rows, input), Overwrite, grad_matrix, transposed);
         let mut grad_weight = vec![T::zero(); input * output];
         let transposed = Matrix::new(x.values, rows, input).transposed();
-        matmul(
-            MatrixMut::new(&mut grad_weight, input, output),
-            Accumulate::Overwrite,
-            transposed,
-            grad_matrix,
-        );
+        matmul(MatrixMut::new(&mut grad_weight, input, output), Overwrite, transposed, grad_matrix);
         let mut gradients = vec![grad_x, grad_weight];
         if inputs.len() == 3 {
             let mut grad_bias = vec![T::zero(); output];

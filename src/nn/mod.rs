@@ -10,14 +10,15 @@
 //!   borders in [`Segments`]. Nothing is padded, so no padding can leak.
 //! - Randomness comes from the seed of the [`Pass`]; without one nothing is random.
 //! - On the CPU the costly steps run on this crate's own kernels, forward and backward;
-//!   elsewhere on candle's operations. The tests hold one against the other.
+//!   elsewhere on candle's operations. The tests compare one with the other.
 //!
 //! [`attention()`] stands apart: attention alone, between queries, keys and values of any length.
 //!
-//! Blocks know tensors, never words. Read `linear.rs` first, then `self_attention.rs`.
+//! Blocks know tensors, never words. Read `linear.rs` first, then `self_attention/mod.rs`.
 
 mod activation;
 mod attention;
+mod config;
 mod dense_layers;
 mod dropout;
 mod encoder;
@@ -27,7 +28,6 @@ mod gradient_sink;
 mod layer_norm;
 mod linear;
 pub(crate) mod op;
-mod options;
 mod parameters;
 mod pass;
 mod position;
@@ -43,11 +43,13 @@ mod workspace;
 
 pub use activation::gelu;
 pub use attention::{AttentionConfig, attention};
+pub use config::{NormPlacement, TransformerConfig};
 pub use dense_layers::DenseLayers;
 pub use dropout::Dropout;
 pub use encoder::{Encoder, EncoderConfig};
 pub use feed_forward::FeedForward;
-pub use gradient_sink::{GradientSink, GradientValues, HandedGradient};
+pub(crate) use gradient_sink::GradientValues;
+pub use gradient_sink::{GradientSink, HandedGradient};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub(crate) use linear::connections;
@@ -57,7 +59,7 @@ pub use position::SinusoidalPositions;
 pub use segments::Segments;
 pub use self_attention::SelfAttention;
 pub use sparse_linear::SparseLinear;
-pub use transformer::{NormPlacement, Transformer, TransformerConfig};
+pub use transformer::Transformer;
 pub use transformer_layer::TransformerLayer;
 pub(crate) use unit_rows::unit_rows;
 pub(crate) use workspace::Buffer;

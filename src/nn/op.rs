@@ -18,11 +18,8 @@ pub(crate) trait Element: Real + WithDType {
     /// The same numbers, their type known at run time.
     fn gradient(values: Buffer<Self>) -> GradientValues;
 
-    /// The state of an operation, its type known at run time.
-    fn state<F: Operation>(state: F::State<Self>) -> State<F>;
-
-    /// The reverse of [`state`](Self::state); `None` if it is of another type.
-    fn state_of<F: Operation>(state: &mut State<F>) -> Option<&mut F::State<Self>>;
+    /// Where an operation keeps its state of this type.
+    fn state<F: Operation>(op: &Op<F>) -> &Mutex<Option<F::State<Self>>>;
 }
 
 impl Element for f32 {
@@ -31,18 +28,11 @@ impl Element for f32 {
     }
 
     fn gradient(values: Buffer<Self>) -> GradientValues {
-        values.into()
+        GradientValues::F32(values)
     }
 
-    fn state<F: Operation>(state: F::State<Self>) -> State<F> {
-        State::F32(state)
-    }
-
-    fn state_of<F: Operation>(state: &mut State<F>) -> Option<&mut F::State<Self>> {
-        match state {
-            State::F32(state) => Some(state),
-            State::F64(_) => None,
-        }
+    fn state<F: Operation>(op: &Op<F>) -> &Mutex<Option<F::State<Self>>> {
+        &op.singles
     }
 }
 
@@ -52,18 +42,11 @@ impl Element for f64 {
     }
 
     fn gradient(values: Buffer<Self>) -> GradientValues {
-        values.into()
+        GradientValues::F64(values)
     }
 
-    fn state<F: Operation>(state: F::State<Self>) -> State<F> {
-        State::F64(state)
-    }
-
-    fn state_of<F: Operation>(state: &mut State<F>) -> Option<&mut F::State<Self>> {
-        match state {
-            State::F64(state) => Some(state),
-            State::F32(_) => None,
-        }
+    fn state<F: Operation>(op: &Op<F>) -> &Mutex<Option<F::State<Self>>> {
+        &op.doubles
     }
 }
 
@@ -86,8 +69,8 @@ impl<T> Input<'_, T> {
     }
 }
 
-/// A differentiable operation of one to three inputs on the CPU, a function of nothing but those.
-pub(crate) trait Fused: Send + Sync + 'static {
+/// A differentiable function of one to three inputs on the CPU, and of nothing else.
+pub(crate) trait Function: Send + Sync + 'static {
     /// For error messages.
     const NAME: &'static str;
 
@@ -98,11 +81,17 @@ pub(crate) trait Fused: Send + Sync + 'static {
     fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>>;
 }
 
-/// What the forward pass found, as the backward pass gets it.
+/// What a backward pass starts from.
 #[derive(Debug)]
-pub(crate) struct Outcome<'a, T, S> {
+pub(crate) struct Backward<'a, T, S> {
+    /// The inputs of the forward pass.
+    pub(crate) inputs: &'a [Input<'a, T>],
+    /// Its output.
     pub(crate) out: &'a [T],
+    /// What else it left.
     pub(crate) state: &'a mut S,
+    /// The gradient of the output.
+    pub(crate) grad: &'a [T],
 }
 
 /// A differentiable operation that may hold tensors besides its inputs, keep something from its forward pass
@@ -118,45 +107,29 @@ pub(crate) trait Operation: Send + Sync + Sized + 'static {
     ///
     /// # Errors
     ///
-    /// If a tensor that the operation holds besides its inputs cannot be read.
+    /// If a tensor that the operation holds besides its inputs cannot be read, or numbers are of the wrong type.
     fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape, Self::State<T>)>;
 
-    /// The gradient of each input, given that of the output; none where it goes another way.
+    /// The gradient of each input; none where it goes another way.
     ///
     /// # Errors
     ///
     /// As [`forward`](Self::forward), and if the state is used up.
-    fn backward<T: Element>(
-        &self,
-        inputs: &[Input<'_, T>],
-        outcome: Outcome<'_, T, Self::State<T>>,
-        grad: &[T],
-    ) -> Result<Vec<Option<Vec<T>>>>;
+    fn backward<T: Element>(&self, pass: Backward<'_, T, Self::State<T>>) -> Result<Vec<Option<Vec<T>>>>;
 }
 
-/// The state of an operation for either type.
-pub(crate) enum State<F: Operation> {
-    F32(F::State<f32>),
-    F64(F::State<f64>),
-}
-
-impl<F: Fused> Operation for F {
+impl<F: Function> Operation for F {
     const NAME: &'static str = F::NAME;
 
     type State<T: Element> = ();
 
     fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape, ())> {
-        let (out, shape) = Fused::forward(self, inputs);
+        let (out, shape) = Function::forward(self, inputs);
         Ok((out, shape, ()))
     }
 
-    fn backward<T: Element>(
-        &self,
-        inputs: &[Input<'_, T>],
-        _: Outcome<'_, T, ()>,
-        grad: &[T],
-    ) -> Result<Vec<Option<Vec<T>>>> {
-        Ok(Fused::backward(self, inputs, grad).into_iter().map(Some).collect())
+    fn backward<T: Element>(&self, pass: Backward<'_, T, ()>) -> Result<Vec<Option<Vec<T>>>> {
+        Ok(Function::backward(self, pass.inputs, pass.grad).into_iter().map(Some).collect())
     }
 }
 
@@ -165,15 +138,14 @@ pub(crate) fn has_kernels(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
 }
 
-/// Runs `f` on the values of some tensors.
+/// Runs `f` on the values of a tensor.
 ///
 /// # Errors
 ///
-/// If one is not on the CPU, not contiguous, or of another type.
-pub(crate) fn with_values<T: Element, R>(tensors: &[&Tensor], f: impl FnOnce(&[&[T]]) -> R) -> Result<R> {
-    let held: Vec<_> = tensors.iter().map(|x| x.storage_and_layout()).collect();
-    let values = held.iter().map(|(storage, layout)| Ok(view_of_storage::<T>(storage, layout)?.values));
-    Ok(f(&values.collect::<Result<Vec<_>>>()?))
+/// If it is not on the CPU, not contiguous, or of another type.
+pub(crate) fn with_values<T: Element, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> R) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    Ok(f(view_of_storage::<T>(&storage, layout)?.values))
 }
 
 /// Runs `op` and records it for the backward pass.
@@ -188,15 +160,17 @@ pub(crate) fn apply<F: Operation>(op: F, inputs: &[&Tensor]) -> Result<Tensor> {
 }
 
 /// One use of an operation in candle's graph.
-struct Op<F: Operation> {
+pub(crate) struct Op<F: Operation> {
     operation: F,
-    /// Set by the forward pass.
-    state: Mutex<Option<State<F>>>,
+    /// What the forward pass left, if it ran in `f32`.
+    singles: Mutex<Option<F::State<f32>>>,
+    /// The same for `f64`.
+    doubles: Mutex<Option<F::State<f64>>>,
 }
 
 impl<F: Operation> Op<F> {
     fn new(operation: F) -> Self {
-        Self { operation, state: Mutex::new(None) }
+        Self { operation, singles: Mutex::new(None), doubles: Mutex::new(None) }
     }
 
     fn run(&self, inputs: &[(&CpuStorage, &Layout)]) -> Result<(CpuStorage, Shape)> {
@@ -210,7 +184,7 @@ impl<F: Operation> Op<F> {
     fn run_as<T: Element>(&self, inputs: &[(&CpuStorage, &Layout)]) -> Result<(CpuStorage, Shape)> {
         let inputs = inputs.iter().map(|(storage, layout)| view::<T>(storage, layout));
         let (values, shape, state) = self.operation.forward(&inputs.collect::<Result<Vec<_>>>()?)?;
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Some(T::state(state));
+        *T::state(self).lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
         Ok((T::to_cpu_storage_owned(values), shape))
     }
 
@@ -228,17 +202,16 @@ impl<F: Operation> Op<F> {
         grad: &Tensor,
     ) -> Result<Vec<Option<Tensor>>> {
         let grad = grad.contiguous()?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(state) = state.as_mut().and_then(T::state_of) else {
-            bail!("{} has no forward pass of this type", F::NAME);
-        };
+        let mut state = T::state(self).lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = state.as_mut() else { bail!("{} has no forward pass of this type", F::NAME) };
         let gradients = {
             let held: Vec<_> = inputs.iter().map(|x| x.storage_and_layout()).collect();
             let views = held.iter().map(|(storage, layout)| view_of_storage::<T>(storage, layout));
+            let inputs = &views.collect::<Result<Vec<_>>>()?[..];
             let [(out, out_layout), (grad, grad_layout)] = [out, &grad].map(Tensor::storage_and_layout);
-            let outcome = Outcome { out: view_of_storage::<T>(&out, out_layout)?.values, state };
+            let out = view_of_storage::<T>(&out, out_layout)?.values;
             let grad = view_of_storage::<T>(&grad, grad_layout)?.values;
-            self.operation.backward(&views.collect::<Result<Vec<_>>>()?, outcome, grad)?
+            self.operation.backward(Backward { inputs, out, state, grad })?
         };
         let tensor = |(values, input): (Option<Vec<T>>, &&Tensor)| {
             values.map(|values| Tensor::from_vec(values, input.shape(), input.device())).transpose()
@@ -248,7 +221,7 @@ impl<F: Operation> Op<F> {
 }
 
 /// The values of a contiguous tensor.
-pub(super) fn view<'a, T: Element>(storage: &'a CpuStorage, layout: &'a Layout) -> Result<Input<'a, T>> {
+fn view<'a, T: Element>(storage: &'a CpuStorage, layout: &'a Layout) -> Result<Input<'a, T>> {
     let values = T::cpu_storage_as_slice(storage)?;
     let Some((start, end)) = layout.contiguous_offsets() else { bail!("input is not contiguous") };
     Ok(Input { values: &values[start..end], dims: layout.dims() })

@@ -14,35 +14,24 @@ use crate::kernels::dropout::bits;
 #[derive(Debug)]
 pub struct Pass {
     /// None outside training.
-    draws: Option<Draws>,
+    seed: Option<u64>,
+    /// How many seeds have been drawn from it.
+    draws: Cell<u64>,
     done: f64,
     sink: Option<GradientSink>,
-}
-
-/// A seed, and how many draws it has given.
-#[derive(Debug)]
-struct Draws {
-    seed: u64,
-    count: Cell<u64>,
-}
-
-impl Draws {
-    fn next(&self) -> u64 {
-        bits(self.seed, self.count.replace(self.count.get() + 1))
-    }
 }
 
 impl Pass {
     /// A pass that answers a user: nothing is random, nothing is recorded.
     #[must_use]
     pub fn inference() -> Self {
-        Self { draws: None, done: 0.0, sink: None }
+        Self { seed: None, draws: Cell::new(0), done: 0.0, sink: None }
     }
 
     /// A pass that learns.
     #[must_use]
     pub fn training(seed: u64) -> Self {
-        Self { draws: Some(Draws { seed, count: Cell::new(0) }), ..Self::inference() }
+        Self { seed: Some(seed), ..Self::inference() }
     }
 
     /// The same pass when a share `done` of all training is done, in `[0, 1]`.
@@ -66,12 +55,12 @@ impl Pass {
     /// Whether this pass learns.
     #[must_use]
     pub fn is_training(&self) -> bool {
-        self.draws.is_some()
+        self.seed.is_some()
     }
 
     /// A new seed while training, else `None`.
     pub fn next_seed(&self) -> Option<u64> {
-        self.draws.as_ref().map(Draws::next)
+        self.seed.map(|seed| bits(seed, self.draws.replace(self.draws.get() + 1)))
     }
 
     /// Where gradients go while training, if not through candle's graph.

@@ -50,29 +50,13 @@ impl SinusoidalPositions {
     }
 
     /// Adds to the rows of one sequence, `[row, dim]`, the encodings of their places.
-    pub(crate) fn add_to_rows(&self, rows: &mut [f32]) {
+    pub(crate) fn add_to_rows<T: Real>(&self, rows: &mut [T]) {
         let ready = rows.len().min(self.table.len());
-        rows.iter_mut().zip(&self.table).for_each(|(x, encoding)| *x += encoding);
-        for (at, row) in rows[ready..].chunks_exact_mut(self.dim.max(1)).enumerate() {
-            row.iter_mut()
-                .zip(encode(Self::READY + at, &self.rates))
-                .for_each(|(x, encoding)| *x += encoding);
-        }
-    }
-}
-
-impl SinusoidalPositions {
-    /// `out = x · scale + encoding` for one row.
-    pub(super) fn add_to<T: Real>(&self, position: usize, x: &[T], scale: T, out: &mut [T]) {
-        let mut add = |encoding: &mut dyn Iterator<Item = f32>| {
-            for ((out, x), encoding) in out.iter_mut().zip(x).zip(encoding) {
-                *out = *x * scale + T::of(f64::from(encoding));
-            }
-        };
-        match self.table.get(position * self.dim..(position + 1) * self.dim) {
-            Some(ready) => add(&mut ready.iter().copied()),
-            None => add(&mut encode(position, &self.rates)),
-        }
+        let later = (Self::READY..).flat_map(|position| encode(position, &self.rates));
+        let (first, rest) = rows.split_at_mut(ready);
+        let add = |(x, encoding): (&mut T, f32)| *x += T::of(f64::from(encoding));
+        first.iter_mut().zip(self.table.iter().copied()).for_each(add);
+        rest.iter_mut().zip(later).for_each(add);
     }
 }
 
@@ -100,7 +84,7 @@ mod tests {
         assert!((rows[2 + 299][0] - 299_f64.sin()).abs() < 1e-6);
         assert!((rows[1][3] - (1.0 / 10_000_f64.powf(0.4)).cos()).abs() < 1e-6);
 
-        let mut plain = vec![0.0; 300 * 5];
+        let mut plain = vec![0_f32; 300 * 5];
         SinusoidalPositions::new(5).add_to_rows(&mut plain);
         let expected = rows[2..302].iter().flatten();
         assert!(plain.iter().zip(expected).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6));

@@ -68,24 +68,7 @@ impl Segments {
         &self.offsets
     }
 
-    /// Packs a padded batch `[batch, seq, dim]` whose sequence `i` has `lengths[i]` real rows.
-    ///
-    /// # Errors
-    ///
-    /// If a length exceeds `seq`, or there is not one per sequence.
-    pub fn pack(x: &Tensor, lengths: &[usize]) -> Result<(Tensor, Self)> {
-        let (batch, seq, dim) = x.dims3()?;
-        if lengths.len() != batch || lengths.iter().any(|len| *len > seq) {
-            candle_core::bail!("lengths {lengths:?} do not fit a batch of {batch} sequences of {seq} rows");
-        }
-        let rows = lengths.iter().enumerate().flat_map(|(i, len)| i * seq..i * seq + len);
-        let rows: Vec<u32> = rows.map(|row| row as u32).collect();
-        let index = Tensor::from_vec(rows, lengths.iter().sum::<usize>(), x.device())?;
-        let packed = x.reshape((batch * seq, dim))?.index_select(&index, 0)?;
-        Ok((packed, Self::from_lengths(lengths.iter().copied())))
-    }
-
-    /// For every two rows, the number of their sequence compared: 1 where they are of the same, `[row, row]`.
+    /// `[query, key]`: 1 where both rows are of one sequence and, if `causal`, the key is not after the query; else 0.
     pub(super) fn same_sequence(&self, causal: bool, device: &Device) -> Result<Tensor> {
         let rows = self.rows();
         let mut same = vec![0_u8; rows * rows];

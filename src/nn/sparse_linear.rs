@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Shape, Tensor, TensorId};
 use candle_nn::{Init, VarBuilder};
 
-use super::op::{Element, Fused, Input, Operation, Outcome, apply, has_kernels};
+use super::op::{Backward, Element, Input, Operation, apply, has_kernels};
 use super::parameters::glorot_uniform;
 use super::{GradientSink, Pass};
 use crate::kernels::bag;
@@ -57,7 +57,7 @@ impl SparseLinear {
         };
         let rows = self.drop(rows, seed);
         if let Some(sink) = pass.sink().filter(|_| has_kernels(&self.table)) {
-            let bag = LearningBag { rows, table: self.table.id(), sink: sink.clone() };
+            let bag = Bag { rows, sink: Some((self.table.id(), sink.clone())) };
             return apply(bag, &[&self.table, &self.bias]);
         }
         // Candle's graph carries the gradient: of the rows that are read, and zeros for the others.
@@ -77,7 +77,7 @@ impl SparseLinear {
 
 fn weighted_sums(rows: SparseRows, table: &Tensor, bias: &Tensor) -> Result<Tensor> {
     if has_kernels(table) {
-        return apply(Bag { rows }, &[table, bias]);
+        return apply(Bag { rows, sink: None }, &[table, bias]);
     }
     dense(&rows, table.dim(0)?, table.device())?.to_dtype(table.dtype())?.matmul(table)?.broadcast_add(bias)
 }
@@ -91,63 +91,38 @@ fn dense(rows: &SparseRows, columns: usize, device: &Device) -> Result<Tensor> {
     Tensor::from_vec(values, (rows.len(), columns), device)
 }
 
-/// [`Bag`] of a large table: the gradients of the rows that were read go to the sink.
-struct LearningBag {
+/// `out[r] = b + Σ value · W[column]`.
+struct Bag {
     rows: SparseRows,
-    table: TensorId,
-    sink: GradientSink,
+    /// The table's number, and where the gradients of the rows that were read go, if not through candle's graph.
+    sink: Option<(TensorId, GradientSink)>,
 }
 
-impl Operation for LearningBag {
+impl Operation for Bag {
     const NAME: &'static str = "sparse_linear";
 
     type State<T: Element> = ();
 
     fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape, ())> {
-        let (out, shape) = weigh(&self.rows, inputs);
-        Ok((out, shape, ()))
+        let [table, bias] = [inputs[0], inputs[1]];
+        let mut out = vec![T::zero(); self.rows.len() * bias.width()];
+        bag::bag(&self.rows, table.values, bias.values, &mut out);
+        Ok((out, Shape::from((self.rows.len(), bias.width())), ()))
     }
 
-    fn backward<T: Element>(
-        &self,
-        inputs: &[Input<'_, T>],
-        _: Outcome<'_, T, ()>,
-        grad: &[T],
-    ) -> Result<Vec<Option<Vec<T>>>> {
-        let dim = inputs[1].width();
+    fn backward<T: Element>(&self, pass: Backward<'_, T, ()>) -> Result<Vec<Option<Vec<T>>>> {
+        let [table, bias] = [pass.inputs[0], pass.inputs[1]];
+        let mut grad_bias = vec![T::zero(); bias.width()];
+        let Some((parameter, sink)) = &self.sink else {
+            let mut grad_table = vec![T::zero(); table.values.len()];
+            bag::bag_backward(&self.rows, pass.grad, &mut grad_table, &mut grad_bias);
+            return Ok(vec![Some(grad_table), Some(grad_bias)]);
+        };
         let (touched, local) = self.rows.compacted();
-        let mut table = T::pool(self.sink.workspace()).zeros(touched.len() * dim);
-        let mut bias = vec![T::zero(); dim];
-        bag::bag_backward(&local, grad, &mut table, &mut bias);
-        self.sink.hand(self.table, Some(touched), table);
-        Ok(vec![None, Some(bias)])
-    }
-}
-
-/// `out[r] = b + Σ value · W[column]`.
-fn weigh<T: Element>(rows: &SparseRows, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {
-    let [table, bias] = [inputs[0], inputs[1]];
-    let mut out = vec![T::zero(); rows.len() * bias.width()];
-    bag::bag(rows, table.values, bias.values, &mut out);
-    (out, Shape::from((rows.len(), bias.width())))
-}
-
-struct Bag {
-    rows: SparseRows,
-}
-
-impl Fused for Bag {
-    const NAME: &'static str = "sparse_linear";
-
-    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {
-        weigh(&self.rows, inputs)
-    }
-
-    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>> {
-        let mut gradients = [vec![T::zero(); inputs[0].values.len()], vec![T::zero(); inputs[1].width()]];
-        let [table, bias] = &mut gradients;
-        bag::bag_backward(&self.rows, grad, table, bias);
-        gradients.into()
+        let mut grad_table = T::pool(sink.workspace()).zeros(touched.len() * bias.width());
+        bag::bag_backward(&local, pass.grad, &mut grad_table, &mut grad_bias);
+        sink.hand(*parameter, Some(touched), T::gradient(grad_table));
+        Ok(vec![None, Some(grad_bias)])
     }
 }
 
@@ -182,7 +157,7 @@ mod tests {
         let sink = GradientSink::default();
         loss(&Pass::training(4).with_sink(&sink))?.backward()?;
         let handed = sink.take().remove(0);
-        let (touched, found) = (handed.rows.unwrap(), handed.values.to_f64());
+        let (found, touched) = (handed.to_f64(), handed.rows.unwrap());
         let all = parameters.all();
         let table = &all.iter().find(|(name, _)| name == "table").unwrap().1;
         let slopes = central_differences(table, || loss(&Pass::training(4))?.to_scalar())?;

@@ -2,96 +2,12 @@
 
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
-use serde::{Deserialize, Serialize};
 
-use super::fused::{FusedTransformer, Stack, WeightAndBias};
+use super::fused::{FusedTransformer, Stack};
 use super::op::{apply, has_kernels};
 use super::{
-    Dropout, GradientSink, LayerNorm, Linear, Pass, Precision, Segments, SinusoidalPositions,
-    TransformerLayer,
+    Dropout, LayerNorm, Linear, Pass, Segments, SinusoidalPositions, TransformerConfig, TransformerLayer,
 };
-
-/// Settings of one transformer stack.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
-pub struct TransformerConfig {
-    /// Width of the residual stream. DIET's is 256.
-    pub model_dim: usize,
-    /// Parallel attention heads; must divide `model_dim`.
-    pub heads: usize,
-    /// Stacked layers; zero leaves rows as the input map made them.
-    pub layers: usize,
-    /// Width inside the feed-forward network, usually four times `model_dim`.
-    pub ff_dim: usize,
-    /// Share of activations dropped while training, in `[0, 1)`.
-    pub dropout: f64,
-    /// Share of attention scores hidden while training, in `[0, 1)`.
-    pub attention_dropout: f64,
-    /// Whether a row sees only itself and what came before.
-    pub causal: bool,
-    /// Whether keys get a learnt vector for the distance to the query (Shaw et al. 2018).
-    pub relative_keys: bool,
-    /// Whether values do.
-    pub relative_values: bool,
-    /// Whether scores get a learnt number for it (Raffel et al. 2020).
-    pub relative_biases: bool,
-    /// Distances beyond this share one vector or number.
-    pub relative_reach: usize,
-    /// Whether queries, keys and values have a bias.
-    pub projection_bias: bool,
-    /// Where layer norms stand.
-    pub norm: NormPlacement,
-    /// Share of the weights that exist in each map, in `(0, 1]`; one is an ordinary transformer.
-    pub connection_density: f64,
-    /// Added to the variance in layer norms.
-    pub norm_epsilon: f64,
-    /// The numbers that products multiply in training with a [`GradientSink`].
-    pub precision: Precision,
-}
-
-/// Where the layer norms of a layer stand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NormPlacement {
-    /// Before attention and feed-forward network, inside the residual
-    /// ([Xiong et al., 2020](https://arxiv.org/abs/2002.04745)), as in DIET.
-    #[default]
-    Before,
-    /// After the residual, as in the original transformer and in BERT.
-    After,
-}
-
-impl TransformerConfig {
-    /// Whether the stack exists as one operation.
-    fn has_fused_form(&self) -> bool {
-        let plain = self.norm == NormPlacement::Before && !self.projection_bias && !self.relative_biases;
-        plain && self.ff_dim > 0
-    }
-}
-
-impl Default for TransformerConfig {
-    fn default() -> Self {
-        Self {
-            model_dim: 256,
-            heads: 4,
-            layers: 2,
-            ff_dim: 1024,
-            dropout: 0.0,
-            attention_dropout: 0.0,
-            causal: false,
-            relative_keys: false,
-            relative_values: false,
-            relative_biases: false,
-            relative_reach: 5,
-            projection_bias: false,
-            norm: NormPlacement::Before,
-            connection_density: 1.0,
-            norm_epsilon: 1e-6,
-            precision: Precision::F32,
-        }
-    }
-}
 
 /// A transformer encoder: input map, positions, layers, and a last layer norm.
 ///
@@ -154,11 +70,8 @@ impl Transformer {
     ///
     /// If `x` has other rows than `segments`, or rows of another width.
     pub fn forward(&self, x: &Tensor, segments: &Segments, pass: &Pass) -> Result<Tensor> {
-        if let Some(sink) = pass.sink()
-            && has_kernels(x)
-            && self.config.has_fused_form()
-        {
-            return self.forward_fused(x, segments, pass, sink);
+        if pass.sink().is_some() && has_kernels(x) && self.config.has_fused_form() {
+            return self.forward_fused(x, segments, pass);
         }
         let mut x = self.dropout.forward(&self.embed(x, segments)?, pass)?; // [row, model_dim]
         for layer in &self.layers {
@@ -167,26 +80,19 @@ impl Transformer {
         self.norm.forward(&x)
     }
 
-    /// The same as one operation, which hands the gradients of its parameters to the sink.
-    fn forward_fused(
-        &self,
-        x: &Tensor,
-        segments: &Segments,
-        pass: &Pass,
-        sink: &GradientSink,
-    ) -> Result<Tensor> {
+    /// The same as one operation, which hands the gradients of its parameters to the sink of the pass.
+    fn forward_fused(&self, x: &Tensor, segments: &Segments, pass: &Pass) -> Result<Tensor> {
         let weight = self.input.weight(); // [input_dim, model_dim]
         if x.dims2()? != (segments.rows(), weight.dim(0)?) {
             let (found, rows, map) = (x.shape(), segments.rows(), weight.shape());
             bail!("{found:?} does not fit {rows} rows of a map of {map:?}");
         }
         let parameters = Stack {
-            input: WeightAndBias::of(&self.input)?,
+            input: self.input.fused()?,
             layers: self.layers.iter().map(TransformerLayer::fused).collect::<Result<_>>()?,
             norm: self.norm.fused(),
         };
-        let transformer =
-            FusedTransformer::new((&self.config, &self.positions), parameters, segments, (pass, sink))?;
+        let transformer = FusedTransformer::new(&self.config, &self.positions, parameters, segments, pass)?;
         // The weight is an input so that the operation stands in the graph also where `x` learns nothing.
         apply(transformer, &[x, weight])
     }
@@ -218,8 +124,8 @@ mod tests {
     use candle_core::{DType, Device};
     use candle_nn::Init;
 
-    use super::super::Parameters;
     use super::super::testing::{assert_close, assert_gradients, input, seeded, shake};
+    use super::super::{GradientSink, Parameters, Precision};
     use super::*;
 
     fn config() -> TransformerConfig {
@@ -273,7 +179,7 @@ mod tests {
                 let expected = expected.get(var.as_tensor()).unwrap().flatten_all()?.to_vec1::<f64>()?;
                 let own = handed.iter().find(|gradient| gradient.parameter == var.as_tensor().id());
                 let own = match own {
-                    Some(gradient) => gradient.values.to_f64(),
+                    Some(gradient) => gradient.to_f64(),
                     None => found.get(var.as_tensor()).unwrap().flatten_all()?.to_vec1()?,
                 };
                 let close = own.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-11);
@@ -342,11 +248,10 @@ mod tests {
     fn a_text_alone_equals_the_same_text_in_a_batch() -> Result<()> {
         let (_, vb) = seeded();
         let transformer = Transformer::new(5, &config(), vb)?;
-        let padded = input((3, 7, 5))?;
-        let (packed, segments) = Segments::pack(&padded, &[4, 7, 2])?;
+        let (packed, segments) = (input((13, 5))?, Segments::from_lengths([4, 7, 2]));
         let together = transformer.forward(&packed, &segments, &Pass::inference())?;
-        for (i, range) in segments.iter().enumerate() {
-            let alone = padded.get(i)?.narrow(0, 0, range.len())?;
+        for range in segments.iter() {
+            let alone = packed.narrow(0, range.start, range.len())?;
             let alone =
                 transformer.forward(&alone, &Segments::from_lengths([range.len()]), &Pass::inference())?;
             assert_close(&together.narrow(0, range.start, range.len())?, &alone, 1e-12)?;

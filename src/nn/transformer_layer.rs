@@ -73,18 +73,9 @@ impl TransformerLayer {
     }
 
     pub(super) fn fused(&self) -> Result<Layer<Parameter>> {
-        let [expand, contract] = self.feed_forward.fused()?;
-        let (query_key_value, relative, output) = self.attention.fused()?;
-        let [relative_keys, relative_values] = relative;
         Ok(Layer {
-            attention_norm: self.attention_norm.fused(),
-            query_key_value,
-            relative_keys,
-            relative_values,
-            output,
-            feed_forward_norm: self.feed_forward_norm.fused(),
-            expand,
-            contract,
+            attention: self.attention.fused(self.attention_norm.fused())?,
+            feed_forward: self.feed_forward.fused(self.feed_forward_norm.fused())?,
         })
     }
 

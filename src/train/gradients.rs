@@ -7,7 +7,7 @@ use candle_core::{Result, TensorId, bail};
 
 use crate::kernels::sums;
 use crate::nn::op::{Element, with_values};
-use crate::nn::{Buffer, GradientSink, HandedGradient};
+use crate::nn::{Buffer, GradientSink, GradientValues, HandedGradient};
 
 /// The gradients that one worker found.
 #[derive(Debug, Default)]
@@ -94,12 +94,12 @@ impl Gradients {
         for (id, name) in names {
             let Some(gradient) = store.get_id(*id) else { continue };
             let mut values = f32::pool(sink.workspace()).take(gradient.elem_count());
-            with_values::<f32, _>(&[&gradient.contiguous()?], |found| values.copy_from_slice(found[0]))?;
+            with_values::<f32, _>(&gradient.contiguous()?, |found| values.copy_from_slice(found))?;
             gradients.of.insert(name.clone(), Gradient::Whole(values));
         }
         for HandedGradient { parameter, rows, values } in sink.take() {
             let Some(name) = names.get(&parameter) else { continue };
-            let Some(values) = values.into_f32() else { bail!("{name} is no f32 parameter") };
+            let GradientValues::F32(values) = values else { bail!("{name} is not an f32 parameter") };
             let gradient = match rows {
                 Some(rows) => Gradient::Rows(rows, values),
                 None => Gradient::Whole(values),

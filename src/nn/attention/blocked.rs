@@ -1,10 +1,8 @@
-//! The same on our blocked kernel, as an operation of candle's graph.
+//! Attention on our blocked kernel, as an operation of candle's graph.
 
-use std::sync::OnceLock;
+use candle_core::{Result, Shape, Tensor, bail};
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
-
-use super::super::op::{Input, view, view_of_storage};
+use super::super::op::{Backward, Element, Input, Operation};
 use super::AttentionConfig;
 use crate::kernels::Instructions;
 use crate::kernels::flash::{Flash, Inputs, Outputs};
@@ -14,8 +12,6 @@ pub(super) struct BlockedAttention {
     config: AttentionConfig,
     scale: f32,
     visible: Option<Vec<bool>>,
-    /// What the forward pass leaves for the backward pass.
-    log_sums: OnceLock<Vec<f32>>,
 }
 
 impl BlockedAttention {
@@ -24,11 +20,11 @@ impl BlockedAttention {
             let numbers = visible.flatten_all()?.to_vec1::<u8>()?;
             Ok(numbers.into_iter().map(|number| number != 0).collect())
         });
-        let (config, visible) = (config.clone(), visible.transpose()?);
-        Ok(Self { config, scale, visible, log_sums: OnceLock::new() })
+        Ok(Self { config: config.clone(), scale, visible: visible.transpose()? })
     }
 
-    fn kernel(&self, q: &[usize], k: &[usize]) -> Flash<'_> {
+    fn kernel<T>(&self, inputs: &[Input<'_, T>]) -> Flash<'_> {
+        let (q, k) = (inputs[0].dims, inputs[1].dims);
         Flash {
             batch: q[0],
             heads: q[1],
@@ -46,52 +42,31 @@ impl BlockedAttention {
     }
 }
 
-impl CustomOp3 for BlockedAttention {
-    fn name(&self) -> &'static str {
-        "attention"
+impl Operation for BlockedAttention {
+    const NAME: &'static str = "attention";
+
+    /// For each query, log₂ of the sum of the exponentials of its scores.
+    type State<T: Element> = Vec<f32>;
+
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape, Vec<f32>)> {
+        let (out, log_sums) = self.kernel(inputs).forward(as_inputs(inputs)?);
+        Ok((only_f32(T::of_f32(out))?, Shape::from(inputs[0].dims), log_sums))
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (q, k, v) = (view(s1, l1)?, view(s2, l2)?, view(s3, l3)?);
-        let (out, log_sums) = self.kernel(q.dims, k.dims).forward(inputs(q, k, v));
-        let _ = self.log_sums.set(log_sums); // each operation runs once
-        Ok((CpuStorage::F32(out), l1.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-        out: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let Some(log_sums) = self.log_sums.get() else {
-            bail!("attention has no backward before its forward")
-        };
-        let grad = grad.contiguous()?;
-        let gradients = {
-            let held = [q, k, v, out, &grad].map(Tensor::storage_and_layout);
-            let [q, k, v, out, grad] =
-                held.each_ref().map(|(storage, layout)| view_of_storage(storage, layout));
-            let (q, k, v) = (q?, k?, v?);
-            let outputs = Outputs { out: out?.values, log_sums, grads: grad?.values };
-            self.kernel(q.dims, k.dims).backward(inputs(q, k, v), outputs)
-        };
-        let [of_q, of_k, of_v] = gradients;
-        let tensor = |values: Vec<f32>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
-        Ok((Some(tensor(of_q, q)?), Some(tensor(of_k, k)?), Some(tensor(of_v, v)?)))
+    fn backward<T: Element>(&self, pass: Backward<'_, T, Vec<f32>>) -> Result<Vec<Option<Vec<T>>>> {
+        let [out, grads] = [pass.out, pass.grad].map(|values| only_f32(T::as_f32(values)));
+        let outputs = Outputs { out: out?, log_sums: pass.state, grads: grads? };
+        let gradients = self.kernel(pass.inputs).backward(as_inputs(pass.inputs)?, outputs);
+        gradients.into_iter().map(|gradient| only_f32(T::of_f32(gradient)).map(Some)).collect()
     }
 }
 
-fn inputs<'a>(q: Input<'a, f32>, k: Input<'a, f32>, v: Input<'a, f32>) -> Inputs<'a> {
-    Inputs { queries: q.values, keys: k.values, values: v.values }
+fn as_inputs<'a, T: Element>(inputs: &[Input<'a, T>]) -> Result<Inputs<'a>> {
+    let values = |at: usize| only_f32(T::as_f32(inputs[at].values));
+    Ok(Inputs { queries: values(0)?, keys: values(1)?, values: values(2)? })
+}
+
+fn only_f32<V>(values: Option<V>) -> Result<V> {
+    let Some(values) = values else { bail!("blocked attention works on f32 only") };
+    Ok(values)
 }

@@ -3,45 +3,15 @@
 //! The formula stands here, in candle's operations; `blocked` computes the same on our kernel.
 
 mod blocked;
+mod config;
 #[cfg(test)]
 mod tests;
 
-use std::num::NonZero;
-
 use candle_core::{D, DType, Result, Tensor, bail};
 
-use crate::kernels::Precision;
+use super::op::apply;
 use blocked::BlockedAttention;
-
-/// Who sees whom in [`attention`], and how it is computed.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct AttentionConfig {
-    /// Whether a query sees only its own position and what came before. The last query stands where the
-    /// last key stands, so a single query after many keys sees them all.
-    pub causal: bool,
-    /// How many positions a query sees to each side of its own; `None` for all. Zero leaves it itself.
-    pub window: Option<usize>,
-    /// What scores are multiplied by, above zero; `None` for `1 / √head_dim`.
-    pub scale: Option<f64>,
-    /// What products multiply on the CPU.
-    pub precision: Precision,
-    /// How many threads may work on one call; zero for as many as there are processors. They change no byte
-    /// of the result. Where every processor has a worker of its own already, one is best.
-    pub threads: usize,
-}
-
-impl AttentionConfig {
-    /// The positions among the keys that a query may see.
-    fn sees(&self, query: usize, key: usize, [queries, keys]: [usize; 2]) -> bool {
-        let (query, key) = (query + keys, key + queries); // both counted from the same place
-        (!self.causal || key <= query) && self.window.is_none_or(|window| query.abs_diff(key) <= window)
-    }
-
-    fn threads(&self) -> usize {
-        let all = || std::thread::available_parallelism().map_or(1, NonZero::get);
-        if self.threads == 0 { all() } else { self.threads }
-    }
-}
+pub use config::AttentionConfig;
 
 /// Attention of every query to the keys it may see, for each head of each sequence:
 /// `softmax(q · kᵀ · scale) · v`
@@ -100,8 +70,7 @@ pub fn attention(
     if !q.device().is_cpu() || q.dtype() != DType::F32 {
         return formula(q, k, v, visible, config, scale);
     }
-    let operation = BlockedAttention::new(config, scale as f32, visible)?;
-    q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, operation)
+    apply(BlockedAttention::new(config, scale as f32, visible)?, &[q, k, v])
 }
 
 /// `softmax(q · kᵀ · scale) · v` over the keys that may be seen.
@@ -118,34 +87,34 @@ fn formula(
         return q.zeros_like();
     }
     let scores = (q.contiguous()?.matmul(&k.t()?.contiguous()?)? * scale)?; // [batch, heads, query, key]
-    let seen = seen(visible, config, [queries, keys], q)?.broadcast_as(scores.shape())?;
-    let weights = masked_softmax(&scores, &seen)?; // [batch, heads, query, key]
+    let mask = mask(visible, config, [queries, keys], q)?.broadcast_as(scores.shape())?;
+    let weights = masked_softmax(&scores, &mask)?; // [batch, heads, query, key]
     weights.matmul(&v.contiguous()?) // [batch, heads, query, head_dim]
 }
 
 /// Which query may see which key, of ones and zeros: `[1 or batch, 1, query, key]`.
-fn seen(
+fn mask(
     visible: Option<&Tensor>,
     config: &AttentionConfig,
     [queries, keys]: [usize; 2],
     like: &Tensor,
 ) -> Result<Tensor> {
     let cells = 0..queries * keys;
-    let seen = cells.map(|at| u8::from(config.sees(at / keys, at % keys, [queries, keys]))).collect();
-    let seen = Tensor::from_vec(seen, (1, 1, queries, keys), like.device())?;
-    let Some(visible) = visible else { return Ok(seen) };
-    seen.broadcast_mul(&visible.unsqueeze(1)?.unsqueeze(1)?.ne(0_u8)?)
+    let mask = cells.map(|at| u8::from(config.is_visible(at / keys, at % keys, [queries, keys]))).collect();
+    let mask = Tensor::from_vec(mask, (1, 1, queries, keys), like.device())?;
+    let Some(visible) = visible else { return Ok(mask) };
+    mask.broadcast_mul(&visible.unsqueeze(1)?.unsqueeze(1)?.ne(0_u8)?)
 }
 
-/// The softmax over the scores that are seen; a query that sees nothing gets zeros.
-fn masked_softmax(scores: &Tensor, seen: &Tensor) -> Result<Tensor> {
+/// The softmax over the scores whose `mask` is not zero; a query whose scores are all masked gets zeros.
+pub(super) fn masked_softmax(scores: &Tensor, mask: &Tensor) -> Result<Tensor> {
     let hidden = Tensor::full(f64::NEG_INFINITY, scores.shape(), scores.device())?;
-    let scores = seen.where_cond(scores, &hidden.to_dtype(scores.dtype())?)?;
-    // Where nothing is seen the largest is −∞, and any finite number does as well.
+    let scores = mask.where_cond(scores, &hidden.to_dtype(scores.dtype())?)?;
+    // Where all scores are masked the largest is −∞, and any finite number does as well.
     let top = scores.detach().max_keepdim(D::Minus1)?.maximum(f64::from(f32::MIN))?;
     let weights = scores.broadcast_sub(&top)?.exp()?;
     let sums = weights.sum_keepdim(D::Minus1)?;
-    let sums = (&sums + sums.eq(0.0)?.to_dtype(scores.dtype())?)?; // ones where nothing is seen
+    let sums = (&sums + sums.eq(0.0)?.to_dtype(scores.dtype())?)?; // ones where all scores are masked
     weights.broadcast_div(&sums)
 }
 

@@ -5,6 +5,7 @@ use candle_nn::Init;
 
 use super::*;
 use crate::attention::{Scale, Visible, multi_head_attention};
+use crate::kernels::Precision;
 use crate::nn::testing::{assert_close, assert_gradients, input, seeded};
 
 fn configs() -> Vec<AttentionConfig> {

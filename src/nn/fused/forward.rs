@@ -3,7 +3,7 @@
 use super::super::SinusoidalPositions;
 use super::super::op::Element;
 use super::super::workspace::Buffer;
-use super::parameters::Layer;
+use super::parameters::{AttentionParameters, FeedForwardParameters};
 use super::seeds::LayerSeeds;
 use super::steps::Run;
 use crate::kernels::attention::LogSums;
@@ -42,8 +42,8 @@ impl<T: Element> Run<'_, T> {
         let mut rows = self.embed(x, positions);
         let mut layers = Vec::with_capacity(self.stack.layers.len());
         for (layer, seeds) in self.stack.layers.iter().zip(&self.seeds.layers) {
-            let (attention, middle) = self.attention(layer, seeds, rows);
-            let (feed_forward, out) = self.feed_forward(layer, seeds, middle);
+            let (attention, middle) = self.attention(&layer.attention, seeds, rows);
+            let (feed_forward, out) = self.feed_forward(&layer.feed_forward, seeds, middle);
             layers.push(LayerActivations { attention, feed_forward });
             rows = out;
         }
@@ -55,13 +55,10 @@ impl<T: Element> Run<'_, T> {
     /// `dropout((x·W + b)·√model_dim + positions)`
     fn embed(&self, x: &[T], positions: &SinusoidalPositions) -> Buffer<T> {
         let dim = self.config.model_dim;
-        let mut rows = self.pool.take(self.rows * dim);
-        let embedded = self.linear(x, &self.stack.input);
+        let mut rows = self.linear(x, &self.stack.input);
+        rows.iter_mut().for_each(|x| *x *= self.scale());
         for range in self.segments.iter() {
-            for (position, row) in range.enumerate() {
-                let cells = row * dim..(row + 1) * dim;
-                positions.add_to(position, &embedded[cells.clone()], self.scale(), &mut rows[cells]);
-            }
+            positions.add_to_rows(&mut rows[range.start * dim..range.end * dim]);
         }
         dropout::dropout_in_place(&mut rows, self.config.dropout, self.seeds.embedding);
         rows
@@ -70,16 +67,16 @@ impl<T: Element> Run<'_, T> {
     /// `x + dropout(attention(norm(x)))`
     fn attention(
         &self,
-        layer: &Layer<&[T]>,
+        weights: &AttentionParameters<&[T]>,
         seeds: &LayerSeeds,
         input: Buffer<T>,
     ) -> (AttentionActivations<T>, Buffer<T>) {
-        let normed = self.normed(&input, &layer.attention_norm);
-        let query_key_value = self.product(&normed, layer.query_key_value, 3 * self.config.model_dim);
+        let normed = self.normed(&input, &weights.norm);
+        let query_key_value = self.product(&normed, weights.query_key_value, 3 * self.config.model_dim);
         let mut context = self.pool.take(input.len());
         let kernel = self.attention_kernel(seeds);
-        let log_sums = kernel.forward(&query_key_value, self.relative(layer), &mut context);
-        let mixed = self.linear(&context, &layer.output);
+        let log_sums = kernel.forward(&query_key_value, self.relative(weights), &mut context);
+        let mixed = self.linear(&context, &weights.output);
         let mut out = self.pool.take(input.len());
         dropout::add_dropout(&input, &mixed, self.config.dropout, seeds.attention_output, &mut out);
         (AttentionActivations { input, normed, query_key_value, context, log_sums }, out)
@@ -88,16 +85,16 @@ impl<T: Element> Run<'_, T> {
     /// `x + dropout(feed_forward(norm(x)))`
     fn feed_forward(
         &self,
-        layer: &Layer<&[T]>,
+        weights: &FeedForwardParameters<&[T]>,
         seeds: &LayerSeeds,
         input: Buffer<T>,
     ) -> (FeedForwardActivations<T>, Buffer<T>) {
         let rate = self.config.dropout;
-        let normed = self.normed(&input, &layer.feed_forward_norm);
-        let expanded = self.linear(&normed, &layer.expand);
+        let normed = self.normed(&input, &weights.norm);
+        let expanded = self.linear(&normed, &weights.expand);
         let mut hidden = self.pool.take(expanded.len());
         activation::gelu_dropout(&expanded, rate, seeds.feed_forward_hidden, &mut hidden);
-        let changed = self.linear(&hidden, &layer.contract);
+        let changed = self.linear(&hidden, &weights.contract);
         let mut out = self.pool.take(input.len());
         dropout::add_dropout(&input, &changed, rate, seeds.feed_forward_output, &mut out);
         (FeedForwardActivations { input, normed, expanded, hidden }, out)

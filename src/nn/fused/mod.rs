@@ -3,7 +3,7 @@
 //! Block by block, candle's graph makes a new tensor for every step of every layer, another for its gradient,
 //! and adds each of them to zeros once more. Here a layer writes into memory that earlier steps used, steps
 //! that follow each other in memory share one loop, and the gradients of the parameters go straight to the
-//! [`GradientSink`]. The blocks remain the readable form, and the tests hold this one against them.
+//! [`GradientSink`]. The blocks remain the readable form, and the tests compare this one with them.
 //!
 //! | file | what it holds |
 //! | --- | --- |
@@ -20,13 +20,15 @@ mod steps;
 
 use candle_core::{Result, Shape, bail};
 
-use super::op::{Element, Input, Operation, Outcome, view_of_storage, with_values};
+use super::op::{Backward, Element, Input, Operation, view_of_storage, with_values};
 use super::{GradientSink, Pass, Segments, SinusoidalPositions, TransformerConfig};
 use forward::Activations;
 use seeds::Seeds;
 use steps::Run;
 
-pub(super) use parameters::{Layer, Parameter, Stack, WeightAndBias};
+pub(super) use parameters::{
+    AttentionParameters, FeedForwardParameters, Layer, Parameter, Stack, WeightAndBias,
+};
 
 /// The transformer of one pass.
 pub(super) struct FusedTransformer {
@@ -43,14 +45,15 @@ impl FusedTransformer {
     ///
     /// # Errors
     ///
-    /// If the parameters are not those of a transformer of this configuration.
+    /// If the pass has no sink for the gradients of the parameters.
     pub(super) fn new(
-        (config, positions): (&TransformerConfig, &SinusoidalPositions),
+        config: &TransformerConfig,
+        positions: &SinusoidalPositions,
         parameters: Stack<Parameter>,
         segments: &Segments,
-        (pass, sink): (&Pass, &GradientSink),
+        pass: &Pass,
     ) -> Result<Self> {
-        parameters.check(config)?;
+        let Some(sink) = pass.sink() else { bail!("a fused pass needs a sink for its gradients") };
         Ok(Self {
             config: config.clone(),
             positions: positions.clone(),
@@ -61,17 +64,24 @@ impl FusedTransformer {
         })
     }
 
-    /// Runs `f` on the values of all parameters.
-    fn run<T: Element, R>(&self, f: impl FnOnce(Run<'_, T>) -> R) -> Result<R> {
+    /// Runs `f` on the values of all parameters, for rows of width `input_dim`.
+    ///
+    /// # Errors
+    ///
+    /// If the parameters are not those of a transformer of this configuration.
+    fn run<T: Element, R>(&self, input_dim: usize, f: impl FnOnce(Run<'_, T>) -> R) -> Result<R> {
         let held = self.parameters.try_map(&mut |parameter| Ok(parameter.values.storage_and_layout()))?;
-        let values = held.try_map(&mut |(storage, layout)| Ok(view_of_storage(storage, layout)?.values))?;
+        let stack = held.try_map(&mut |(storage, layout)| Ok(view_of_storage(storage, layout)?.values))?;
+        if !stack.fits(&self.config, input_dim) {
+            bail!("the parameters are not those of a transformer of this configuration: {:?}", self.config);
+        }
         Ok(f(Run {
             config: &self.config,
             seeds: &self.seeds,
             segments: &self.segments,
             rows: self.segments.rows(),
             pool: T::pool(self.sink.workspace()),
-            stack: values,
+            stack,
         }))
     }
 }
@@ -86,30 +96,28 @@ impl Operation for FusedTransformer {
         &self,
         inputs: &[Input<'_, T>],
     ) -> Result<(Vec<T>, Shape, Option<Activations<T>>)> {
-        let (out, activations) = self.run(|run| run.forward(inputs[0].values, &self.positions))?;
+        let x = inputs[0];
+        let (out, activations) = self.run(x.width(), |run| run.forward(x.values, &self.positions))?;
         Ok((out, Shape::from((self.segments.rows(), self.config.model_dim)), Some(activations)))
     }
 
     fn backward<T: Element>(
         &self,
-        inputs: &[Input<'_, T>],
-        outcome: Outcome<'_, T, Option<Activations<T>>>,
-        grad: &[T],
+        pass: Backward<'_, T, Option<Activations<T>>>,
     ) -> Result<Vec<Option<Vec<T>>>> {
-        let Some(activations) = outcome.state.take() else {
+        let x = pass.inputs[0];
+        let Some(activations) = pass.state.take() else {
             bail!("the gradients of a fused pass can be computed once");
         };
-        let (grad_x, gradients) = self.run(|run| run.backward(inputs[0].values, activations, grad))?;
+        let (grad_x, gradients) =
+            self.run(x.width(), |run| run.backward(x.values, activations, pass.grad))?;
         for (parameter, mut values) in self.parameters.pairs(gradients)? {
-            if values.len() != parameter.values.elem_count() {
-                bail!("{} gradients of a parameter of {:?}", values.len(), parameter.values.shape());
-            }
             if let Some(connections) = &parameter.connections {
-                with_values::<T, _>(&[connections], |connections| {
-                    values.iter_mut().zip(connections[0]).for_each(|(x, connected)| *x *= *connected);
+                with_values::<T, _>(connections, |connections| {
+                    values.iter_mut().zip(connections).for_each(|(x, connected)| *x *= *connected);
                 })?;
             }
-            self.sink.hand(parameter.id, None, values);
+            self.sink.hand(parameter.id, None, T::gradient(values));
         }
         Ok(vec![Some(grad_x), None])
     }

@@ -1,8 +1,8 @@
-//! What a transformer learns, with a tensor, its shape, its values or its gradient in each place.
+//! What a transformer learns, with a tensor, its values or its gradient in each place.
 
 use candle_core::{Result, Tensor, TensorId, bail};
 
-use super::super::{Linear, TransformerConfig};
+use super::super::TransformerConfig;
 
 /// What a linear map or a layer norm learns.
 #[derive(Clone, Debug)]
@@ -11,17 +11,29 @@ pub(in crate::nn) struct WeightAndBias<V> {
     pub(in crate::nn) bias: V,
 }
 
-/// What a layer learns.
+/// What attention and the norm before it learn.
 #[derive(Clone, Debug)]
-pub(in crate::nn) struct Layer<V> {
-    pub(in crate::nn) attention_norm: WeightAndBias<V>,
+pub(in crate::nn) struct AttentionParameters<V> {
+    pub(in crate::nn) norm: WeightAndBias<V>,
     pub(in crate::nn) query_key_value: V,
     pub(in crate::nn) relative_keys: Option<V>,
     pub(in crate::nn) relative_values: Option<V>,
     pub(in crate::nn) output: WeightAndBias<V>,
-    pub(in crate::nn) feed_forward_norm: WeightAndBias<V>,
+}
+
+/// What the feed-forward network and the norm before it learn.
+#[derive(Clone, Debug)]
+pub(in crate::nn) struct FeedForwardParameters<V> {
+    pub(in crate::nn) norm: WeightAndBias<V>,
     pub(in crate::nn) expand: WeightAndBias<V>,
     pub(in crate::nn) contract: WeightAndBias<V>,
+}
+
+/// What a layer learns.
+#[derive(Clone, Debug)]
+pub(in crate::nn) struct Layer<V> {
+    pub(in crate::nn) attention: AttentionParameters<V>,
+    pub(in crate::nn) feed_forward: FeedForwardParameters<V>,
 }
 
 /// What a transformer learns.
@@ -44,24 +56,30 @@ impl<V> WeightAndBias<V> {
 
 impl<V> Layer<V> {
     fn into_all(self) -> Vec<V> {
-        let mut all = Vec::from(self.attention_norm.into_all());
-        all.push(self.query_key_value);
-        all.extend(self.relative_keys.into_iter().chain(self.relative_values));
-        let rest = [self.output, self.feed_forward_norm, self.expand, self.contract];
+        let (attention, feed_forward) = (self.attention, self.feed_forward);
+        let mut all = Vec::from(attention.norm.into_all());
+        all.push(attention.query_key_value);
+        all.extend(attention.relative_keys.into_iter().chain(attention.relative_values));
+        let rest = [attention.output, feed_forward.norm, feed_forward.expand, feed_forward.contract];
         all.extend(rest.into_iter().flat_map(WeightAndBias::into_all));
         all
     }
 
     fn try_map<'a, U>(&'a self, f: &mut impl FnMut(&'a V) -> Result<U>) -> Result<Layer<U>> {
+        let (attention, feed_forward) = (&self.attention, &self.feed_forward);
         Ok(Layer {
-            attention_norm: self.attention_norm.try_map(f)?,
-            query_key_value: f(&self.query_key_value)?,
-            relative_keys: self.relative_keys.as_ref().map(&mut *f).transpose()?,
-            relative_values: self.relative_values.as_ref().map(&mut *f).transpose()?,
-            output: self.output.try_map(f)?,
-            feed_forward_norm: self.feed_forward_norm.try_map(f)?,
-            expand: self.expand.try_map(f)?,
-            contract: self.contract.try_map(f)?,
+            attention: AttentionParameters {
+                norm: attention.norm.try_map(f)?,
+                query_key_value: f(&attention.query_key_value)?,
+                relative_keys: attention.relative_keys.as_ref().map(&mut *f).transpose()?,
+                relative_values: attention.relative_values.as_ref().map(&mut *f).transpose()?,
+                output: attention.output.try_map(f)?,
+            },
+            feed_forward: FeedForwardParameters {
+                norm: feed_forward.norm.try_map(f)?,
+                expand: feed_forward.expand.try_map(f)?,
+                contract: feed_forward.contract.try_map(f)?,
+            },
         })
     }
 }
@@ -95,24 +113,34 @@ impl<V> Stack<V> {
     }
 }
 
-impl Stack<Vec<usize>> {
-    /// The shapes of all parameters.
-    fn shapes(config: &TransformerConfig, input_dim: usize) -> Self {
-        let (dim, ff_dim, buckets) = (config.model_dim, config.ff_dim, 2 * config.relative_reach + 1);
-        let linear = |input, output| WeightAndBias { weight: vec![input, output], bias: vec![output] };
-        let norm = || WeightAndBias { weight: vec![dim], bias: vec![dim] };
-        let table = |wanted: bool| wanted.then(|| vec![config.heads, buckets, dim / config.heads]);
-        let layer = |_| Layer {
-            attention_norm: norm(),
-            query_key_value: vec![dim, 3 * dim],
-            relative_keys: table(config.relative_keys),
-            relative_values: table(config.relative_values),
-            output: linear(dim, dim),
-            feed_forward_norm: norm(),
-            expand: linear(dim, ff_dim),
-            contract: linear(ff_dim, dim),
+impl<T> Stack<&[T]> {
+    /// Whether these are the values of such a transformer for rows of width `input_dim`.
+    pub(super) fn fits(&self, config: &TransformerConfig, input_dim: usize) -> bool {
+        let TransformerConfig { model_dim: dim, ff_dim, .. } = *config;
+        let linear = |map: &WeightAndBias<&[T]>, input: usize, output: usize| {
+            (map.weight.len(), map.bias.len()) == (input * output, output)
         };
-        Self { input: linear(input_dim, dim), layers: (0..config.layers).map(layer).collect(), norm: norm() }
+        let norm = |norm: &WeightAndBias<&[T]>| linear(norm, 1, dim);
+        let table = |table: Option<&[T]>, wanted: bool| {
+            table.map(<[T]>::len) == wanted.then_some((2 * config.relative_reach + 1) * dim)
+        };
+        let attention = |own: &AttentionParameters<&[T]>| {
+            norm(&own.norm)
+                && own.query_key_value.len() == 3 * dim * dim
+                && table(own.relative_keys, config.relative_keys)
+                && table(own.relative_values, config.relative_values)
+                && linear(&own.output, dim, dim)
+        };
+        let feed_forward = |own: &FeedForwardParameters<&[T]>| {
+            norm(&own.norm) && linear(&own.expand, dim, ff_dim) && linear(&own.contract, ff_dim, dim)
+        };
+        linear(&self.input, input_dim, dim)
+            && self.layers.len() == config.layers
+            && self
+                .layers
+                .iter()
+                .all(|layer| attention(&layer.attention) && feed_forward(&layer.feed_forward))
+            && norm(&self.norm)
     }
 }
 
@@ -131,28 +159,5 @@ impl Parameter {
     /// One of which every number learns.
     pub(in crate::nn) fn plain(tensor: &Tensor) -> Self {
         Self { id: tensor.id(), values: tensor.detach(), connections: None }
-    }
-}
-
-impl WeightAndBias<Parameter> {
-    /// Weight and bias of a linear map that has both.
-    pub(in crate::nn) fn of(layer: &Linear) -> Result<Self> {
-        match layer.fused()? {
-            (weight, Some(bias)) => Ok(Self { weight, bias }),
-            (_, None) => bail!("a linear map of a transformer layer has no bias"),
-        }
-    }
-}
-
-impl Stack<Parameter> {
-    /// That these are the parameters of such a transformer.
-    pub(super) fn check(&self, config: &TransformerConfig) -> Result<()> {
-        let shapes = Stack::shapes(config, self.input.weight.values.dim(0)?);
-        for (parameter, shape) in self.pairs(shapes)? {
-            if parameter.values.dims() != shape {
-                bail!("a parameter of {:?} where {shape:?} is expected", parameter.values.shape());
-            }
-        }
-        Ok(())
     }
 }

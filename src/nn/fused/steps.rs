@@ -3,10 +3,10 @@
 use super::super::op::Element;
 use super::super::workspace::{Buffer, Pool};
 use super::super::{Segments, TransformerConfig};
-use super::parameters::{Layer, Stack, WeightAndBias};
+use super::parameters::{AttentionParameters, Stack, WeightAndBias};
 use super::seeds::{LayerSeeds, Seeds};
 use crate::kernels::attention::{Attention, Relative};
-use crate::kernels::matmul::Accumulate;
+use crate::kernels::matmul::Accumulate::{self, Add, Overwrite};
 use crate::kernels::{Matrix, MatrixMut, layer_norm, sums};
 
 /// One forward or backward pass.
@@ -26,20 +26,15 @@ impl<T: Element> Run<'_, T> {
     }
 
     pub(super) fn attention_kernel(&self, seeds: &LayerSeeds) -> Attention<'_> {
-        Attention {
-            offsets: self.segments.offsets(),
-            heads: self.config.heads,
-            model_dim: self.config.model_dim,
-            causal: self.config.causal,
-            drop_rate: self.config.attention_dropout,
-            seed: seeds.attention_scores,
-        }
+        let TransformerConfig { heads, model_dim, causal, attention_dropout, .. } = *self.config;
+        Attention::new(self.segments.offsets(), heads, model_dim, causal)
+            .with_dropout(attention_dropout, seeds.attention_scores)
     }
 
-    pub(super) fn relative<'v>(&self, layer: &Layer<&'v [T]>) -> Relative<'v, T> {
+    pub(super) fn relative<'v>(&self, weights: &AttentionParameters<&'v [T]>) -> Relative<'v, T> {
         Relative {
-            keys: layer.relative_keys.unwrap_or_default(),
-            values: layer.relative_values.unwrap_or_default(),
+            keys: weights.relative_keys.unwrap_or_default(),
+            values: weights.relative_values.unwrap_or_default(),
             biases: &[],
             reach: self.config.relative_reach,
         }
@@ -74,7 +69,7 @@ impl<T: Element> Run<'_, T> {
         let output = layer.bias.len();
         let mut out = self.pool.take(self.rows * output);
         out.chunks_exact_mut(output).for_each(|row| row.copy_from_slice(layer.bias));
-        self.multiply(&mut out, Accumulate::Add, x, layer.weight, output);
+        self.multiply(&mut out, Add, x, layer.weight, output);
         out
     }
 
@@ -92,7 +87,7 @@ impl<T: Element> Run<'_, T> {
     /// `x · weight`: `[row, output]`.
     pub(super) fn product(&self, x: &[T], weight: &[T], output: usize) -> Buffer<T> {
         let mut out = self.pool.take(self.rows * output);
-        self.multiply(&mut out, Accumulate::Overwrite, x, weight, output);
+        self.multiply(&mut out, Overwrite, x, weight, output);
         out
     }
 
@@ -107,7 +102,7 @@ impl<T: Element> Run<'_, T> {
         let input = weight.len() / output;
         let (a, b) = (Matrix::new(grad, self.rows, output), Matrix::new(weight, input, output).transposed());
         let out = MatrixMut::new(out, self.rows, input);
-        T::multiply(out, Accumulate::Overwrite, a, b, self.config.precision);
+        T::multiply(out, Overwrite, a, b, self.config.precision);
     }
 
     /// `xᵀ · grad`: the gradient of a weight.
@@ -116,7 +111,7 @@ impl<T: Element> Run<'_, T> {
         let mut out = self.pool.take(input * output);
         let (a, b) = (Matrix::new(x, self.rows, input).transposed(), Matrix::new(grad, self.rows, output));
         let target = MatrixMut::new(&mut out, input, output);
-        T::multiply(target, Accumulate::Overwrite, a, b, self.config.precision);
+        T::multiply(target, Overwrite, a, b, self.config.precision);
         out
     }
 }

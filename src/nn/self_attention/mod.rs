@@ -7,10 +7,11 @@ mod relative;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{D, DType, Result, Tensor, bail};
+use candle_core::{D, DType, Device, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
-use super::fused::{Parameter, WeightAndBias};
+use super::attention::masked_softmax;
+use super::fused::{AttentionParameters, Parameter, WeightAndBias};
 use super::op::{apply, has_kernels};
 use super::{Linear, Pass, Segments, TransformerConfig};
 use crate::kernels::dropout::{drops, threshold};
@@ -102,14 +103,14 @@ impl SelfAttention {
         let context = if has_kernels(x) {
             self.packed_context(&qkv, segments, seed)? // [row, model_dim]
         } else {
-            self.context(&qkv, &self.mask(segments, seed, &qkv)?)? // [row, model_dim]
+            self.context(&qkv, &self.mask(segments, seed, qkv.device())?)? // [row, model_dim]
         };
         self.output.forward(&context) // [row, model_dim]
     }
 
     /// `softmax(Q·Kᵀ / √head_dim)·V` for each head, heads side by side.
     ///
-    /// Every row meets every row, and `mask` (`[heads, query, key]`, ones and zeros) says which scores count.
+    /// Every row meets every row; scores count where `mask` (`[heads, query, key]`) is not zero.
     fn context(&self, qkv: &Tensor, mask: &Tensor) -> Result<Tensor> {
         let [q, k, v] = self.split_heads(qkv)?; // [heads, row, head_dim]
         let scores = self.scores(&q, &k)?; // [heads, query, key]
@@ -146,15 +147,14 @@ impl SelfAttention {
     }
 
     /// Which scores count, dropout included: `[heads, query, key]` of ones and zeros.
-    fn mask(&self, segments: &Segments, seed: Option<u64>, like: &Tensor) -> Result<Tensor> {
+    fn mask(&self, segments: &Segments, seed: Option<u64>, device: &Device) -> Result<Tensor> {
         let shape = (self.heads, segments.rows(), segments.rows());
-        let visible = segments.same_sequence(self.causal, like.device())?; // [query, key]
-        let visible = visible.to_dtype(like.dtype())?.unsqueeze(0)?.broadcast_as(shape)?;
+        let visible = segments.same_sequence(self.causal, device)?; // [query, key]
+        let visible = visible.unsqueeze(0)?.broadcast_as(shape)?;
         let Some(seed) = seed else { return Ok(visible) };
         let limit = threshold(self.drop_rate);
         let kept = (0..visible.elem_count() as u64).map(|at| u8::from(!drops(seed, at, limit)));
-        let kept = Tensor::from_iter(kept, like.device())?.reshape(shape)?;
-        visible * kept.to_dtype(like.dtype())?
+        visible * Tensor::from_iter(kept, device)?.reshape(shape)?
     }
 
     /// [`context`](Self::context) of our kernels.
@@ -183,17 +183,20 @@ impl SelfAttention {
         let of = |range: std::ops::Range<usize>| {
             let one = Segments::from_lengths([range.len()]);
             let [q, k, _] = exact.split_heads(&qkv.narrow(0, range.start, range.len())?)?;
-            let mask = exact.mask(&one, None, &qkv)?;
+            let mask = exact.mask(&one, None, qkv.device())?;
             if range.is_empty() { Ok(mask) } else { masked_softmax(&exact.scores(&q, &k)?, &mask) }
         };
         segments.iter().map(|range| of(range)?.to_dtype(x.dtype())).collect()
     }
 
-    /// Projection, relative keys and values, output.
-    pub(super) fn fused(&self) -> Result<(Parameter, [Option<Parameter>; 2], WeightAndBias<Parameter>)> {
-        let relative = [&self.relative.keys, &self.relative.values];
-        let relative = relative.map(|table| table.as_ref().map(Parameter::plain));
-        Ok((self.query_key_value.fused()?.0, relative, WeightAndBias::of(&self.output)?))
+    pub(super) fn fused(&self, norm: WeightAndBias<Parameter>) -> Result<AttentionParameters<Parameter>> {
+        Ok(AttentionParameters {
+            norm,
+            query_key_value: self.query_key_value.fused_weight()?,
+            relative_keys: self.relative.keys.as_ref().map(Parameter::plain),
+            relative_values: self.relative.values.as_ref().map(Parameter::plain),
+            output: self.output.fused()?,
+        })
     }
 
     fn project(&self, x: &Tensor, segments: &Segments) -> Result<Tensor> {
@@ -202,12 +205,6 @@ impl SelfAttention {
         }
         self.query_key_value.forward(x)
     }
-}
-
-/// The softmax over the scores that count; a query whose scores all do not gets zeros.
-fn masked_softmax(scores: &Tensor, mask: &Tensor) -> Result<Tensor> {
-    let hidden = ((mask - 1.0)? * 1e9)?; // zero, or far below every score
-    candle_nn::ops::softmax(&(scores + hidden)?, D::Minus1)? * mask
 }
 
 /// `[heads, row, head_dim]` to `[row, heads · head_dim]`.

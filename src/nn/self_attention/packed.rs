@@ -1,9 +1,9 @@
-//! The same on our kernels: sequences stay packed, forward and backward.
+//! Self-attention on our kernels: sequences stay packed, forward and backward.
 
 use candle_core::{Result, Shape};
 
 use super::super::Segments;
-use super::super::op::{Element, Input, Operation, Outcome};
+use super::super::op::{Backward, Element, Input, Operation};
 use crate::kernels::attention::{Attention, AttentionGradients, LogSums, Outputs, Relative};
 
 /// What happens between the projections: an operation of `[row, 3·model_dim]` and the relative tables.
@@ -20,14 +20,8 @@ pub(super) struct PackedAttention {
 
 impl PackedAttention {
     fn kernel(&self, model_dim: usize) -> Attention<'_> {
-        Attention {
-            offsets: self.segments.offsets(),
-            heads: self.heads,
-            model_dim,
-            causal: self.causal,
-            drop_rate: self.drop_rate,
-            seed: self.seed,
-        }
+        Attention::new(self.segments.offsets(), self.heads, model_dim, self.causal)
+            .with_dropout(self.drop_rate, self.seed)
     }
 
     fn relative<'a, T>(&self, inputs: &[Input<'a, T>]) -> Relative<'a, T> {
@@ -47,24 +41,18 @@ impl Operation for PackedAttention {
         let qkv = inputs[0];
         let (rows, model_dim) = (self.segments.rows(), qkv.width() / 3);
         let mut out = vec![T::zero(); rows * model_dim];
-        let kernel = self.kernel(model_dim);
-        let log_sums = kernel.forward(qkv.values, self.relative(inputs), &mut out);
+        let log_sums = self.kernel(model_dim).forward(qkv.values, self.relative(inputs), &mut out);
         Ok((out, Shape::from((rows, model_dim)), log_sums))
     }
 
-    fn backward<T: Element>(
-        &self,
-        inputs: &[Input<'_, T>],
-        outcome: Outcome<'_, T, LogSums>,
-        grad: &[T],
-    ) -> Result<Vec<Option<Vec<T>>>> {
-        let (qkv, relative) = (inputs[0], self.relative(inputs));
+    fn backward<T: Element>(&self, pass: Backward<'_, T, LogSums>) -> Result<Vec<Option<Vec<T>>>> {
+        let (qkv, relative) = (pass.inputs[0], self.relative(pass.inputs));
         let sizes = [qkv.values, relative.keys, relative.values, relative.biases].map(<[T]>::len);
         let mut all = sizes.map(|len| vec![T::zero(); len]);
         let [of_qkv, relative_keys, relative_values, relative_biases] = &mut all;
         let mut sums = AttentionGradients { qkv: of_qkv, relative_keys, relative_values, relative_biases };
-        let outputs = Outputs { out: outcome.out, log_sums: outcome.state };
-        self.kernel(qkv.width() / 3).backward(qkv.values, relative, outputs, grad, &mut sums);
+        let outputs = Outputs { out: pass.out, log_sums: pass.state };
+        self.kernel(qkv.width() / 3).backward(qkv.values, relative, outputs, pass.grad, &mut sums);
         let is_input = [true].into_iter().chain(self.used);
         Ok(all.into_iter().zip(is_input).filter(|(_, used)| *used).map(|(values, _)| Some(values)).collect())
     }

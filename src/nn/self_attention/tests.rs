@@ -1,6 +1,5 @@
-//! The formula, the operation and `attention` hold each other.
+//! The formula, the operation and `attention` agree with each other.
 
-use candle_core::Device;
 use candle_nn::Init;
 use ndarray::{Array2, ArrayView2, Axis, s};
 
@@ -65,14 +64,14 @@ fn hidden_scores_have_the_right_gradient() -> Result<()> {
 /// The mask of the operation, which numbers its draws anew for each head of each sequence.
 fn mask_of_operation(block: &SelfAttention, segments: &Segments, seed: Option<u64>) -> Result<Tensor> {
     let (heads, rows) = (block.heads, segments.rows());
-    let mut mask = vec![0.0; heads * rows * rows];
+    let mut mask = vec![0_u8; heads * rows * rows];
     for (range, head) in segments.iter().flat_map(|range| (0..heads).map(move |head| (range.clone(), head))) {
         let len = range.len();
         let seed = seed.map(|seed| bits(seed, (range.start * heads + head) as u64));
         let dropped = |at: usize| seed.is_some_and(|seed| drops(seed, at as u64, threshold(block.drop_rate)));
         for at in (0..len * len).filter(|at| !dropped(*at) && (!block.causal || at % len <= at / len)) {
             let (query, key) = (range.start + at / len, range.start + at % len);
-            mask[(head * rows + query) * rows + key] = 1.0;
+            mask[(head * rows + query) * rows + key] = 1;
         }
     }
     Tensor::from_vec(mask, (heads, rows, rows), &Device::Cpu)
@@ -86,7 +85,7 @@ fn assert_formula_and_operation_agree(
     tolerance: f64,
 ) -> Result<()> {
     let seed = Pass::training(8).next_seed().filter(|_| block.drop_rate > 0.0);
-    let mask = mask_of_operation(block, segments, seed)?.to_dtype(x.dtype())?;
+    let mask = mask_of_operation(block, segments, seed)?;
     let formula = block.output.forward(&block.context(&block.project(x, segments)?, &mask)?)?;
     let operation = block.forward(x, segments, &Pass::training(8))?;
     assert_close(&formula, &operation, tolerance)?;
