@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use super::tags::HeadSpace;
 use crate::infer::Buffers;
 
-/// What one call leaves behind for the next: room, no content.
+/// Memory that the next call uses again.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     /// Where the rows of each message begin: `[message + 1]`.
@@ -25,7 +25,7 @@ thread_local! {
 }
 
 impl Scratch {
-    /// Room beyond this many numbers in the largest buffer is given back after a call.
+    /// If the largest buffer holds more numbers than this, all memory is given back after a call.
     const KEPT: usize = 1 << 20;
 
     /// Runs `work` with this thread's buffers.
@@ -34,8 +34,8 @@ impl Scratch {
             // Calls are not nested; if they ever are, the inner one works in buffers of its own.
             let Ok(mut scratch) = scratch.try_borrow_mut() else { return work(&mut Self::default()) };
             let result = work(&mut scratch);
-            let rooms = scratch.heads.iter().map(HeadSpace::room);
-            if rooms.fold(scratch.rows.capacity(), usize::max) > Self::KEPT {
+            let heads = scratch.heads.iter().map(HeadSpace::capacity);
+            if heads.fold(scratch.rows.capacity(), usize::max) > Self::KEPT {
                 *scratch = Self::default();
             }
             result

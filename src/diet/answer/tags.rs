@@ -37,9 +37,9 @@ impl HeadSpace {
         &self.path
     }
 
-    /// Numbers that fit without asking for memory.
-    pub(super) fn room(&self) -> usize {
-        self.logits.capacity().max(self.space.room())
+    /// Numbers that the largest buffer can hold without asking for memory.
+    pub(super) fn capacity(&self) -> usize {
+        self.logits.capacity().max(self.space.capacity())
     }
 }
 
@@ -136,7 +136,7 @@ impl Found<'_> {
     }
 
     /// The probability that the tokens from `first` on, `count` of them, carry exactly the best tags, whatever the
-    /// others carry: a marginal of the CRF. Summing over all tag sequences waits until somebody asks.
+    /// others carry: a marginal of the CRF. The sums over all tag sequences are computed at the first call.
     pub(in crate::diet) fn probability(&mut self, kind: TagKind, first: usize, count: usize) -> f32 {
         let Some(at) = self.heads.iter().position(|head| head.kind == kind) else { return 0.0 };
         let (decoder, found) = (&self.heads[at].decoder, &mut self.spaces[at]);

@@ -1,16 +1,17 @@
 //! The same best path and the same marginals, for weights that no longer change.
 //!
-//! One set of transitions decodes thousands of messages. What depends on those
-//! alone is computed once here: which moves are legal, their scores and their exponentials, in rows padded to
-//! whole vectors. A step then is one pass over a matrix that stays in the cache, and nothing is allocated.
+//! One set of transitions decodes thousands of messages. What depends only on the transitions
+//! is computed once: which moves are legal, their scores and their exponentials, in rows padded to
+//! whole vectors. Each step is then one pass over a matrix that stays in the cache.
 
+use super::loops::{
+    BLOCK, best_arrivals, departures, multiply, normalize_row, shifted_exponentials, summed_arrivals,
+};
 use super::{Rules, exact};
 use crate::kernels::Real;
+use crate::kernels::sums::add;
 
-/// Columns that a step keeps in registers at once; rows of the matrices are multiples of it.
-const BLOCK: usize = 64;
-
-/// A tag after which only so few may come is not worth a whole row of the matrix.
+/// The moves from a tag with at most this many successors are listed one by one: a row of the matrix would take longer.
 const FEW: usize = 8;
 
 /// A CRF, prepared.
@@ -26,10 +27,10 @@ pub(crate) struct Decoder<T> {
     exponentials: Vec<T>,
     /// The largest legal transition.
     top: T,
-    /// Tags that many others may follow.
-    crowded: Vec<usize>,
+    /// Tags with many successors.
+    dense: Vec<usize>,
     /// Legal moves from all other tags.
-    narrow: Vec<(usize, usize)>,
+    sparse: Vec<(usize, usize)>,
 }
 
 /// What decoding one message needs, kept from message to message.
@@ -52,8 +53,8 @@ pub(crate) struct Workspace<T> {
 }
 
 impl<T: Real> Workspace<T> {
-    /// Numbers that fit without asking for memory.
-    pub(crate) fn room(&self) -> usize {
+    /// Numbers that the largest buffer can hold without asking for memory.
+    pub(crate) fn capacity(&self) -> usize {
         self.forward.capacity()
     }
 }
@@ -75,11 +76,11 @@ impl<T: Real> Decoder<T> {
         }
         let mut successors = vec![0; tags];
         legal().for_each(|at| successors[at / tags] += 1);
-        let crowded = (0..tags).filter(|tag| successors[*tag] > FEW).collect();
-        let narrow =
+        let dense = (0..tags).filter(|tag| successors[*tag] > FEW).collect();
+        let sparse =
             legal().map(|at| (at / tags, at % tags)).filter(|(from, _)| successors[*from] <= FEW).collect();
         let (rules, transitions) = (rules.clone(), transitions.to_vec());
-        Self { rules, transitions, width, scores, exponentials, top, crowded, narrow }
+        Self { rules, transitions, width, scores, exponentials, top, dense, sparse }
     }
 
     /// Number of tags.
@@ -104,8 +105,8 @@ impl<T: Real> Decoder<T> {
         for t in 1..len {
             let (past, next) = space.forward.split_at_mut(t * width);
             let (best, next) = (&past[(t - 1) * width..], &mut next[..width]);
-            best_arrivals(best, &self.crowded, &self.scores, next);
-            for (from, to) in &self.narrow {
+            best_arrivals(best, &self.dense, &self.scores, next);
+            for (from, to) in &self.sparse {
                 next[*to] = next[*to].max(best[*from] + self.scores[from * width + to]);
             }
             add(&mut next[..tags], &logits[t * tags..(t + 1) * tags]);
@@ -197,7 +198,7 @@ impl<T: Real> Decoder<T> {
             if !highest.is_finite() {
                 return None;
             }
-            exponentials(own, highest, &mut emissions[t * width..t * width + tags]);
+            shifted_exponentials(own, highest, &mut emissions[t * width..t * width + tags]);
             let (past, here) = forward.split_at_mut(t * width);
             let here = &mut here[..width];
             forward_scales[t] = highest;
@@ -207,15 +208,15 @@ impl<T: Real> Decoder<T> {
                 }
             } else {
                 let before = &past[(t - 1) * width..];
-                summed_arrivals(before, &self.crowded, &self.exponentials, here);
-                for (from, to) in &self.narrow {
+                summed_arrivals(before, &self.dense, &self.exponentials, here);
+                for (from, to) in &self.sparse {
                     here[*to] += before[*from] * self.exponentials[from * width + to];
                 }
                 multiply(here, &emissions[t * width..(t + 1) * width]);
                 let before = forward_scales[t - 1];
                 forward_scales[t] += before + self.top;
             }
-            forward_scales[t] += normalize(here)?;
+            forward_scales[t] += normalize_row(here)?;
         }
 
         let last = (len - 1) * width;
@@ -226,11 +227,11 @@ impl<T: Real> Decoder<T> {
             let (here, after) = backward.split_at_mut((t + 1) * width);
             row.copy_from_slice(&emissions[(t + 1) * width..(t + 2) * width]);
             multiply(row, &after[..width]);
-            // What is too small here was too small on the way forward as well, or cannot matter.
-            let lost = normalize(row)?;
+            // What is too small here was too small in the forward pass as well, or does not matter.
+            let lost = normalize_row(row)?;
             let here = &mut here[t * width..];
-            departures(row, &self.crowded, &self.exponentials, here);
-            for (from, to) in &self.narrow {
+            departures(row, &self.dense, &self.exponentials, here);
+            for (from, to) in &self.sparse {
                 here[*from] += self.exponentials[from * width + to] * row[*to];
             }
             let highest =
@@ -252,138 +253,13 @@ fn largest<T: Real>(values: impl Iterator<Item = T>) -> usize {
     values.enumerate().fold((0, T::neg_infinity()), larger).0
 }
 
-widest! {
-    /// `next[to] = max` over the `crowded` tags of `best[from] + scores[from, to]`.
-    fn best_arrivals<T: Real>(best: &[T], crowded: &[usize], scores: &[T], next: &mut [T]) {
-        let width = next.len();
-        for (at, block) in next.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-            let mut top = [T::neg_infinity(); BLOCK];
-            for from in crowded {
-                let own = best[*from];
-                let start = from * width + at * BLOCK;
-                let Some(moves) = scores[start..].first_chunk::<BLOCK>() else { return };
-                for lane in 0..BLOCK {
-                    let arriving = own + moves[lane];
-                    top[lane] = if arriving > top[lane] { arriving } else { top[lane] };
-                }
-            }
-            *block = top;
-        }
-    }
-}
-
-widest! {
-    /// `here[to] = Σ` over the `crowded` tags of `before[from] · moves[from, to]`.
-    fn summed_arrivals<T: Real>(before: &[T], crowded: &[usize], moves: &[T], here: &mut [T]) {
-        let width = here.len();
-        for (at, block) in here.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-            let mut sums = [T::zero(); BLOCK];
-            for from in crowded {
-                let own = before[*from];
-                let start = from * width + at * BLOCK;
-                let Some(moves) = moves[start..].first_chunk::<BLOCK>() else { return };
-                for lane in 0..BLOCK {
-                    sums[lane] += own * moves[lane];
-                }
-            }
-            *block = sums;
-        }
-    }
-}
-
-widest! {
-    /// `here[from] = Σ moves[from, to] · after[to]` for the `crowded` tags.
-    fn departures<T: Real>(after: &[T], crowded: &[usize], moves: &[T], here: &mut [T]) {
-        let width = after.len();
-        for from in crowded {
-            let mut sums = [T::zero(); BLOCK];
-            let row = &moves[from * width..(from + 1) * width];
-            for (moves, after) in row.as_chunks::<BLOCK>().0.iter().zip(after.as_chunks::<BLOCK>().0) {
-                for lane in 0..BLOCK {
-                    sums[lane] += moves[lane] * after[lane];
-                }
-            }
-            here[*from] = together(sums);
-        }
-    }
-}
-
-widest! {
-    fn exponentials<T: Real>(x: &[T], top: T, out: &mut [T]) {
-        for (out, x) in out.iter_mut().zip(x) {
-            *out = (*x - top).fast_exp();
-        }
-    }
-}
-
-widest! {
-    fn multiply<T: Real>(out: &mut [T], by: &[T]) {
-        for (out, by) in out.iter_mut().zip(by) {
-            *out *= *by;
-        }
-    }
-}
-
-widest! {
-    fn add<T: Real>(out: &mut [T], other: &[T]) {
-        for (out, x) in out.iter_mut().zip(other) {
-            *out += *x;
-        }
-    }
-}
-
-/// Divides a row by its sum and returns the logarithm of that; `None` where the sum is so small that what the
-/// exponential rounds to zero could matter.
-fn normalize<T: Real>(row: &mut [T]) -> Option<T> {
-    let total = total(row);
-    if !(total.is_finite() && total > T::min_positive_value().sqrt()) {
-        return None;
-    }
-    scale(row, total.recip());
-    Some(total.ln())
-}
-
-widest! {
-    fn total<T: Real>(row: &[T]) -> T {
-        let mut sums = [T::zero(); BLOCK];
-        for row in row.as_chunks::<BLOCK>().0 {
-            for lane in 0..BLOCK {
-                sums[lane] += row[lane];
-            }
-        }
-        together(sums)
-    }
-}
-
-/// The sum of all lanes, halves upon halves.
-#[inline(always)]
-fn together<T: Real>(mut lanes: [T; BLOCK]) -> T {
-    let mut half = BLOCK / 2;
-    while half > 0 {
-        for lane in 0..half {
-            let other = lanes[lane + half];
-            lanes[lane] += other;
-        }
-        half /= 2;
-    }
-    lanes[0]
-}
-
-widest! {
-    fn scale<T: Real>(row: &mut [T], by: T) {
-        for x in row {
-            *x *= by;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::{enumerate, numbers, rules};
     use super::super::{Lattice, Moves, best_path};
     use super::*;
 
-    /// Rules of BILOU tags for so many types: after `B` and `I` few may come, after others many.
+    /// Rules of BILOU tags for `types` types: `B` and `I` have few successors, others many.
     fn bilou(types: usize) -> Rules {
         let tags = 1 + 4 * types;
         let part = |tag: usize| (tag.checked_sub(1).map(|at| at % 4), tag.saturating_sub(1) / 4);

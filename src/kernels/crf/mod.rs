@@ -13,6 +13,7 @@
 
 mod decoder;
 mod exact;
+mod loops;
 mod scaled;
 mod viterbi;
 

@@ -7,6 +7,7 @@
 //! one after each position, and the logarithms of the scales add up to `log Z`.
 
 use super::exact::subtract_gold;
+use super::loops::{multiply, shifted_exponentials};
 use super::{Likelihood, Rules};
 use crate::kernels::Real;
 use crate::kernels::matmul::{
@@ -264,22 +265,6 @@ fn emissions<T: Real>(rules: &Rules, order: &ByTime, logits: &[T]) -> Option<(Ve
         }
     }
     Some((p, scales))
-}
-
-widest! {
-    fn shifted_exponentials<T: Real>(x: &[T], top: T, out: &mut [T]) {
-        for (out, x) in out.iter_mut().zip(x) {
-            *out = (*x - top).fast_exp();
-        }
-    }
-}
-
-widest! {
-    fn multiply<T: Real>(out: &mut [T], by: &[T]) {
-        for (out, by) in out.iter_mut().zip(by) {
-            *out *= *by;
-        }
-    }
 }
 
 /// Divides each row by its sum and adds the logarithm of the sum to its scale; `None` where the sum is so
