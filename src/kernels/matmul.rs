@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::Real;
+use num_traits::Float;
+
 use Accumulate::Add;
 
 /// A matrix inside a slice: `[rows, cols]`, with the distance between rows and between columns.
@@ -120,7 +121,12 @@ pub(crate) enum Accumulate {
 /// # Panics
 ///
 /// If the shapes do not fit each other.
-pub(crate) fn matmul<T: Real>(out: MatrixMut<'_, T>, mode: Accumulate, a: Matrix<'_, T>, b: Matrix<'_, T>) {
+pub(crate) fn matmul<T: Float + 'static>(
+    out: MatrixMut<'_, T>,
+    mode: Accumulate,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+) {
     let (m, k, n) = (a.shape.rows, a.shape.cols, b.shape.cols);
     assert!(b.shape.rows == k && out.shape.rows == m && out.shape.cols == n, "matrix shapes do not fit");
     if m == 0 || n == 0 || (k == 0 && mode == Add) {

@@ -1,8 +1,10 @@
 //! Products of a few rows: a general product would take longer to pack its inputs than to multiply them.
 
+use num_traits::Float;
+
+use super::flash;
 use super::matmul::{Accumulate::Add, MatrixMut, matmul};
 use super::rows::{Rows, RowsMut, Side};
-use super::{Real, flash};
 
 /// A number type with small products.
 pub(crate) trait Small: Sized {
@@ -53,7 +55,7 @@ impl Small for f64 {
 }
 
 /// The same as a product of any size.
-fn general<T: Real>(
+fn general<T: Float + 'static>(
     target: RowsMut<'_, T>,
     left: Side<'_, T>,
     right: Rows<'_, T>,
