@@ -59,7 +59,7 @@ pub struct Crf {
 pub struct CrfLoss {
     /// `−log p(gold)`, mean over messages.
     pub loss: Tensor,
-    /// The likeliest tag of each token on its own: `[token]`, a cheap look at what the head believes.
+    /// The likeliest tag of each token on its own: `[token]`. It comes with the gradient and needs no decoding.
     pub likeliest: Vec<u32>,
 }
 
@@ -99,7 +99,7 @@ impl Crf {
         Ok(Self { emission: Linear::new(dim, tags, vb.pp("emission"))?, transitions, rules, r_drop: 0.0 })
     }
 
-    /// Lets two readings of each message learn so much from each other; see [the module](super).
+    /// Adds R-Drop with this weight; see [the module](super).
     #[must_use]
     pub fn with_r_drop(self, r_drop: f64) -> Self {
         Self { r_drop, ..self }
@@ -254,7 +254,7 @@ mod tests {
             &Tensor::ones((8, 1), rows.dtype(), rows.device())?,
             1,
         )?;
-        // The cross-entropy of a reading against its twin differs from −log p(gold) in which tags are expected.
+        // The cross-entropy of a reading with respect to its twin differs from −log p(gold) in which tags are expected.
         let frozen = || -> Result<f64> {
             let (loss, logits, _) = reading(&rows)?;
             let expected = (logits * (&gold_rows - &others)?)?.sum_all()?.to_scalar::<f64>()?;

@@ -1,4 +1,4 @@
-//! Which label an input has, told by what is known of each label.
+//! Predicts the label of an input from features of the labels.
 
 use candle_core::{Result, Tensor, bail};
 

@@ -11,7 +11,7 @@ pub(crate) struct DenseLayers {
 }
 
 impl DenseLayers {
-    /// Layers of these `sizes` behind rows of width `input`, of which only a share `density` of the weights exists.
+    /// Layers of these `sizes` for rows of width `input`, of which only a share `density` of the weights exists.
     pub(crate) fn new(
         sizes: &[usize],
         input: usize,

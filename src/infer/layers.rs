@@ -8,16 +8,16 @@ use crate::kernels::scratch::grow;
 use crate::kernels::{LayerNorm, Precision};
 use crate::nn::{NormPlacement, TransformerConfig};
 
-/// What stands between the two maps of the feed-forward network.
+/// The function between the two maps of the feed-forward network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activation {
     /// The Gaussian error linear unit, exact.
     Gelu,
-    /// What is above zero.
+    /// `max(x, 0)`.
     Relu,
 }
 
-/// Memory that one batch leaves to the next.
+/// Memory that the next batch uses again.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     /// The residual stream: `[row, model_dim]`.
@@ -65,7 +65,7 @@ struct Layer {
 }
 
 impl Layers {
-    /// More shards would each do too little.
+    /// With more shards each would have too little to do.
     const MOST_SHARDS: usize = 8;
 
     /// A stack without layers yet, on which up to `threads` threads are to work together.

@@ -1,9 +1,9 @@
 //! How a layer is divided among threads.
 //!
 //! Every layer is divided into **shards**: some heads with their part of the output map, some columns of the
-//! feed-forward network with the rows that they meet. What the shards find is added up, so that several threads need to
-//! meet only twice a layer ([Shoeybi et al., 2019](https://arxiv.org/abs/1909.08053)), and each reads its own part of
-//! the weights. One thread walks over all shards.
+//! feed-forward network with the rows that belong to them. The outputs of the shards are added up, so that several
+//! threads exchange results only twice a layer ([Shoeybi et al., 2019](https://arxiv.org/abs/1909.08053)), and each reads
+//! its own part of the weights. A single thread computes one shard after the other.
 
 use std::ops::Range;
 
@@ -53,7 +53,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// The `at`-th of so many shards of a layer.
+    /// The `at`-th of several `shards` of a layer.
     pub(super) fn new(
         config: &TransformerConfig,
         layer: &LayerWeights<'_>,

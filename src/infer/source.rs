@@ -8,7 +8,7 @@ use crate::kernels::{Affine, LayerNorm, Matrix, Precision};
 use crate::nn::connections;
 use crate::numbers::Table;
 
-/// Weights that do not fit the configuration they came with.
+/// Weights that do not fit their configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsError {
@@ -134,7 +134,7 @@ impl MapValues<'_> {
     }
 }
 
-/// A table as it was kept.
+/// A table as it is stored.
 pub(super) enum Stored<'w> {
     Codes(&'w Table),
     Plain(Cow<'w, [f32]>),

@@ -21,7 +21,7 @@ impl Threads<'_> {
         }
     }
 
-    /// `sum += x · W`, and what the other threads add. `part` is memory to work in.
+    /// `sum += x · W`, and likewise for the shards of the other threads. `part` is memory to work in.
     pub(super) fn add(&mut self, map: &Affine, rows: usize, x: &[f32], part: &mut Vec<f32>, sum: &mut [f32]) {
         match self {
             Self::One => map.add(rows, x, sum),

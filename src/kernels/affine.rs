@@ -1,4 +1,4 @@
-//! `x·W + b` with `W` packed: a layer that answers and no longer learns.
+//! `x·W + b` with `W` packed, for layers that no longer learn.
 
 use super::matmul::Accumulate::{Add, Overwrite};
 use super::product::{Packed, Precision, product};

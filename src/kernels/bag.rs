@@ -49,7 +49,7 @@ widest! {
     }
 }
 
-/// Entries between asking for a row and using it: rows lie all over a table that no near cache holds.
+/// How many entries ahead rows are prefetched: they are scattered over a table that is larger than the cache.
 const AHEAD: usize = 12;
 
 widest! {
@@ -71,7 +71,7 @@ widest! {
     }
 }
 
-/// Asks for a row that will be needed soon.
+/// Prefetches a row.
 #[inline(always)]
 fn prefetch(table: &Table, column: u32) {
     #[cfg(target_arch = "x86_64")]

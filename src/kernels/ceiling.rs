@@ -1,4 +1,4 @@
-//! What this processor can do when nothing but arithmetic, or nothing but memory, is in the way.
+//! The highest rates of this processor: of multiply-adds in registers, and of reading memory.
 
 use std::hint::black_box;
 
@@ -29,7 +29,7 @@ pub(crate) fn multiply_adds(precision: Precision, rounds: usize) -> f64 {
     per_round as f64 * rounds as f64
 }
 
-/// Whatever the compiler makes of plain loops; returns the operations of one round.
+/// Plain loops, as the compiler vectorizes them; returns the operations of one round.
 fn portable(rounds: usize) -> usize {
     const CHAINS: usize = 10;
     const LANES: usize = 4;
@@ -37,7 +37,7 @@ fn portable(rounds: usize) -> usize {
     let mut sums = [[y; LANES]; CHAINS];
     for _ in 0..rounds {
         for lane in sums.as_flattened_mut() {
-            // Elsewhere `mul_add` is a call to a function where the instruction may not be assumed.
+            // On other processors `mul_add` calls a function unless the build assumes the instruction.
             *lane = if cfg!(target_arch = "aarch64") { lane.mul_add(x, y) } else { *lane * x + y };
         }
     }

@@ -1,8 +1,8 @@
-//! What this processor can do, asked once per process.
+//! Which instructions this processor has, detected once per process.
 
 use std::sync::OnceLock;
 
-/// A set of instructions that kernels are written for; each holds all before it.
+/// A set of instructions that kernels are written for; each includes all before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Instructions {
     /// What the compiler may assume on any processor of this kind.
@@ -69,7 +69,7 @@ impl Instructions {
     }
 }
 
-/// Tiles are large, so the system keeps them only for a process that has asked.
+/// Tile registers are large, so the system saves them only for processes that have asked for them.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tiles {
     use std::arch::asm;
@@ -116,7 +116,7 @@ mod tiles {
     }
 }
 
-/// What the processor calls itself; elsewhere than on x86 the name of its family.
+/// The name of the processor, or on other architectures than x86 that of the architecture.
 #[cfg(target_arch = "x86_64")]
 #[allow(unused_unsafe, reason = "newer compilers call the instruction safe")]
 pub(crate) fn name() -> String {
@@ -133,7 +133,7 @@ pub(crate) fn name() -> String {
     String::from_utf8_lossy(&bytes).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What the processor calls itself; elsewhere than on x86 the name of its family.
+/// The name of the processor, or on other architectures than x86 that of the architecture.
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) fn name() -> String {
     std::env::consts::ARCH.to_owned()

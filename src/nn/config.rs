@@ -14,7 +14,7 @@ pub struct TransformerConfig {
     pub model_dim: usize,
     /// Parallel attention heads; must divide `model_dim`.
     pub heads: usize,
-    /// Stacked layers; zero leaves rows as the input map made them.
+    /// Stacked layers; with zero there are only the input map, the positions and the last norm.
     pub layers: usize,
     /// Width inside the feed-forward network, usually four times `model_dim`.
     pub ff_dim: usize,
@@ -34,17 +34,17 @@ pub struct TransformerConfig {
     pub relative_reach: usize,
     /// Whether queries, keys and values have a bias.
     pub projection_bias: bool,
-    /// Where layer norms stand.
+    /// Where the layer norms are.
     pub norm: NormPlacement,
     /// Share of the weights that exist in each map, in `(0, 1]`; one is an ordinary transformer.
     pub connection_density: f64,
     /// Added to the variance in layer norms.
     pub norm_epsilon: f64,
-    /// The numbers that products multiply in training with a [`GradientSink`](super::GradientSink).
+    /// The number format of products in training with a [`GradientSink`](super::GradientSink).
     pub precision: Precision,
 }
 
-/// Where the layer norms of a layer stand.
+/// Where the layer norms of a layer are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NormPlacement {

@@ -18,7 +18,7 @@ pub struct DenseLayers {
 }
 
 impl DenseLayers {
-    /// Draws or loads layers of these `sizes` behind rows of width `input`, of which only a share `density` of the
+    /// Draws or loads layers of these `sizes` for rows of width `input`, of which only a share `density` of the
     /// weights exists.
     ///
     /// # Errors

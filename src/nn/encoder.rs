@@ -25,7 +25,8 @@ pub struct EncoderConfig {
 /// x ← layer(x)          for each layer
 /// ```
 ///
-/// What BERT adds for the first of two sentences is part of the position here, for each sequence is one.
+/// Each sequence counts as the first of BERT's two sentences; the vector that BERT adds for it is part of the positions
+/// here.
 ///
 /// # Shapes
 ///
@@ -86,7 +87,7 @@ impl Encoder {
         self.layers.iter().try_fold(x, |x, layer| layer.forward(&x, segments, pass))
     }
 
-    /// Who looks at whom, per layer and per sequence: `[heads, query, key]` each.
+    /// The attention weights of each layer and sequence: `[heads, query, key]` each.
     ///
     /// # Errors
     ///

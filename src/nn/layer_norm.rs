@@ -11,7 +11,7 @@ use crate::kernels::layer_norm;
 /// ([Ba et al., 2016](https://arxiv.org/abs/1607.06450)):
 /// `(x − mean) / √(variance + ε) · weight + bias`.
 ///
-/// candle-nn's own runs a fused operation without a backward pass: nothing before it would learn.
+/// candle-nn's own layer norm has no backward pass: nothing before it would learn.
 ///
 /// # Shapes
 ///
@@ -24,7 +24,7 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// Weights one, biases zero, `ε` 1e-6 unless the reference says otherwise.
+    /// Weights one and biases zero, or loaded; the variance is increased by `epsilon`.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use crate::kernels::{Matrix, MatrixMut, matmul};
 /// A learnable affine map of rows.
 ///
 /// `x·W + b`, with `W` drawn from Glorot's uniform distribution and `b` zero. The weight
-/// lies as `[in, out]`, the layout that the product wants.
+/// is stored as `[in, out]`, the layout that the product needs.
 ///
 /// # Shapes
 ///
@@ -48,7 +48,7 @@ impl Linear {
         Ok(Self { weight, bias: None, connections: None })
     }
 
-    /// Keeps only a share `density` of the weights, chosen once and for all by the layer's name.
+    /// Keeps only a share `density` of the weights, chosen by the layer's name and never changed.
     ///
     /// DIET's randomly connected layers: every output keeps at least one input and every
     /// input at least one output. Weights are not rescaled for the density. A density of

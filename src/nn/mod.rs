@@ -7,7 +7,7 @@
 //! weights) and works on the device of its weights.
 //!
 //! - A batch is **packed**: `[row, model_dim]`, sequences one after the other, with their
-//!   borders in [`Segments`]. Nothing is padded, so no padding can leak.
+//!   boundaries in [`Segments`]. Nothing is padded, so no padding can leak.
 //! - Randomness comes from the seed of the [`Pass`]; without one nothing is random.
 //! - On the CPU the costly steps run on this crate's own kernels, forward and backward;
 //!   elsewhere on candle's operations. The tests compare one with the other.

@@ -10,7 +10,7 @@ use super::gradient_sink::GradientValues;
 use super::workspace::{Buffer, Pool, Workspace};
 use crate::kernels::Real;
 
-/// A number that both the kernels and candle know.
+/// A number type of both the kernels and candle.
 pub(crate) trait Element: Real + WithDType {
     /// The memory pool of this type.
     fn pool(workspace: &Workspace) -> &Pool<Self>;
@@ -311,14 +311,14 @@ impl<F: Operation> CustomOp3 for Op<F> {
 
 /// A scalar whose value and gradients were computed beforehand, entered in the graph of its two inputs.
 ///
-/// For losses such as the CRF's, where the gradient falls out of computing the value.
+/// For losses such as the CRF's, whose gradient is computed along with the value.
 pub(crate) fn scalar_with_gradients(
     inputs: [&Tensor; 2],
     value: f64,
     gradients: [Tensor; 2],
 ) -> Result<Tensor> {
     let [first, second] = gradients;
-    // The inner products carry the gradients; their own value is taken out again.
+    // The inner products carry the gradients; their own value is subtracted again.
     let carrier = ((inputs[0] * first)?.sum_all()? + (inputs[1] * second)?.sum_all()?)?;
     (&carrier - carrier.detach())? + value
 }

@@ -1,4 +1,4 @@
-//! The circumstances of one forward pass.
+//! The settings of one forward pass.
 
 use std::cell::Cell;
 
@@ -46,7 +46,7 @@ impl Pass {
         Self { sink: Some(sink.clone()), ..self }
     }
 
-    /// Share of all training that is done, for what changes on the way.
+    /// Share of all training that is done, for what changes during training.
     #[must_use]
     pub fn done(&self) -> f64 {
         self.done

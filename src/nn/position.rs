@@ -1,4 +1,4 @@
-//! Where in its sequence a row stands.
+//! The position of a row in its sequence.
 
 use candle_core::{Result, Tensor};
 

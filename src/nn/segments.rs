@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor};
 
-/// The borders of sequences that lie one after the other.
+/// The boundaries of sequences that lie one after the other.
 ///
 /// A batch is packed, not padded: `[row, model_dim]` holds the rows of the first
-/// sequence, then those of the second, and so on. Layers that treat each row alone need
-/// not know; attention looks inside one segment only.
+/// sequence, then those of the second, and so on. Layers that treat each row alone ignore
+/// the boundaries; attention stays inside each segment.
 ///
 /// # Example
 ///

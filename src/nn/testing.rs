@@ -1,4 +1,4 @@
-//! What the tests of the blocks share: seeded inputs, and gradients held against finite differences.
+//! What the tests of the blocks share: seeded inputs, and gradients compared with finite differences.
 
 use candle_core::{DType, Device, Result, Shape, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
@@ -12,7 +12,7 @@ pub(crate) fn seeded() -> (Parameters, VarBuilder<'static>) {
     (parameters, vb)
 }
 
-/// Numbers in `±1` that never change.
+/// Numbers in `±1`, always the same.
 pub(crate) fn input(shape: impl Into<Shape>) -> Result<Tensor> {
     let vb = Parameters::new(5).builder(DType::F64, &Device::Cpu);
     Ok(vb.get_with_hints(shape, "input", Init::Uniform { lo: -1.0, up: 1.0 })?.detach())

@@ -97,7 +97,7 @@ impl Transformer {
         apply(transformer, &[x, weight])
     }
 
-    /// Who looks at whom, per layer and per sequence: `[heads, query, key]` each.
+    /// The attention weights of each layer and sequence: `[heads, query, key]` each.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ mod tests {
         })
     }
 
-    /// Everything at once, and a layer without relative tables beside it.
+    /// Everything at once, layers without relative tables, and no layers.
     fn configs() -> [TransformerConfig; 3] {
         let all = TransformerConfig {
             dropout: 0.3,

@@ -79,7 +79,7 @@ impl TransformerLayer {
         })
     }
 
-    /// Who looks at whom: for each sequence `[heads, query, key]`.
+    /// The attention weights of each sequence: `[heads, query, key]`.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Memory that one training step leaves to the next.
+//! Memory that training steps use again.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -98,14 +98,14 @@ pub enum TableError {
         /// What should be.
         expected: usize,
     },
-    /// A row beyond the last is said to be there.
+    /// A row beyond the last is marked as present.
     #[error("it has no more than {rows} rows, and one beyond is marked as present")]
     Beyond {
         /// How many rows there are.
         rows: usize,
     },
-    /// A scale that no table has.
-    #[error("the scale of row {row} is {value}; it must not be below zero or beyond all measure")]
+    /// A scale out of range.
+    #[error("the scale of row {row} is {value}; it must be a number from 0 to 2e37")]
     Scale {
         /// The row, counted among those present.
         row: usize,

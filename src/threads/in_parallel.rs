@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// `work` for each task, on up to so many threads, of which each takes the next task when it is done with one; results
+/// `work` for each task, on up to `threads` threads, each of which takes the next task when it is done with one; results
 /// in the order of the tasks.
 pub(crate) fn in_parallel<R: Send>(tasks: usize, threads: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);

@@ -3,39 +3,39 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-/// Threads that each do a share of every step and show each other what came of it.
+/// Threads that each do a share of every step and show each other the results.
 ///
 /// A step of a few hundred microseconds is over before a sleeping thread has woken up, so members wait for each other by
 /// spinning. The task has to be worth starting the threads, which takes some ten microseconds each.
 pub(crate) struct Team {
     members: usize,
-    /// What each member found, in this round and in the one before: `[2][member]`.
+    /// The results of each member, in this round and in the one before: `[2][member]`.
     found: [Vec<RwLock<Vec<f32>>>; 2],
-    /// Shows so far, of all members.
+    /// How many results have been shown so far, by all members together.
     shown: AtomicUsize,
-    /// Somebody panicked: nobody may wait for him.
+    /// Set when a member panics, so that the others stop waiting.
     broken: AtomicBool,
 }
 
 /// One of the threads.
 pub(crate) struct Member<'t> {
     team: &'t Team,
-    /// Which one, counted from zero.
+    /// Its number, counted from zero.
     pub(crate) index: usize,
     round: usize,
 }
 
 impl Team {
-    /// Runs `work` on each of so many threads, the caller's among them; what the first member found.
+    /// Runs `work` on `members` threads, one of them the caller's, and returns the result of the first.
     ///
     /// # Panics
     ///
     /// If a member does.
     pub(crate) fn run<R: Send>(members: usize, work: impl Fn(Member<'_>) -> R + Sync) -> R {
-        let room = || (0..members).map(|_| RwLock::default()).collect();
+        let places = || (0..members).map(|_| RwLock::default()).collect();
         let team = Self {
             members,
-            found: [room(), room()],
+            found: [places(), places()],
             shown: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
         };
@@ -47,7 +47,7 @@ impl Team {
         };
         std::thread::scope(|scope| {
             let run = &run;
-            // Should the system have no thread left, those that there are already must not wait for it.
+            // If the system cannot start a thread, those that are running must not wait for it.
             let guard = Guard(&team.broken);
             (1..members).for_each(|index| drop(scope.spawn(move || run(index))));
             std::mem::forget(guard);
@@ -56,7 +56,7 @@ impl Team {
     }
 }
 
-/// Breaks the team unless it is forgotten.
+/// Marks the team as broken when it is dropped, as in a panic; otherwise it is forgotten.
 struct Guard<'t>(&'t AtomicBool);
 
 impl Drop for Guard<'_> {
@@ -66,15 +66,15 @@ impl Drop for Guard<'_> {
 }
 
 impl Member<'_> {
-    /// Shows the others what this member found and looks at what all found, in the order of the members. The numbers
-    /// in `own` are others afterwards.
+    /// Shows the others this member's results and looks at those of all, in the order of the members. Afterwards `own`
+    /// holds other numbers.
     ///
     /// # Panics
     ///
     /// If another member has.
     pub(crate) fn share(&mut self, own: &mut Vec<f32>, mut look: impl FnMut(&[f32])) {
-        // Who writes into this place again, two rounds from now, has seen everybody arrive at the next round, so
-        // everybody has left this one.
+        // This place is written again two rounds later. By then every member has entered the next round, so none is
+        // reading this one any more.
         let found = &self.team.found[self.round % 2];
         std::mem::swap(own, &mut found[self.index].write().unwrap_or_else(PoisonError::into_inner));
         self.round += 1;
@@ -90,7 +90,7 @@ impl Member<'_> {
         while self.team.shown.load(Ordering::Acquire) < shows {
             assert!(!self.team.broken.load(Ordering::Acquire), "another thread of the team has panicked");
             turns = turns.saturating_add(1);
-            // Where there are fewer cores than members, somebody has to let the others work.
+            // With fewer cores than members, those that wait must let the others run.
             if turns < 4096 { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
     }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_one_who_panicked() {
+    fn no_member_waits_for_one_that_panicked() {
         let result = std::panic::catch_unwind(|| {
             Team::run(3, |mut member| {
                 assert!(member.index != 1, "on purpose");

@@ -119,7 +119,7 @@ impl Settings for TrainingConfig {
 }
 
 impl TrainingConfig {
-    /// Exactly so many epochs, however few examples there are.
+    /// Sets the exact number of epochs, however few examples there are.
     pub fn set_epochs(&mut self, epochs: usize) {
         (self.epochs, self.minimum_steps) = (epochs, 0);
     }
@@ -130,7 +130,7 @@ impl TrainingConfig {
         self.random_seed.unwrap_or(1)
     }
 
-    /// Epochs for so many examples.
+    /// Epochs for this number of examples.
     fn epochs_for(&self, examples: usize) -> usize {
         const MOST: usize = 300;
         let (first, last) = self.batch_size.first_and_last();
@@ -138,7 +138,7 @@ impl TrainingConfig {
         self.minimum_steps.div_ceil(steps).min(MOST).max(self.epochs)
     }
 
-    /// Settings of the loop for so many examples.
+    /// Settings of the loop for this number of examples.
     #[must_use]
     pub fn trainer(&self, examples: usize, threads: usize) -> TrainerConfig {
         TrainerConfig {

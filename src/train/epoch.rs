@@ -1,4 +1,4 @@
-//! What an epoch in progress has come to.
+//! The running means of an epoch.
 
 use std::time::Instant;
 
@@ -46,7 +46,7 @@ impl EpochSums {
     }
 }
 
-/// The value of a name, made where it is missing.
+/// The value of a name, added if it is missing.
 fn entry<'a, T: Default>(entries: &'a mut Vec<(&'static str, T)>, name: &'static str) -> &'a mut T {
     let at = entries.iter().position(|(own, _)| *own == name).unwrap_or_else(|| {
         entries.push((name, T::default()));

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::loss::Score;
 
-/// An epoch so far, or as a whole.
+/// The state of an epoch, in progress or finished.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EpochReport {
     /// Counted from one.
     pub epoch: usize,
-    /// Of how many.
+    /// How many epochs there are.
     pub epochs: usize,
     /// Examples seen in this epoch.
     pub examples: usize,
@@ -19,11 +19,11 @@ pub struct EpochReport {
     pub parts: Vec<(&'static str, f64)>,
     /// Share of right answers on the training examples, by name.
     pub shares: Vec<(&'static str, f64)>,
-    /// Since the epoch began.
+    /// Time since the epoch began.
     pub elapsed: Duration,
 }
 
-/// Something happened.
+/// An event of training.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -49,13 +49,13 @@ pub enum Event {
     Epoch(EpochReport),
     /// The held-out examples were scored.
     Evaluated {
-        /// After this epoch.
+        /// The epoch after which they were scored.
         epoch: usize,
         /// The score.
         score: Score,
         /// Whether it is the best so far.
         best: bool,
     },
-    /// The same of an encoder, which learns before the model that listens to it.
+    /// An event of fine-tuning an encoder, which comes before the training of the model that uses it.
     Encoder(Box<Event>),
 }

@@ -1,4 +1,4 @@
-//! In which order examples are seen, and with whom they share a batch.
+//! The order of the examples, and how they are divided into batches.
 
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};

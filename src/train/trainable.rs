@@ -1,4 +1,4 @@
-//! What a model offers to be trained.
+//! What a model must offer to be trained.
 
 use candle_core::Result;
 

@@ -1,4 +1,4 @@
-//! Epochs, steps, evaluation and the end.
+//! The loop: epochs, steps, evaluation, early stopping.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,7 +112,7 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// A training in progress.
+/// A training run in progress.
 struct TrainingRun<'r, M> {
     config: &'r TrainerConfig,
     stop: &'r AtomicBool,

@@ -26,7 +26,7 @@ struct Job {
     done: f64,
 }
 
-/// What every worker needs to know.
+/// What all workers share.
 pub(super) struct Work<'m, M> {
     model: &'m M,
     names: HashMap<TensorId, String>,
@@ -63,7 +63,7 @@ impl<'m, M: Trainable> Work<'m, M> {
 /// They live as long as the training, so that their memory does.
 pub(super) struct Workers<'m, M> {
     work: &'m Work<'m, M>,
-    /// To and from each thread; none where the caller's own is enough.
+    /// To and from each thread; none where the caller's own thread is enough.
     lines: Vec<(Sender<Job>, Receiver<Result<Found>>)>,
 }
 

@@ -7,7 +7,7 @@ use crate::infer::{Bag, DenseLayers, Source, WeightsError};
 use crate::kernels::matmul::Accumulate::Overwrite;
 use crate::kernels::{Affine, Matrix, MatrixMut, Packed, Precision, product};
 
-/// The intent head, with every label embedded once and for all.
+/// The intent head, with all labels embedded beforehand.
 #[derive(Clone, Debug)]
 pub(super) struct IntentHead {
     text: Affine,

@@ -197,10 +197,10 @@ struct Tuner {
 }
 
 impl Tuner {
-    /// What cosines are divided by.
+    /// The temperature: cosines are divided by it.
     const TEMPERATURE: f64 = 0.05;
 
-    /// Texts whose vectors are found together before anything is learnt.
+    /// Texts whose vectors are computed together before anything is learnt.
     const TOGETHER: usize = 64;
 
     fn new(

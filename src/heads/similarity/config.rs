@@ -49,7 +49,7 @@ pub struct SimilarityConfig {
     pub negative_margin_scale: f64,
     /// Share of the target that is spread over all labels (all-label cross-entropy only).
     pub label_smoothing: f64,
-    /// How much two readings of an input learn from each other; see [the module](crate::heads). Zero: each input is
+    /// Weight of R-Drop, by which two readings of an input learn from each other; see [the module](crate::heads). Zero: each input is
     /// read once.
     pub r_drop: f64,
 }

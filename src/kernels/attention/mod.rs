@@ -4,7 +4,7 @@
 //! sequence `s`. Queries, keys and values lie side by side in one row, each
 //! `model_dim` wide and divided among the heads.
 //!
-//! Of a short sequence all scores of one head are held at once, and the backward pass computes them
+//! For a short sequence, all scores of one head are held at once, and the backward pass computes them
 //! again. Long sequences go to the blocked kernel ([`blocked`]), whose memory does not grow with the
 //! square of the length.
 
@@ -39,7 +39,7 @@ pub(crate) struct Attention<'a> {
     pub(crate) causal: bool,
     /// Share of the scores that are hidden while training.
     pub(crate) drop_rate: f64,
-    /// Decides which ones.
+    /// Decides which scores are hidden.
     pub(crate) seed: u64,
 }
 
@@ -253,7 +253,7 @@ impl Attention<'_> {
         softmax(scores, top, sum, self.scale());
     }
 
-    /// Sets the scores to −∞ that are masked: the future, and those that dropout hides.
+    /// Sets the scores that are masked to −∞: the future, and those that dropout hides.
     fn hide<T: Real>(&self, part: &Part, scores: &mut [T]) {
         if self.causal {
             for (key, row) in scores.chunks_exact_mut(part.lanes()).enumerate() {

@@ -3,7 +3,7 @@
 use super::super::{Real, dropout};
 
 widest! {
-    /// Sets the scores to −∞ that dropout hides. Draws are numbered query by query.
+    /// Sets the scores that dropout hides to −∞. Draws are numbered query by query.
     pub(super) fn hide_some<T: Real>(scores: &mut [T], len: usize, lanes: usize, seed: u64, limit: u32) {
         for (key, row) in scores.chunks_exact_mut(lanes).enumerate() {
             for (query, score) in row[..len].iter_mut().enumerate() {

@@ -1,8 +1,8 @@
 //! How products are computed: on which lanes, and in which numbers.
 //!
-//! A product reads *words* of 32 bits: one `f32` each, or two `bf16` that meet the two of another word and
-//! are summed in `f32`. What is a row of numbers to one product is therefore a row of words to all code
-//! that is shared; only this file knows what is inside.
+//! A product reads *words* of 32 bits: one `f32` each, or two `bf16` that are multiplied with the two of
+//! another word and summed in `f32`. Code that all arithmetics share therefore handles rows of words; only
+//! this file knows what is inside.
 
 use std::marker::PhantomData;
 
@@ -21,7 +21,7 @@ pub(super) trait Arithmetic {
     /// The sum with the products of the numbers in each word added.
     fn multiply_add(left: Self::Lanes, right: Self::Lanes, sum: Self::Lanes) -> Self::Lanes;
 
-    /// Words that hold the numbers of the first row and, if there is room for two, of the second beside them.
+    /// Words that hold the numbers of the first row and, if a word holds two, those of the second.
     fn join(first: Self::Lanes, second: Self::Lanes) -> Self::Lanes;
 
     /// Stores numbers as words side by side: `Lanes::WIDTH / TERMS` of them.

@@ -24,7 +24,7 @@ struct Scratch {
     scores: Vec<f32>,
     weight_grads: Vec<f32>,
     weights: Vec<f32>,
-    slopes: Vec<f32>,
+    score_grads: Vec<f32>,
     joined: Vec<f32>,
     /// Gradients of keys and values where some keys are left out.
     gathered: [Vec<f32>; 2],
@@ -74,7 +74,7 @@ impl Scratch {
             scores: block(),
             weight_grads: block(),
             weights: block(),
-            slopes: block(),
+            score_grads: block(),
             joined: block(),
             gathered: Default::default(),
         }
@@ -202,9 +202,9 @@ impl Part<'_> {
     ) {
         let blocks = blocks(0..self.shape.queries, QUERIES);
         for (queries, grads) in blocks.zip(grads.chunks_mut(QUERIES * self.shape.dim)) {
-            let seen = self.mask.keys_of(&queries, &words.at);
-            if !seen.is_empty() {
-                self.block::<A>(scratch, words, queries, seen, grads, sums);
+            let visible = self.mask.keys_of(&queries, &words.at);
+            if !visible.is_empty() {
+                self.block::<A>(scratch, words, queries, visible, grads, sums);
             }
         }
         self.scale::<A>(sums.keys);
@@ -216,7 +216,7 @@ impl Part<'_> {
         scratch: &mut Scratch,
         words: Words<'_>,
         queries: Range<usize>,
-        seen: Range<usize>,
+        visible: Range<usize>,
         grads: &mut [f32],
         sums: &mut Sums<'_>,
     ) {
@@ -234,7 +234,7 @@ impl Part<'_> {
         let (left, right) = (grad_rows, &self.outputs.out[own]);
         A::run(RowProducts { left, right, width: dim, to: &mut scratch.means[..rows] });
 
-        for keys in blocks(seen.start / A::TERMS * A::TERMS..seen.end, KEYS) {
+        for keys in blocks(visible.start / A::TERMS * A::TERMS..visible.end, KEYS) {
             let scores = |words: &[f32], side: &Side, values: &mut [f32]| {
                 A::run(Product {
                     target: Target { values, stride: lanes, start: Start::Overwrite },
@@ -255,7 +255,7 @@ impl Part<'_> {
                 log_sums: &scratch.log_sums,
                 means: &scratch.means,
                 weights: &mut scratch.weights,
-                slopes: &mut scratch.slopes,
+                score_grads: &mut scratch.score_grads,
                 joined: &mut scratch.joined,
             });
 
@@ -268,8 +268,8 @@ impl Part<'_> {
                 });
             };
             add(&scratch.weights, scratch.grads.joined::<A>(grad_rows), sums.values);
-            add(&scratch.slopes, scratch.queries.joined::<A>(query_rows), sums.keys);
-            let joined = if A::TERMS > 1 { &scratch.joined } else { &scratch.slopes };
+            add(&scratch.score_grads, scratch.queries.joined::<A>(query_rows), sums.keys);
+            let joined = if A::TERMS > 1 { &scratch.joined } else { &scratch.score_grads };
             A::run(Product {
                 target: Target { values: grads, stride: dim, start: Start::Add },
                 left: Left { words: joined, row_stride: 1, depth_stride: lanes },

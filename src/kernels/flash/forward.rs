@@ -137,10 +137,10 @@ impl Part<'_> {
         scratch.top.fill(f32::MIN);
         scratch.sum.fill(0.0);
 
-        let seen = self.mask.keys_of(&queries, &words.at);
+        let visible = self.mask.keys_of(&queries, &words.at);
         let mut begun = false;
         // Joined values begin at even keys only.
-        for keys in blocks(seen.start / A::TERMS * A::TERMS..seen.end, KEYS) {
+        for keys in blocks(visible.start / A::TERMS * A::TERMS..visible.end, KEYS) {
             let block = Block { keys: keys.len(), lanes, factor: self.flash.factor() };
             A::run(Product {
                 target: Target { values: &mut scratch.scores, stride: lanes, start: Start::Overwrite },

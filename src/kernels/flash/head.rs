@@ -1,4 +1,4 @@
-//! The keys and values of one head as products want them.
+//! The keys and values of one head in the layout that products read.
 
 use std::ops::Range;
 
@@ -7,8 +7,8 @@ use super::layout::{Joined, SideBySide};
 use super::mask::Keys;
 use crate::kernels::scratch::grow;
 
-/// Some keys of one head, with their values; hidden ones are left out, so they cost nothing and cannot
-/// spoil anything.
+/// Some keys of one head, with their values; hidden ones are left out, so they cost nothing and have no effect
+/// on the result, not even if they are NaN.
 #[derive(Default)]
 pub(super) struct Head {
     positions: Option<Vec<usize>>,
@@ -34,11 +34,11 @@ pub(super) struct Source<'a> {
 /// Words that a product reads.
 #[derive(Clone, Copy)]
 pub(super) struct Words<'a> {
-    /// Keys as they lie.
+    /// Keys side by side.
     pub(super) keys: &'a [f32],
     /// Keys joined, for the gradient of the queries.
     pub(super) joined_keys: &'a [f32],
-    /// Values as they lie, for the gradient of the weights.
+    /// Values side by side, for the gradient of the weights.
     pub(super) values: &'a [f32],
     /// Values joined, for the mean of the values.
     pub(super) joined_values: &'a [f32],

@@ -1,4 +1,4 @@
-//! Several `f32` that are computed on at once.
+//! Several `f32` at once.
 
 /// A register full of `f32`, or an array where there is no such register.
 ///
@@ -52,7 +52,7 @@ pub(super) trait Lanes: Copy {
     }
 }
 
-/// Four numbers, which every processor of today can add at once and every compiler knows how to.
+/// Four numbers, which every current processor can add at once and every compiler vectorizes.
 #[derive(Clone, Copy)]
 pub(super) struct Portable([f32; 4]);
 

@@ -1,9 +1,9 @@
-//! The orders in which products want their words.
+//! The orders in which products read words.
 
 use super::arithmetic::{Arithmetic, Step};
 use super::lanes::Lanes;
 
-/// Numbers as words side by side, as they lie: `values.len() / TERMS` words.
+/// Numbers as words in the same order: `values.len() / TERMS` words.
 pub(super) struct SideBySide<'a> {
     pub(super) values: &'a [f32],
     pub(super) to: &'a mut [f32],
@@ -19,7 +19,7 @@ impl Step for SideBySide<'_> {
     }
 }
 
-/// Rows of `width` numbers, each group of `TERMS` rows joined into one row of words; zeros make up the last.
+/// Rows of `width` numbers, each group of `TERMS` rows joined into one row of words, the last filled up with zeros.
 pub(super) struct Joined<'a> {
     pub(super) values: &'a [f32],
     pub(super) width: usize,

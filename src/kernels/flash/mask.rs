@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// How far a query sees, in positions: the last query stands where the last key stands.
+/// How far a query sees, in positions: the last query is at the position of the last key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mask {
     pub(super) causal: bool,
@@ -26,7 +26,7 @@ impl Keys<'_> {
         self.positions.map_or(self.first + key, |positions| positions[key])
     }
 
-    /// How many stand before a position.
+    /// How many come before a position.
     fn before(&self, position: usize) -> usize {
         match self.positions {
             Some(positions) => positions.partition_point(|at| *at < position),
@@ -38,7 +38,7 @@ impl Keys<'_> {
 impl Mask {
     /// The positions that a query sees.
     fn of_query(&self, query: usize) -> Range<usize> {
-        // A query may stand before the first key.
+        // A query may be before the first key.
         let at = query as isize + self.keys as isize - self.queries as isize;
         let clamp = |position: isize| position.clamp(0, self.keys as isize) as usize;
         let window = self.window.map(|window| isize::try_from(window).unwrap_or(isize::MAX));
@@ -64,7 +64,7 @@ impl Mask {
         self.of_query(queries.end - 1).start <= first && last < self.of_query(queries.start).end
     }
 
-    /// Sets the scores `[key, lane]` to −∞ that must not be seen.
+    /// Sets the scores `[key, lane]` that must not be seen to −∞.
     pub(super) fn hide(
         &self,
         queries: &Range<usize>,
@@ -76,7 +76,7 @@ impl Mask {
         let ranges: Vec<_> = queries.clone().map(|query| self.of_query(query)).collect();
         for (key, row) in among.clone().zip(scores.chunks_exact_mut(lanes)) {
             let position = keys.position(key);
-            // Both ends rise from query to query, so those that see this key stand side by side.
+            // Both ends rise from query to query, so those that see this key are neighbours.
             let start = ranges.partition_point(|range| range.end <= position);
             let end = ranges.partition_point(|range| range.start <= position).max(start);
             row[..start].fill(f32::NEG_INFINITY);

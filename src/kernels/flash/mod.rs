@@ -1,32 +1,32 @@
 //! Softmax attention for dense `[batch, heads, seq, head_dim]`, forward and backward, whose scores never
 //! leave the cache ([Dao et al., 2022](https://arxiv.org/abs/2205.14135)).
 //!
-//! Up to 64 queries meet 64 keys at a time. What they need to know of earlier keys is a running maximum and
-//! a running sum; the backward pass gets by with the logarithm of that sum and computes the scores again.
+//! Up to 64 queries and 64 keys are worked on at a time. Of earlier keys only a running maximum and a running sum are
+//! kept; the backward pass needs only the logarithm of that sum and computes the scores again.
 //!
 //! Queries lie in the *lanes* of a block and keys in its *rows*: `scores = k · qᵀ`. So the softmax runs down
-//! the lanes without ever summing across one, a hidden key is a row and a causal border a cut through each
-//! row, and of the five products of a backward pass only `q` and the gradient of the output are transposed,
-//! once for all the keys that they meet.
+//! the lanes without ever summing across one, a hidden key is a whole row, causality hides the beginning of a
+//! row, and for the five products of a backward pass only `q` and the gradient of the output are transposed,
+//! once for all keys.
 //!
 //! | file | what it holds |
 //! | --- | --- |
 //! | `lanes`, `avx2`, `avx512` | several `f32` at once |
 //! | `arithmetic`, `pairs` | products of `f32`, or of `bf16` summed in `f32` |
 //! | `product` | tiles of sums in registers |
-//! | `layout` | the orders in which products want their numbers |
+//! | `layout` | the orders in which products read their numbers |
 //! | `softmax` | what happens to a block of scores |
 //! | `mask` | which query sees which key |
 //! | `shape`, `tasks`, `head` | how work is divided, and what a task prepares |
 //! | `forward`, `backward` | the two passes |
-//! | `small` | the product and the transpose, for kernels beside this folder |
+//! | `small` | the product and the transpose, for other kernels |
 //!
 //! # Numbers
 //!
 //! Sums are `f32`. Against `f64`, with normal random inputs of standard deviation one, head width 64 and up
 //! to 300 keys, no number of the output or of a gradient was off by more than 1.5e-6 of the largest one
-//! with products of `f32`, and 8e-3 with products of `bf16`. Which thread does what changes no byte of the
-//! result; nor does the number of threads.
+//! with products of `f32`, and 8e-3 with products of `bf16`. The result is the same, byte for byte,
+//! however many threads there are and whichever does what.
 
 mod arithmetic;
 #[cfg(target_arch = "x86_64")]
@@ -72,16 +72,16 @@ pub(crate) struct Flash<'a> {
     pub(crate) head_dim: usize,
     /// What scores are multiplied by; above zero.
     pub(crate) scale: f32,
-    /// Whether a query sees only its own position and what came before. The last query stands where the
-    /// last key stands.
+    /// Whether a query sees only its own position and what came before. The last query is at the position of the
+    /// last key.
     pub(crate) causal: bool,
     /// How many positions a query sees to each side of its own.
     pub(crate) window: Option<usize>,
     /// Which keys may be seen: `[batch, key]`.
     pub(crate) visible: Option<&'a [bool]>,
-    /// What products multiply. Without instructions for `bf16`, `f32`.
+    /// The number format of products. Without instructions for `bf16`, `f32`.
     pub(crate) precision: Precision,
-    /// How many threads may work on it, if it is worth starting them.
+    /// How many threads may work on it, if that is worth starting them.
     pub(crate) threads: usize,
     /// What the processor can do.
     pub(crate) instructions: Instructions,
@@ -95,7 +95,7 @@ pub(crate) struct Inputs<'a> {
     pub(crate) values: &'a [f32],
 }
 
-/// What the forward pass found, and the gradient of it.
+/// What the forward pass computed, and the gradient of its output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outputs<'a> {
     pub(crate) out: &'a [f32],
@@ -129,12 +129,12 @@ macro_rules! with_arithmetic {
 }
 
 impl Flash<'_> {
-    /// The output `[batch, heads, query, head_dim]`, and what the backward pass needs beside it: for each
+    /// The output `[batch, heads, query, head_dim]`, and what else the backward pass needs: for each
     /// query, log₂ of the sum of the exponentials of its scores.
     ///
     /// # Panics
     ///
-    /// If the inputs are not of the sizes said.
+    /// If the inputs are not of these sizes.
     pub(crate) fn forward(&self, inputs: Inputs<'_>) -> (Vec<f32>, Vec<f32>) {
         self.check(inputs);
         let shape = self.shape();
@@ -153,7 +153,7 @@ impl Flash<'_> {
     ///
     /// # Panics
     ///
-    /// If the inputs or outputs are not of the sizes said.
+    /// If the inputs or outputs are not of these sizes.
     pub(crate) fn backward(&self, inputs: Inputs<'_>, outputs: Outputs<'_>) -> [Vec<f32>; 3] {
         self.check(inputs);
         let shape = self.shape();

@@ -1,4 +1,4 @@
-//! Products of `bf16`, two and two, summed in `f32`.
+//! Products of pairs of `bf16`, summed in `f32`.
 
 #![allow(clippy::wildcard_imports, reason = "the names of instructions need no list")]
 

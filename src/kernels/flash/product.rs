@@ -21,7 +21,7 @@ pub(super) struct Right<'a> {
     pub(super) stride: usize,
 }
 
-/// What becomes of the numbers that the target holds already.
+/// What happens to the numbers that the target already holds.
 #[derive(Clone, Copy)]
 pub(super) enum Start<'a> {
     /// They are replaced.
@@ -188,7 +188,7 @@ unsafe fn tile<A: Arithmetic, const ROWS: usize, const REGISTERS: usize>(
 /// As many numbers as `L` is wide must be readable there.
 #[inline(always)]
 unsafe fn load<L: Lanes>(from: *const f32) -> L {
-    // SAFETY: said above.
+    // SAFETY: the caller vouches for it.
     L::load(unsafe { std::slice::from_raw_parts(from, L::WIDTH) })
 }
 
@@ -197,6 +197,6 @@ unsafe fn load<L: Lanes>(from: *const f32) -> L {
 /// As many numbers as `L` is wide must be writable there.
 #[inline(always)]
 unsafe fn store<L: Lanes>(values: L, to: *mut f32) {
-    // SAFETY: said above.
+    // SAFETY: the caller vouches for it.
     values.store(unsafe { std::slice::from_raw_parts_mut(to, L::WIDTH) });
 }

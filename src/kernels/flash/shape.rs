@@ -6,14 +6,14 @@ use super::mask::Mask;
 
 /// Queries that are worked on together: with their scores they stay in the first cache.
 pub(super) const QUERIES: usize = 64;
-/// Keys that meet them at a time.
+/// Keys that are worked on with them.
 pub(super) const KEYS: usize = 64;
 
-/// Queries of one task: short sequences are gathered up to that, long ones divided.
+/// Queries of one task: short sequences are put together up to this number, long ones divided.
 const QUERIES_OF_TASK: usize = 512;
 /// Keys of one task of the backward pass, unless that makes too many tasks of one head.
 const KEYS_OF_TASK: usize = 1024;
-/// Each task of a head holds a sum of gradients of its queries, so there may not be many.
+/// Each task of a head holds a sum of gradients of its queries, so there must not be many.
 const TASKS_OF_HEAD: usize = 4;
 
 /// `[batch · heads, query, dim]` against `[batch · heads, key, dim]`.

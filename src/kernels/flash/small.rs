@@ -1,4 +1,4 @@
-//! The product and the transpose of this folder, for kernels beside it.
+//! The product and the transpose of this folder, for other kernels.
 
 use super::arithmetic::{Arithmetic, Single, Step};
 use super::lanes::Portable;

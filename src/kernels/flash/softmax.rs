@@ -1,6 +1,6 @@
 //! What happens between the products: one block of scores, a query in each lane and a key in each row.
 //!
-//! Exponentials are to base two, so a score is multiplied by `scale · log₂ e` on its way in.
+//! Exponentials are to base two, so scores are multiplied by `scale · log₂ e` first.
 
 use super::arithmetic::{Arithmetic, Step};
 use super::lanes::Lanes;
@@ -16,7 +16,7 @@ pub(super) struct Block {
     pub(super) factor: f32,
 }
 
-/// What is known of each query after the keys so far.
+/// The state of each query after the keys so far.
 pub(super) struct Progress<'a> {
     /// The largest scaled score.
     pub(super) top: &'a mut [f32],
@@ -91,13 +91,13 @@ pub(super) struct Differentiate<'a> {
     /// Out: weights as words along the lanes. `[key, lane / TERMS]`.
     pub(super) weights: &'a mut [f32],
     /// Out: gradients of the scaled scores, likewise.
-    pub(super) slopes: &'a mut [f32],
+    pub(super) score_grads: &'a mut [f32],
     /// Out: the same with keys joined. `[key / TERMS, lane]`.
     pub(super) joined: &'a mut [f32],
 }
 
 impl Step for Differentiate<'_> {
-    /// `weight = 2^(scaled score − log_sum)` and `slope = weight · (grad − mean)`.
+    /// `weight = 2^(scaled score − log_sum)` and `score_grad = weight · (grad − mean)`.
     #[inline(always)]
     fn run<A: Arithmetic>(self) {
         let Block { keys, lanes, factor } = self.block;
@@ -106,17 +106,18 @@ impl Step for Differentiate<'_> {
             let log_sum = A::Lanes::splat(0.0).sub(A::Lanes::load(&self.log_sums[at..]));
             let mean = A::Lanes::load(&self.means[at..]);
             for first in (0..keys).step_by(A::TERMS) {
-                let mut slopes = [A::Lanes::splat(0.0); 2];
+                let mut score_grads = [A::Lanes::splat(0.0); 2];
                 for key in first..(first + A::TERMS).min(keys) {
                     let scores = A::Lanes::load(&self.scores[key * lanes + at..]);
                     let weight = scores.mul_add(factor, log_sum).exp2();
-                    let slope = weight.mul(A::Lanes::load(&self.grads[key * lanes + at..]).sub(mean));
+                    let score_grad = weight.mul(A::Lanes::load(&self.grads[key * lanes + at..]).sub(mean));
                     A::store_words(weight, &mut self.weights[key * words + at / A::TERMS..]);
-                    A::store_words(slope, &mut self.slopes[key * words + at / A::TERMS..]);
-                    slopes[key - first] = slope;
+                    A::store_words(score_grad, &mut self.score_grads[key * words + at / A::TERMS..]);
+                    score_grads[key - first] = score_grad;
                 }
                 if A::TERMS > 1 {
-                    A::join(slopes[0], slopes[1]).store(&mut self.joined[first / A::TERMS * lanes + at..]);
+                    A::join(score_grads[0], score_grads[1])
+                        .store(&mut self.joined[first / A::TERMS * lanes + at..]);
                 }
             }
         }

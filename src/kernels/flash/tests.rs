@@ -1,4 +1,4 @@
-//! The slow twin: one number at a time in `f64`, straight from the definition.
+//! Comparison with a slow implementation: one number at a time in `f64`, straight from the definition.
 
 use super::*;
 
@@ -128,7 +128,7 @@ fn twin(case: &Case, visible: Option<&[bool]>, [q, k, v, grad]: [&[f32]; 4]) -> 
 /// The largest difference, relative to the largest number.
 ///
 /// Gradients can cancel to nothing, as do those of a query that sees one key; what rounding leaves of terms
-/// of about one is then held against one.
+/// of about one is then compared with one.
 fn error(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().map(|x| x.abs()).fold(0.0, f64::max);

@@ -61,7 +61,7 @@ struct Run<'a> {
     mode: Accumulate,
 }
 
-/// Sums that do not fill their columns on the way to where they belong: `[32, 32]` or `[16, 64]`.
+/// A buffer for sums of which some columns do not exist in the output: `[32, 32]` or `[16, 64]`.
 #[repr(align(64))]
 struct Aside([f32; 4 * TILE * TILE]);
 
@@ -78,7 +78,7 @@ impl Run<'_> {
                     let b = &self.panels[panel * self.a.per_row * PANEL..];
                     let below = TILE * self.a.row_stride;
                     // SAFETY: the processor has tiles, and they are configured; `a` has `count` rows and `b` 32 columns of
-                    // `depth · 16` pairs, as `product_bf16` has asserted; `sums` has room for them, as `place` vouches.
+                    // `depth · 16` pairs, as `product_bf16` has asserted; `sums` is large enough, as `place` makes sure.
                     unsafe {
                         asm!(
                             "test {sum:e}, {sum:e}",
@@ -195,8 +195,8 @@ impl Run<'_> {
         }
     }
 
-    /// Lets `work` fill or add to the sums of some rows and columns: where they belong if all `width` columns are there,
-    /// else aside. It is told where they are, how far one row is from the next, and whether to add to what is there.
+    /// Lets `work` write or add to the sums of some rows and columns: in `out` if all `width` columns exist, else in a
+    /// buffer. It gets their address, the distance between rows, and whether to add to the numbers there.
     fn place(
         self,
         out: &mut [f32],
@@ -254,7 +254,7 @@ pub(in super::super) unsafe fn ceiling(rounds: usize) -> usize {
     4 * 2 * TILE * TILE * 2 * TILE
 }
 
-/// Gives each tile so many rows of 64 bytes.
+/// Sets how many rows of 64 bytes each tile has.
 fn configure(rows: [u8; 8]) {
     #[repr(C, align(64))]
     struct Configuration {
@@ -271,7 +271,7 @@ fn configure(rows: [u8; 8]) {
     unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const all, options(nostack, readonly)) }
 }
 
-/// Lets the system forget the tiles.
+/// Releases the tiles, so that the system need not save them any more.
 fn release() {
     // SAFETY: the processor has tiles.
     unsafe { asm!("tilerelease", options(nostack, nomem)) }

@@ -18,23 +18,23 @@ use super::bf16::Pairs;
 /// Rows of the largest tile.
 const ROWS: usize = 12;
 
-/// Steps along `k` that one pass makes at most, so that its part of a panel stays near the processor.
+/// Steps along `k` that one pass makes at most, so that its part of a panel stays in the cache.
 const DEPTH: usize = 1024;
 
-/// So many steps before they are needed, numbers of a panel are asked for: a panel and a block of rows together are often
-/// larger than the nearest memory.
+/// How many steps ahead the numbers of a panel are prefetched: a panel and a block of rows together are often larger than
+/// the first-level cache.
 const AHEAD: usize = 16;
 
-/// Bytes that the processor fetches at a time.
+/// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// One number, or pair, of `a` and the sixteen of `b` that it meets.
+/// One number, or pair, of `a` and the sixteen of `b` that it is multiplied with.
 trait Operand: Copy {
     /// Adds the products of `a` with sixteen columns of `b`.
     ///
     /// # Safety
     ///
-    /// The processor must know the instructions; `b` must be readable for sixteen values.
+    /// The processor must have the instructions; `b` must be readable for sixteen values.
     unsafe fn add_product(sum: __m512, a: Self, b: *const Self) -> __m512;
 
     /// [`tile`], compiled for the instructions that this operand needs.
@@ -103,12 +103,12 @@ struct Right<'a, T> {
     panel_stride: usize,
     /// Steps along `k`.
     depth: usize,
-    /// Bytes of the next panels that are asked for beside each step, and where they begin: weights lie far away when they
-    /// are first touched, and there is time to fetch them while the rows meet the panels before.
+    /// Where the next panels begin, and how many of their bytes each step prefetches: weights come from main memory when
+    /// they are first read, and there is time to fetch them during the products with the panels before.
     coming: (*const T, usize),
 }
 
-/// Where a tile ends up.
+/// Where the sums of a tile go.
 struct Target {
     start: *mut f32,
     row_stride: usize,
@@ -145,7 +145,7 @@ fn run<T: Operand>(out: MatrixMut<'_, f32>, mode: Accumulate, a: Left<'_, T>, st
     run_from(0, out, mode, a, steps, panels);
 }
 
-/// Walks over all tiles. `steps` are numbers or pairs along `k`, of which those before `begin` do not count.
+/// Walks over all tiles. `steps` are numbers or pairs along `k`, of which those before `begin` are left out.
 fn run_from<T: Operand>(
     begin: usize,
     out: MatrixMut<'_, f32>,
@@ -232,7 +232,7 @@ unsafe fn dispatch<T: Operand>(rows: usize, count: usize, a: Left<'_, T>, b: Rig
 ///
 /// # Safety
 ///
-/// The processor must know the instructions of `T`; `a` must hold the rows and `depth` steps, `b` as many
+/// The processor must have the instructions of `T`; `a` must hold the rows and `depth` steps, `b` as many
 /// steps of each panel, and `out` must be writable for the rows and the columns that it says exist.
 #[inline(always)]
 unsafe fn tile<T: Operand, const ROWS: usize, const PANELS: usize>(
@@ -309,7 +309,7 @@ pub(super) fn interleave(low: &[f32], high: &[f32], out: &mut [u32]) -> usize {
         }
         done
     }
-    // SAFETY: asked for only where `Instructions::best` has found `bf16`.
+    // SAFETY: called only where `Instructions::best` has found `bf16`.
     unsafe { vectors(low, high, out) }
 }
 
@@ -331,6 +331,6 @@ pub(super) fn neighbours(row: &[f32], out: &mut [u32]) -> usize {
         }
         done
     }
-    // SAFETY: asked for only where `Instructions::best` has found `bf16`.
+    // SAFETY: called only where `Instructions::best` has found `bf16`.
     unsafe { vectors(row, out) }
 }

@@ -1,4 +1,4 @@
-//! Numbers in the order in which the inner loops read them, rounded to `bf16` where those want it.
+//! Numbers in the order in which the inner loops read them, rounded to `bf16` where they need it.
 
 #![cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only our own inner loops read pairs"))]
 
@@ -53,12 +53,12 @@ fn neighbours(row: &[f32], out: &mut [u32]) {
     }
 }
 
-/// How many pairs `convert` made, where the processor knows `bf16`; else none.
+/// How many pairs `convert` made, where the processor supports `bf16`; else none.
 fn in_vectors(convert: impl FnOnce() -> usize) -> usize {
     if Instructions::best() >= Instructions::Avx512Bf16 { convert() } else { 0 }
 }
 
-/// Other processors pair number by number.
+/// Other processors pair one number at a time.
 #[cfg(not(target_arch = "x86_64"))]
 mod avx512 {
     pub(super) fn interleave(_: &[f32], _: &[f32], _: &mut [u32]) -> usize {
@@ -70,8 +70,8 @@ mod avx512 {
     }
 }
 
-/// Rounds a left-hand side into memory of this thread and hands it on; with the pairs of a row side by side where that is
-/// wanted.
+/// Rounds a left-hand side into memory of this thread and passes it to `use_them`, if `side_by_side` with the pairs of a
+/// row next to each other.
 pub(super) fn with_pairs<R>(
     a: Matrix<'_, f32>,
     side_by_side: bool,
@@ -107,7 +107,7 @@ pub(super) fn with_pairs<R>(
             }
             (pairs, 1)
         } else {
-            // Transposed: what is a row of the product's is a column in memory.
+            // Transposed: a row of `a` is a column in memory.
             for (j, out) in values.chunks_exact_mut(rows.max(1)).enumerate() {
                 column_pair(a, 2 * j, 0..rows, out);
             }
@@ -117,7 +117,7 @@ pub(super) fn with_pairs<R>(
     })
 }
 
-/// Columns `first` and `first + 1`, which lie in one piece each.
+/// Pairs the columns `first` and `first + 1`, each of which is contiguous.
 fn column_pair(a: Matrix<'_, f32>, first: usize, rows: std::ops::Range<usize>, out: &mut [u32]) {
     let column = |at: usize| &a.data[at * a.shape.col_stride..][rows.clone()];
     if first + 1 < a.shape.cols {

@@ -1,11 +1,10 @@
-//! Numbers that begin where a line of the near memory begins.
+//! Numbers aligned to cache lines.
 
 use std::ops::{Deref, DerefMut};
 
-/// Numbers of four bytes of which every sixteenth begins a line of 64 bytes.
+/// Numbers of four bytes, aligned to cache lines of 64 bytes.
 ///
-/// A vector that lies across two lines is read twice, and a panel is nothing but vectors: products of a few rows take a
-/// quarter longer with it.
+/// A vector across two lines takes two reads: without alignment, products of a few rows take a quarter longer.
 #[derive(Clone, Debug)]
 pub(super) struct Lines<T> {
     lines: Vec<Line<T>>,
@@ -26,7 +25,7 @@ impl<T> Lines<T> {
 }
 
 impl<T: Copy + Default> Lines<T> {
-    /// Makes room for so many numbers. Who has fewer than before finds the old ones again when he asks for more.
+    /// Changes the length. New numbers are zero or left over from before.
     pub(super) fn resize(&mut self, len: usize) {
         self.lines.resize(len.div_ceil(LANES), Line([T::default(); LANES]));
         self.len = len;

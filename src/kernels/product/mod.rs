@@ -1,4 +1,4 @@
-//! Products whose right-hand side is packed: weights that meet many inputs, and all products in `bf16`.
+//! Products whose right-hand side is packed: weights that are multiplied with many inputs, and all products in `bf16`.
 //!
 //! ```text
 //!             k                     32 columns
@@ -28,18 +28,18 @@ use super::Instructions;
 use super::matmul::{Accumulate, Matrix, MatrixMut, matmul};
 use lines::Lines;
 
-/// The numbers that products multiply. Sums are `f32` in either case.
+/// The number format of the inputs of products. Sums are `f32` in either case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Thirty-two bits.
     #[default]
     F32,
-    /// Sixteen bits, eight of them mantissa: twice as fast and more where the processor knows them.
+    /// Sixteen bits, eight of them mantissa: at least twice as fast where the processor supports them.
     Bf16,
 }
 
-/// Columns of a panel: products work on so many at a time.
+/// Columns of a panel, which products work on together.
 pub(crate) const PANEL: usize = 32;
 
 /// A matrix `[k, n]` in the order in which a product reads it.
@@ -54,7 +54,7 @@ pub(crate) struct Packed {
 enum Form {
     /// Row-major `[k, n]`, for the `gemm` crate.
     Plain(Vec<f32>),
-    /// `[panel, k, 32]`; what stands in columns that are missing is never stored.
+    /// `[panel, k, 32]`; columns beyond `n` of the last panel are never written to the output.
     F32(Lines<f32>),
     /// `[panel, ⌈k / 2⌉, 32]` of two `bf16` each, the row of lower number in the lower half.
     Bf16(Lines<u32>),

@@ -4,20 +4,20 @@ use std::num::NonZero;
 
 use crate::kernels::Precision;
 
-/// Who sees whom in [`attention`](super::attention), and how it is computed.
+/// Which keys a query sees in [`attention`](super::attention), and how it is computed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AttentionConfig {
-    /// Whether a query sees only its own position and what came before. The last query stands where the
-    /// last key stands, so a single query after many keys sees them all.
+    /// Whether a query sees only its own position and what came before. The last query is at the position of the
+    /// last key, so a single query after many keys sees them all.
     pub causal: bool,
-    /// How many positions a query sees to each side of its own; `None` for all. Zero leaves it itself.
+    /// How many positions a query sees to each side of its own; `None` for all. With zero it sees only its own.
     pub window: Option<usize>,
     /// What scores are multiplied by, above zero; `None` for `1 / √head_dim`.
     pub scale: Option<f64>,
-    /// What products multiply on the CPU.
+    /// The number format of products on the CPU.
     pub precision: Precision,
-    /// How many threads may work on one call; zero for as many as there are processors. They change no byte
-    /// of the result. Where every processor has a worker of its own already, one is best.
+    /// How many threads may work on one call; zero for as many as there are processors. The result is the same, byte
+    /// for byte. Where every processor already has a worker of its own, one is best.
     pub threads: usize,
 }
 

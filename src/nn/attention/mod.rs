@@ -1,6 +1,6 @@
 //! Attention between given queries, keys and values, of any length.
 //!
-//! The formula stands here, in candle's operations; `blocked` computes the same on our kernel.
+//! The formula is here, in candle's operations; `blocked` computes the same on our kernel.
 
 mod blocked;
 mod config;
@@ -17,9 +17,9 @@ pub use config::AttentionConfig;
 /// `softmax(q · kᵀ · scale) · v`
 /// ([Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), equation 1).
 ///
-/// On the CPU, in `f32`, keys are met block by block and scores never leave the cache
+/// On the CPU, in `f32`, scores are computed block by block and never leave the cache
 /// ([Dao et al., 2022](https://arxiv.org/abs/2205.14135)), forward and backward: memory grows with the length,
-/// not with its square, and what a causal border or a window hides costs little. Other
+/// not with its square, and keys hidden by causality or a window cost little. Other
 /// devices and `f64` run the same formula on candle's operations; half precision on the CPU is computed in
 /// `f32`.
 ///
@@ -33,7 +33,7 @@ pub use config::AttentionConfig;
 /// - `visible`: `[batch, key]` of `u8`; a key whose number is zero is seen by no query. `None` shows all
 /// - output: `[batch, heads, query, head_dim]`
 ///
-/// A query that sees nothing gets zeros. Hidden keys of `visible` change nothing on the CPU, whatever they hold.
+/// A query that sees nothing gets zeros. On the CPU, keys hidden by `visible` have no effect, whatever their values.
 ///
 /// # Errors
 ///
@@ -118,7 +118,7 @@ pub(super) fn masked_softmax(scores: &Tensor, mask: &Tensor) -> Result<Tensor> {
     weights.broadcast_div(&sums)
 }
 
-/// The scale, if all fits.
+/// Checks that everything fits, and returns the scale.
 fn check(
     q: &Tensor,
     k: &Tensor,

@@ -2,13 +2,13 @@
 //!
 //! Block by block, candle's graph makes a new tensor for every step of every layer, another for its gradient,
 //! and adds each of them to zeros once more. Here a layer writes into memory that earlier steps used, steps
-//! that follow each other in memory share one loop, and the gradients of the parameters go straight to the
+//! that touch the same memory share one loop, and the gradients of the parameters go straight to the
 //! [`GradientSink`]. The blocks remain the readable form, and the tests compare this one with them.
 //!
 //! | file | what it holds |
 //! | --- | --- |
 //! | `parameters` | what a transformer learns |
-//! | `seeds` | what its dropouts draw from |
+//! | `seeds` | the seeds of its dropouts |
 //! | `forward`, `backward` | the two passes, part by part |
 //! | `steps` | the steps that both are made of |
 

@@ -1,4 +1,4 @@
-//! What the dropouts of a transformer draw from.
+//! The seeds of the dropouts of a transformer.
 
 use super::super::Pass;
 

@@ -1,6 +1,6 @@
 //! Multi-head self-attention with learnable projections.
 //!
-//! The formula stands here, in candle's operations; `packed` computes the same on our kernels.
+//! The formula is here, in candle's operations; `packed` computes the same on our kernels.
 
 mod packed;
 mod relative;
@@ -110,7 +110,7 @@ impl SelfAttention {
 
     /// `softmax(Q·Kᵀ / √head_dim)·V` for each head, heads side by side.
     ///
-    /// Every row meets every row; scores count where `mask` (`[heads, query, key]`) is not zero.
+    /// Every row is compared with every row; scores count where `mask` (`[heads, query, key]`) is not zero.
     fn context(&self, qkv: &Tensor, mask: &Tensor) -> Result<Tensor> {
         let [q, k, v] = self.split_heads(qkv)?; // [heads, row, head_dim]
         let scores = self.scores(&q, &k)?; // [heads, query, key]
@@ -172,7 +172,7 @@ impl SelfAttention {
         apply(operation, &[qkv].into_iter().chain(tables.into_iter().flatten()).collect::<Vec<_>>())
     }
 
-    /// Who looks at whom: for each sequence `[heads, query, key]`.
+    /// The attention weights of each sequence: `[heads, query, key]`.
     ///
     /// # Errors
     ///
