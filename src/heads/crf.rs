@@ -54,7 +54,7 @@ pub struct Crf {
     r_drop: f64,
 }
 
-/// What the loss of a batch comes with.
+/// The loss of a batch, and the likeliest tags.
 #[derive(Clone, Debug)]
 pub struct CrfLoss {
     /// `−log p(gold)`, mean over messages.

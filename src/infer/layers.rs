@@ -68,7 +68,7 @@ impl Layers {
     /// With more shards each would have too little to do.
     const MOST_SHARDS: usize = 8;
 
-    /// A stack without layers yet, on which up to `threads` threads are to work together.
+    /// An empty stack, on which up to `threads` threads will work together.
     pub(crate) fn new(
         config: &TransformerConfig,
         activation: Activation,
@@ -210,7 +210,7 @@ mod tests {
         (0..len).map(|at| (bits(salt, at as u64) >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
     }
 
-    /// Two layers, for up to so many threads.
+    /// Two layers, for up to `threads` threads.
     fn layers(norm: NormPlacement, threads: usize) -> Layers {
         let config = TransformerConfig { model_dim: 24, heads: 3, ff_dim: 72, norm, ..Default::default() };
         let mut layers = Layers::new(&config, Activation::Gelu, Precision::F32, threads);

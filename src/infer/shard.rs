@@ -101,7 +101,7 @@ fn query_key_value(
     Affine::new(Matrix::new(&weight, 3 * own.len(), dim).transposed(), bias, precision)
 }
 
-/// Some numbers of a bias, or none of none.
+/// Some numbers of a bias; of an empty one, none.
 fn part<'a>(bias: &'a [f32], range: &Range<usize>) -> &'a [f32] {
     if bias.is_empty() { bias } else { &bias[range.clone()] }
 }

@@ -23,9 +23,9 @@ pub enum WeightsError {
     Shape {
         /// Its name.
         tensor: String,
-        /// What it is.
+        /// Its shape.
         found: Vec<usize>,
-        /// What it should be.
+        /// The shape it should have.
         expected: Vec<usize>,
     },
 }

@@ -1,4 +1,4 @@
-//! A transformer over the rows of a model of ours.
+//! The transformer of our own models.
 
 use std::borrow::Cow;
 

@@ -12,7 +12,7 @@ pub(crate) fn bits(seed: u64, index: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Whether the `index`-th value under `seed` is dropped, where a share of `threshold / 2³²` is.
+/// Whether the `index`-th value under `seed` is dropped, with probability `threshold / 2³²`.
 ///
 /// In 32-bit steps, of which a vector does twice as many as of 64-bit ones: the index, multiplied by the golden
 /// ratio and moved by one half of the seed, goes through the mixer `triple32` (Wellons, 2018), whose second
@@ -43,7 +43,7 @@ widest! {
 }
 
 widest! {
-    /// [`dropout`] of numbers where they stand.
+    /// [`dropout`] in place.
     pub(crate) fn dropout_in_place<T: Real>(x: &mut [T], probability: f64, seed: u64) {
         if probability > 0.0 {
             let limit = threshold(probability);

@@ -30,7 +30,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Row-major rows of `width` values, of which the columns `cols` are meant.
+    /// Row-major rows of `width` values, of which the columns `cols` are used.
     fn part(len: usize, rows: usize, width: usize, cols: &Range<usize>) -> Self {
         assert!(
             rows * width <= len && cols.start <= cols.end && cols.end <= width,

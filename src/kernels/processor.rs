@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 /// A set of instructions that kernels are written for; each includes all before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Instructions {
-    /// What the compiler may assume on any processor of this kind.
+    /// What every processor of this architecture has.
     Portable,
     /// Eight `f32` at once, with fused multiply-add.
     Avx2,
@@ -27,7 +27,7 @@ impl Instructions {
         ("amx_bf16", Self::Amx),
     ];
 
-    /// The environment variable that keeps kernels from using more than it names.
+    /// The environment variable that limits which instructions kernels use.
     pub(crate) const LIMIT: &'static str = "TALKFORMER_INSTRUCTIONS";
 
     /// The best set that this processor has and that [`LIMIT`](Self::LIMIT) allows.
@@ -110,7 +110,7 @@ mod tiles {
 
 #[cfg(all(target_arch = "x86_64", not(target_os = "linux")))]
 mod tiles {
-    /// Other systems are asked in other ways.
+    /// Not implemented for other systems.
     pub(super) fn are_granted() -> bool {
         false
     }

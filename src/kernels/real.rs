@@ -32,7 +32,7 @@ pub(crate) trait Real: Float + NumAssign + Sum + Default + Send + Sync + Small +
 
     /// `out = a · b`, or `out += a · b`: `[m, k] · [k, n] → [m, n]`, on one thread.
     ///
-    /// `f64` is always multiplied as it is.
+    /// `f64` is never rounded.
     fn multiply(
         out: MatrixMut<'_, Self>,
         mode: Accumulate,

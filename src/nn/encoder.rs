@@ -12,9 +12,9 @@ use super::{Dropout, LayerNorm, Pass, Segments, TransformerConfig, TransformerLa
 pub struct EncoderConfig {
     /// Number of tokens that have a vector.
     pub vocabulary: usize,
-    /// Number of places that have one: the longest sequence.
+    /// Number of positions that have one: the longest sequence.
     pub positions: usize,
-    /// The layers; norms usually stand [after](super::NormPlacement::After) the residual.
+    /// The layers; norms usually come [after](super::NormPlacement::After) the residual.
     pub layers: TransformerConfig,
 }
 

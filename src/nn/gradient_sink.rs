@@ -24,7 +24,7 @@ impl GradientSink {
         Self { workspace, ..Self::default() }
     }
 
-    /// The gradients of the backward passes so far, in the order in which they came; then the sink is empty.
+    /// The gradients of the backward passes so far, in order of arrival. The sink is empty afterwards.
     #[must_use]
     pub fn take(&self) -> Vec<HandedGradient> {
         std::mem::take(&mut *self.handed.lock().unwrap_or_else(PoisonError::into_inner))
@@ -52,7 +52,7 @@ pub struct HandedGradient {
 }
 
 impl HandedGradient {
-    /// One number for each of the parameter, or of those rows, as exactly as `f64` holds them.
+    /// One number for each number of the parameter, or of those rows.
     #[must_use]
     pub fn to_f64(&self) -> Vec<f64> {
         match &self.values {

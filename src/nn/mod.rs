@@ -12,7 +12,7 @@
 //! - On the CPU the costly steps run on this crate's own kernels, forward and backward;
 //!   elsewhere on candle's operations. The tests compare one with the other.
 //!
-//! [`attention()`] stands apart: attention alone, between queries, keys and values of any length.
+//! [`attention()`] is separate: attention alone, between queries, keys and values of any length.
 //!
 //! Blocks know tensors, never words. Read `linear.rs` first, then `self_attention/mod.rs`.
 

@@ -14,7 +14,7 @@ pub struct SinusoidalPositions {
     dim: usize,
     /// `10000^(2i/dim)` for each column.
     rates: Vec<f64>,
-    /// Encodings of the first positions, which most messages never leave.
+    /// Encodings of the first positions, which are all that most messages need.
     table: Vec<f32>,
 }
 

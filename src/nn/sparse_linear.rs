@@ -94,7 +94,7 @@ fn dense(rows: &SparseRows, columns: usize, device: &Device) -> Result<Tensor> {
 /// `out[r] = b + Σ value · W[column]`.
 struct Bag {
     rows: SparseRows,
-    /// The table's number, and where the gradients of the rows that were read go, if not through candle's graph.
+    /// The id of the table, and where the gradients of the rows that were read go, if not through candle's graph.
     sink: Option<(TensorId, GradientSink)>,
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::kernels::Real;
 
-/// Memory for the numbers between the layers: taken while a pass runs, and back when it is dropped.
+/// Memory for the numbers between the layers, taken by a pass and given back when the pass is over.
 ///
 /// A training step needs the same few dozen buffers again and again. Fresh ones would be cleared by the
 /// operating system, page by page, each time.

@@ -1,4 +1,4 @@
-//! What a batch is judged by: its loss, which is one sum to learn from and parts by name to look at, and scores.
+//! The loss of a batch, one sum to learn from and its parts by name to look at; shares of right answers, and scores.
 
 use candle_core::{DType, Device, Result, Tensor};
 

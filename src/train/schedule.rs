@@ -22,7 +22,7 @@ pub struct Schedule {
     pub peak: f64,
     /// Share of all work during which it rises, in `[0, 1)`.
     pub warm_up: f64,
-    /// What comes after.
+    /// How it decays afterwards.
     pub decay: Decay,
 }
 

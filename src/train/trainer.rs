@@ -20,7 +20,7 @@ pub struct TrainerConfig {
     pub batch_strategy: BatchStrategy,
     /// Learning rate over time.
     pub schedule: Schedule,
-    /// How parameters move.
+    /// How parameters are updated.
     pub optimizer: AdamWConfig,
     /// Decides every random draw.
     pub seed: u64,
@@ -48,7 +48,7 @@ pub enum Stopped {
 /// How training ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Why.
+    /// Why it ended.
     pub stopped: Stopped,
     /// Epochs begun.
     pub epochs: usize,

@@ -49,8 +49,8 @@ pub struct SimilarityConfig {
     pub negative_margin_scale: f64,
     /// Share of the target that is spread over all labels (all-label cross-entropy only).
     pub label_smoothing: f64,
-    /// Weight of R-Drop, by which two readings of an input learn from each other; see [the module](crate::heads). Zero: each input is
-    /// read once.
+    /// Weight of R-Drop, by which two readings of an input learn from each other; see [the module](crate::heads). With
+    /// zero, each input is read once.
     pub r_drop: f64,
 }
 

@@ -32,7 +32,7 @@ pub struct Similarity {
     config: SimilarityConfig,
 }
 
-/// What the loss of a batch comes with.
+/// The loss of a batch, and how many inputs are right.
 #[derive(Clone, Debug)]
 pub struct SimilarityLoss {
     /// Mean over inputs.

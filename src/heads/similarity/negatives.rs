@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-/// The right answers of a batch, and what else could be.
+/// The right answers of a batch, and all labels to choose from.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidates<'a> {
     /// For each input, the row of its label: `[input]`.
@@ -25,7 +25,7 @@ pub(super) struct Negatives {
 }
 
 impl Negatives {
-    /// So many `draws` from the labels `pool` for each input, whose own label is in `own`.
+    /// Draws `draws` of the labels `pool` for each input, whose own label is in `own`.
     pub(super) fn draw(
         own: &[u64],
         pool: &[u64],

@@ -1,4 +1,4 @@
-//! The sums in the log domain: slow, plain, and never in danger of underflow.
+//! The sums in the log domain: slow and plain, but without underflow.
 
 use super::{Likelihood, Rules};
 use crate::kernels::Real;

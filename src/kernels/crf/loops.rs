@@ -102,7 +102,7 @@ widest! {
     }
 }
 
-/// The sum of all lanes, halves upon halves.
+/// The sum of all lanes, the upper half added to the lower until one is left.
 #[inline(always)]
 fn together<T: Real>(mut lanes: [T; BLOCK]) -> T {
     let mut half = BLOCK / 2;

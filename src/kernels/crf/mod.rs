@@ -36,7 +36,7 @@ pub(crate) struct Rules {
     pub(crate) ends: Vec<bool>,
 }
 
-/// What [`likelihood`] finds out about a batch.
+/// What [`likelihood`] computes for a batch.
 #[derive(Debug)]
 pub(crate) struct Likelihood<T> {
     /// `−log p(gold)` per sequence.
@@ -69,9 +69,9 @@ pub(crate) fn likelihood<T: Real>(
 #[derive(Clone, Debug)]
 pub(crate) struct Lattice<T> {
     tags: usize,
-    /// `log Σ` over beginnings that end in this tag here: `[row, tag]`.
+    /// `log Σ` over the tags up to this row, of which the last is this tag: `[row, tag]`.
     forward: Vec<T>,
-    /// `log Σ` over continuations after this tag here: `[row, tag]`.
+    /// `log Σ` over the tags after this row, which follow this tag: `[row, tag]`.
     backward: Vec<T>,
     log_total: T,
 }

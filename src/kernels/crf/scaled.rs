@@ -19,7 +19,7 @@ use crate::kernels::matmul::{
 struct ByTime {
     /// Where each position begins; position `t` has `starts[t + 1] − starts[t]` sequences.
     starts: Vec<usize>,
-    /// The packed row that stands at each place.
+    /// The packed row at each place.
     rows: Vec<usize>,
 }
 
@@ -97,7 +97,7 @@ pub(super) fn likelihood<T: Real>(
             }
             row.iter_mut().for_each(|x| *x /= total);
             if is_last(k) {
-                // All of α is rescaled to one; what may not end is lost from the total.
+                // All of α is rescaled to one; the sums of tags that must not end a sequence are lost from the total.
                 log_scales[here + k] += total.ln();
             }
         }

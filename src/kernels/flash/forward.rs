@@ -177,7 +177,7 @@ pub(super) fn side_by_side<'a, A: Arithmetic>(values: &'a [f32], buffer: &'a mut
     words
 }
 
-/// Divides by the sums; a query that has seen nothing gets zeros, and ∞ where all its weights would be zero.
+/// Divides by the sums. A query that sees no key gets zeros and a log-sum of ∞, which makes all its weights zero.
 fn finish<A: Arithmetic>(
     scratch: &mut Scratch,
     dim: usize,

@@ -3,7 +3,7 @@
 /// A register full of `f32`, or an array where there is no such register.
 ///
 /// An implementation for wider registers than every processor has may be used only where
-/// [`Instructions`](crate::kernels::Instructions) allow it; [`arithmetic`](super::arithmetic) sees to that.
+/// [`Instructions`](crate::kernels::Instructions) allow it; [`arithmetic`](super::arithmetic) makes sure of that.
 pub(super) trait Lanes: Copy {
     /// How many numbers.
     const WIDTH: usize;

@@ -81,7 +81,7 @@ pub(crate) struct Flash<'a> {
     pub(crate) visible: Option<&'a [bool]>,
     /// The number format of products. Without instructions for `bf16`, `f32`.
     pub(crate) precision: Precision,
-    /// How many threads may work on it, if that is worth starting them.
+    /// How many threads may work on it, if there is enough to do.
     pub(crate) threads: usize,
     /// What the processor can do.
     pub(crate) instructions: Instructions,
@@ -111,7 +111,7 @@ pub(crate) struct Gradients<'a> {
     pub(crate) values: &'a mut [f32],
 }
 
-/// Calls a function of the best arithmetic that there is.
+/// Calls a function with the best arithmetic available.
 macro_rules! with_arithmetic {
     ($flash:expr, $function:ident($($argument:expr),*)) => {
         match ($flash.instructions, $flash.precision) {
@@ -213,7 +213,7 @@ impl Flash<'_> {
         }
     }
 
-    /// Rows as wide as a multiple of sixteen: the zeros at their end change no product.
+    /// Rows as wide as a multiple of sixteen: the zeros at their end do not change products.
     fn padded<'v>(&self, values: &'v [f32]) -> Cow<'v, [f32]> {
         let (from, to) = (self.head_dim, self.shape().dim);
         if from == to {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Sizes and options of one case, which the twin reads as well.
+/// Sizes and options of one case.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     batch: usize,
@@ -137,7 +137,7 @@ fn error(found: &[f32], expected: &[f64]) -> f64 {
     differences.fold(0.0, |top: f64, x| if x.is_nan() { f64::INFINITY } else { top.max(x) }) / largest
 }
 
-/// Both passes, against the twin: errors of the output, and of the gradients of queries, keys and values.
+/// Both passes, compared with the slow implementation: errors of the output, and of the gradients of queries, keys and values.
 fn errors(case: &Case, instructions: Instructions, precision: Precision, threads: usize) -> [f64; 4] {
     let visible = case.visible();
     let visible = visible.as_deref();

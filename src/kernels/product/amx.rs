@@ -1,7 +1,7 @@
 //! The inner loops for processors with AMX: products of whole tiles.
 //!
 //! A tile register holds 16 rows of 64 bytes. `a` comes as 16 rows of 16 pairs, `b` as 16 pairs of 16 columns, which is
-//! how panels lie anyway, and one instruction adds their product to 16 rows of 16 sums. Four tiles of sums are worked on
+//! the layout of panels, and one instruction adds their product to 16 rows of 16 sums. Four tiles of sums are worked on
 //! at a time, so that no instruction waits for the one before: two blocks of rows by one panel, or one block by two
 //! panels where there are few rows.
 //!

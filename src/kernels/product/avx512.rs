@@ -88,7 +88,7 @@ impl Operand for u32 {
     }
 }
 
-/// The left-hand side as the inner loop walks it.
+/// The left-hand side as the inner loop reads it.
 #[derive(Clone, Copy)]
 struct Left<'a, T> {
     values: &'a [T],
@@ -145,7 +145,7 @@ fn run<T: Operand>(out: MatrixMut<'_, f32>, mode: Accumulate, a: Left<'_, T>, st
     run_from(0, out, mode, a, steps, panels);
 }
 
-/// Walks over all tiles. `steps` are numbers or pairs along `k`, of which those before `begin` are left out.
+/// Computes all tiles. `steps` are numbers or pairs along `k`, of which those before `begin` are left out.
 fn run_from<T: Operand>(
     begin: usize,
     out: MatrixMut<'_, f32>,

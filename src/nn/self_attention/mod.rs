@@ -68,7 +68,7 @@ impl SelfAttention {
     ///
     /// # Errors
     ///
-    /// If `heads` does not divide `model_dim`, distances are to count for keys or values and for scores as well, or weights
+    /// If `heads` does not divide `model_dim`, relative biases are used together with relative keys or values, or weights
     /// are missing or of another shape.
     pub fn new(config: &TransformerConfig, vb: VarBuilder) -> Result<Self> {
         let dim = config.model_dim;

@@ -6,7 +6,7 @@ use super::super::Segments;
 use super::super::op::{Backward, Element, Input, Operation};
 use crate::kernels::attention::{Attention, AttentionGradients, LogSums, Outputs, Relative};
 
-/// What happens between the projections: an operation of `[row, 3·model_dim]` and the relative tables.
+/// Attention between the projections: an operation of `[row, 3·model_dim]` and the relative tables.
 pub(super) struct PackedAttention {
     pub(super) segments: Segments,
     pub(super) heads: usize,
@@ -14,7 +14,7 @@ pub(super) struct PackedAttention {
     pub(super) drop_rate: f64,
     pub(super) seed: u64,
     pub(super) reach: usize,
-    /// Which of the relative keys, values and biases there are.
+    /// Which of the relative keys, values and biases are used.
     pub(super) used: [bool; 3],
 }
 

@@ -6,7 +6,7 @@ use candle_nn::{Init, VarBuilder};
 use super::super::TransformerConfig;
 use super::super::parameters::glorot_uniform;
 
-/// One vector or number for each distance, clipped to `±reach`; none where distances do not count.
+/// One vector or number for each distance, clipped to `±reach`; none where it is not used.
 #[derive(Clone, Debug)]
 pub(super) struct RelativePositions {
     /// `[heads, 2·reach + 1, head_dim]`
@@ -75,7 +75,7 @@ impl RelativePositions {
         2 * self.reach + 1
     }
 
-    /// The place of each distance in the tables: `[heads, query, key]`.
+    /// The row of each distance in the tables: `[heads, query, key]`.
     fn distances(&self, rows: usize, device: &Device) -> Result<Tensor> {
         let heads = self.tables().into_iter().flatten().next().map_or(Ok(1), |table| table.dim(0))?;
         let distances: Vec<u32> = (0..rows * rows).map(|at| self.distance(at, rows) as u32).collect();
@@ -83,7 +83,7 @@ impl RelativePositions {
         distances.broadcast_as((heads, rows, rows))?.contiguous()
     }
 
-    /// One at the place of each distance, zero elsewhere: `[query, key, distance]`.
+    /// One at the row of each distance, zero elsewhere: `[query, key, distance]`.
     fn one_hot(&self, rows: usize, like: &Tensor) -> Result<Tensor> {
         let mut ones = vec![0_u8; rows * rows * self.count()];
         for (at, row) in ones.chunks_exact_mut(self.count()).enumerate() {
@@ -92,7 +92,7 @@ impl RelativePositions {
         Tensor::from_vec(ones, (rows, rows, self.count()), like.device())?.to_dtype(like.dtype())
     }
 
-    /// The place of the distance for number `at` of `[query, key]`.
+    /// The row of the distance for number `at` of `[query, key]`.
     fn distance(&self, at: usize, rows: usize) -> usize {
         (at % rows + self.reach).saturating_sub(at / rows).min(2 * self.reach)
     }
