@@ -1,4 +1,4 @@
-//! GELU, forward and backward, and ReLU.
+//! GELU, forward and backward, and `ReLU`.
 
 use super::Real;
 use super::dropout::{drops, threshold};
