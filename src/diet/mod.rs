@@ -11,8 +11,8 @@
 //! message  sparse → dense ┘                └ message row → similarity to labels → intent
 //! ```
 //!
-//! Read `config`, then `network` with `intent_head` and `tag_head`, then `training`. `parameters` declares all that is
-//! learnt, `warm_start` lets a network begin with what another has learnt, `answer` is the same network for answering,
+//! Read `config`, then `network` with `intent_head` and `tag_head`, then `training`. `parameters` declares all that the
+//! network learns, `warm_start` lets a network begin with what another has learnt, `answer` is the same network for answering,
 //! and `predict` turns its scores into intents and entities.
 //!
 //! # Where this differs from Rasa

@@ -28,7 +28,8 @@ impl Decision {
         Self { linear: if has_linear_path { 2.0 } else { 0.0 }, ..Self::default() }
     }
 
-    /// How many numbers it is kept as.
+    /// The parameter that it is kept as, and how many numbers that has.
+    pub(super) const PARAMETER: &str = "intent.decision";
     pub(super) const NUMBERS: usize = 4;
 
     /// As it is kept.

@@ -1,9 +1,9 @@
-//! Every parameter of a model: its name, what the places along its axes stand for, and how it is stored.
+//! Every parameter of the network: its name, what the places along its axes stand for, and how it is stored.
 //!
-//! Saving, warm starts and the linear path follow this list. A layer that is missing here is an error when a network is
-//! made; it cannot be saved in the wrong form, or copied to places that mean something else.
+//! Saving and warm starts follow this list. Names and sizes of axes are checked whenever a network is made, so a layer
+//! that is missing here is an error. A test checks that each axis is declared as what its size depends on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use candle_core::{Result, Var, bail};
 
@@ -22,12 +22,8 @@ pub(super) enum Axis {
     SequenceColumn,
     /// Columns of the sparse features of messages.
     SentenceColumn,
-    /// Those, then the dense features of messages.
-    JoinedColumn,
     /// Words in the names of intents.
     LabelWord,
-    /// Intents.
-    Intent,
     /// Tags.
     Tag(TagKind),
 }
@@ -39,9 +35,7 @@ impl Axis {
             Self::Fixed => None,
             Self::SequenceColumn => Some(widths.sequence),
             Self::SentenceColumn => Some(widths.sentence),
-            Self::JoinedColumn => Some(widths.joined()),
             Self::LabelWord => Some(label_features.width),
-            Self::Intent => Some(labels.intents.len()),
             Self::Tag(kind) => labels.tags(kind).map(TagSet::len),
         }
     }
@@ -55,40 +49,32 @@ pub(super) struct Declaration {
     pub(super) storage: Storage,
 }
 
-/// All parameters of a model.
-#[derive(Clone, Debug)]
-pub(super) struct Declarations {
-    /// Those that the network learns.
-    pub(super) network: Vec<Declaration>,
-    /// Those that are fitted to what the network has learnt, or beside it.
-    pub(super) fitted: Vec<Declaration>,
-}
+/// All parameters of a network.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Declarations(pub(super) Vec<Declaration>);
 
 impl Declarations {
-    /// The parameters of a model with these options that tells these labels apart.
+    /// The parameters of a network with these options and labels.
     pub(super) fn new(config: &DietConfig, labels: &Labels) -> Self {
-        let (mut network, mut fitted) = (List::default(), List::default());
-        network.table("sequence", Axis::SequenceColumn, Storage::Table);
-        network.table("sentence", Axis::SentenceColumn, Storage::Table);
-        network.dense_layers("hidden", config.layers.hidden_sizes.text.len());
+        let mut all = Self::default();
+        all.table("sequence", Axis::SequenceColumn, Storage::Table);
+        all.table("sentence", Axis::SentenceColumn, Storage::Table);
+        all.dense_layers("hidden", config.layers.hidden_sizes.text.len());
         if config.masking.enabled {
-            network.add("masked_token.mask", &[Axis::Fixed, Axis::Fixed]);
-            network.similarity("masked_token");
+            all.add("masked_token.mask", &[Axis::Fixed, Axis::Fixed]);
+            all.similarity("masked_token");
         }
-        network.transformer("transformer", &config.transformer());
+        all.transformer("transformer", &config.transformer());
         if config.intents.enabled && !labels.intents.is_empty() {
-            network.intents(config);
-        }
-        if !labels.intents.is_empty() {
-            fitted.ensemble(config, labels);
+            all.intents(config);
         }
         if config.entities.enabled {
-            labels.tag_sets().for_each(|(kind, _)| network.tags(kind));
+            labels.tag_sets().for_each(|(kind, _)| all.tags(kind));
         }
-        Self { network: network.0, fitted: fitted.0 }
+        all
     }
 
-    /// Refuses parameters that are not exactly the declared ones of the network, with as many places as the axes say.
+    /// Refuses parameters that are not exactly the declared ones, with as many places as the axes say.
     pub(super) fn check(
         &self,
         parameters: &Parameters,
@@ -96,14 +82,9 @@ impl Declarations {
         labels: &Labels,
         label_features: &LabelFeatures,
     ) -> Result<()> {
-        let found: BTreeMap<String, Var> = parameters.all().into_iter().collect();
-        let names: BTreeSet<&str> = found.keys().map(String::as_str).collect();
-        let declared: BTreeSet<&str> = self.network.iter().map(|own| own.name.as_str()).collect();
-        if let Some(name) = names.difference(&declared).next() {
-            bail!("the parameter {name} is not declared");
-        }
-        for own in &self.network {
-            let Some(var) = found.get(&own.name) else { bail!("there is no parameter {}", own.name) };
+        let mut found: BTreeMap<String, Var> = parameters.all().into_iter().collect();
+        for own in &self.0 {
+            let Some(var) = found.remove(&own.name) else { bail!("there is no parameter {}", own.name) };
             let dims = var.dims();
             let fits = |(axis, dim): (&Axis, &usize)| {
                 axis.places(widths, labels, label_features).is_none_or(|places| places == *dim)
@@ -112,15 +93,12 @@ impl Declarations {
                 bail!("the parameter {} has the shape {dims:?}, declared as {:?}", own.name, own.axes);
             }
         }
-        Ok(())
+        match found.keys().next() {
+            Some(name) => bail!("the parameter {name} is not declared"),
+            None => Ok(()),
+        }
     }
-}
 
-/// Declarations, as they are made.
-#[derive(Default)]
-struct List(Vec<Declaration>);
-
-impl List {
     fn push(&mut self, name: impl Into<String>, axes: &[Axis], storage: Storage) {
         self.0.push(Declaration { name: name.into(), axes: axes.to_vec(), storage });
     }
@@ -192,28 +170,7 @@ impl List {
             self.add(format!("{part}.seen_tags_bias"), &[Axis::Fixed]);
         }
     }
-
-    /// What a similarity weighs, the linear path where there is one, and how a message gets its intents where it may
-    /// have more than one.
-    fn ensemble(&mut self, config: &DietConfig, labels: &Labels) {
-        self.add(SCALE, &[Axis::Fixed]);
-        if config.intents.linear_path {
-            self.push(LINEAR_TABLE, &[Axis::JoinedColumn, Axis::Intent], Storage::Table);
-            self.add(LINEAR_BIAS, &[Axis::Intent]);
-        }
-        if labels.is_multi_label() {
-            self.add(DECISION, &[Axis::Fixed]);
-        }
-    }
 }
-
-/// What a similarity weighs: `[1]`.
-pub(super) const SCALE: &str = "intent.scale";
-/// The linear path: `[joined column, intent]`, `[intent]`.
-pub(super) const LINEAR_TABLE: &str = "intent.linear.table";
-pub(super) const LINEAR_BIAS: &str = "intent.linear.bias";
-/// How a message gets its intents, where it may have more than one.
-pub(super) const DECISION: &str = "intent.decision";
 
 #[cfg(test)]
 mod tests {
@@ -227,36 +184,51 @@ mod tests {
 
     const WIDTHS: Widths = Widths { sequence: 7, sentence: 5, dense: 3 };
 
-    /// Everything that brings parameters, and with it all kinds of labels.
-    fn all_options() -> (DietConfig, Labels, LabelFeatures) {
-        let config = DietConfig::default().with(|own| {
+    /// Everything that brings parameters.
+    fn all_options() -> DietConfig {
+        DietConfig::default().with(|own| {
             (own.transformer.model_dim, own.transformer.heads, own.transformer.layers) = (4, 2, 2);
             (own.transformer.relative_keys, own.transformer.relative_values) = (true, true);
             own.layers.hidden_sizes = PerSide { text: vec![6, 5], label: vec![3] };
             (own.masking.enabled, own.intents.linear_path, own.intents.multi_label) = (true, true, true);
-        });
-        let entity = Entity {
-            role: Some("from".to_owned()),
-            group: Some("1".to_owned()),
-            ..Entity::new("city", Span::new(0, 1))
-        };
-        let mut message = Utterance::new("a", Some("x+y"));
-        message.entities = vec![entity];
-        let labels = Labels::new(&[message], &config);
-        let features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
-        (config, labels, features)
+        })
     }
 
-    fn parameters(config: &DietConfig, labels: &Labels, features: &LabelFeatures) -> Parameters {
+    /// So many intents, whose names have one word more, and so many entity types, roles and groups.
+    fn labels(
+        config: &DietConfig,
+        intents: usize,
+        [types, roles, groups]: [usize; 3],
+    ) -> (Labels, LabelFeatures) {
+        let message = |at: usize| {
+            let entity = Entity {
+                role: Some(format!("role {}", at % roles)),
+                group: Some(format!("group {}", at % groups)),
+                ..Entity::new(format!("type {}", at % types), Span::new(0, 1))
+            };
+            Utterance { entities: vec![entity], ..Utterance::new("a", Some(&format!("ask {at}"))) }
+        };
+        let labels = Labels::new(&(0..intents).map(message).collect::<Vec<_>>(), config);
+        let features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
+        (labels, features)
+    }
+
+    fn parameters(
+        config: &DietConfig,
+        widths: Widths,
+        labels: &Labels,
+        features: &LabelFeatures,
+    ) -> Parameters {
         let parameters = Parameters::new(1);
         let builder = parameters.builder(DType::F32, &Device::Cpu);
-        Network::new(config, WIDTHS, labels, features, builder).unwrap();
+        Network::new(config, widths, labels, features, builder).unwrap();
         parameters
     }
 
     #[test]
     fn every_parameter_is_declared_exactly_once() -> Result<()> {
-        let (all, labels, features) = all_options();
+        let all = all_options();
+        let (labels, features) = labels(&all, 6, [1, 2, 3]);
         let few = all.clone().with(|own| {
             (own.transformer.layers, own.masking.enabled, own.layers.share_hidden) = (0, false, true);
             (own.layers.dense_dimension, own.entities.enabled) = (PerSide { text: 2, label: 5 }, false);
@@ -264,24 +236,50 @@ mod tests {
         let other =
             all.clone().with(|own| (own.intents.enabled, own.transformer.relative_keys) = (false, false));
         for config in [&all, &few, &other] {
-            let declared = Declarations::new(config, &labels);
-            let names = |list: &[Declaration]| list.iter().map(|own| own.name.clone()).collect::<Vec<_>>();
-            let mut names = [names(&declared.network), names(&declared.fitted)].concat();
-            let count = names.len();
-            names.sort();
-            names.dedup();
-            assert_eq!(names.len(), count);
-            declared.check(&parameters(config, &labels, &features), WIDTHS, &labels, &features)?;
+            let parameters = parameters(config, WIDTHS, &labels, &features);
+            Declarations::new(config, &labels).check(&parameters, WIDTHS, &labels, &features)?;
         }
         Ok(())
     }
 
+    /// Of two networks with the same options, only axes whose places have names differ in size.
+    #[test]
+    fn every_axis_is_declared_as_what_its_size_depends_on() {
+        let config = all_options();
+        let other_widths = Widths { sequence: 11, sentence: 13, ..WIDTHS };
+        let one = (WIDTHS, labels(&config, 6, [1, 2, 3]));
+        let other = (other_widths, labels(&config, 10, [4, 5, 7]));
+        let kinds = [Axis::SequenceColumn, Axis::SentenceColumn, Axis::LabelWord]
+            .into_iter()
+            .chain([TagKind::Entity, TagKind::Role, TagKind::Group].map(Axis::Tag));
+        // The two sizes of each kind of axis.
+        let mut sizes: BTreeMap<(usize, usize), Axis> = BTreeMap::new();
+        for axis in kinds {
+            let [one, other] = [&one, &other]
+                .map(|(widths, (labels, features))| axis.places(*widths, labels, features).unwrap());
+            assert_ne!(one, other, "{axis:?} must be told from what is fixed");
+            let same = sizes.insert((one, other), axis);
+            assert_eq!(same, None, "{axis:?} must be told from the others");
+        }
+        let [dims, other_dims] = [&one, &other].map(|(widths, (labels, features))| {
+            let all = parameters(&config, *widths, labels, features).all().into_iter();
+            all.map(|(name, var)| (name, var.dims().to_vec())).collect::<BTreeMap<_, _>>()
+        });
+        for own in &Declarations::new(&config, &one.1.0).0 {
+            let pairs = dims[&own.name].iter().copied().zip(other_dims[&own.name].iter().copied());
+            let expected: Vec<Axis> =
+                pairs.map(|pair| if pair.0 == pair.1 { Axis::Fixed } else { sizes[&pair] }).collect();
+            assert_eq!(own.axes, expected, "{}", own.name);
+        }
+    }
+
     #[test]
     fn a_parameter_that_is_not_declared_or_not_there_is_refused() {
-        let (config, labels, features) = all_options();
+        let config = all_options();
+        let (labels, features) = labels(&config, 6, [1, 2, 3]);
         let error = |change: &dyn Fn(&Parameters, &mut Declarations)| {
-            let (parameters, mut declared) =
-                (parameters(&config, &labels, &features), Declarations::new(&config, &labels));
+            let mut declared = Declarations::new(&config, &labels);
+            let parameters = parameters(&config, WIDTHS, &labels, &features);
             change(&parameters, &mut declared);
             declared.check(&parameters, WIDTHS, &labels, &features).unwrap_err().to_string()
         };
@@ -290,13 +288,12 @@ mod tests {
             builder.get_with_hints(3, "more", Init::Const(0.0)).unwrap();
         });
         assert!(more.contains("more is not declared"), "{more}");
-        let missing = error(&|_, declared| {
-            let (name, storage) = ("missing".to_owned(), Storage::F32);
-            declared.network.push(Declaration { name, axes: vec![Axis::Fixed], storage });
-        });
+        let missing = error(&|_, declared| declared.add("missing", &[Axis::Fixed]));
         assert!(missing.contains("there is no parameter missing"), "{missing}");
+        let twice = error(&|_, declared| declared.0.push(declared.0[0].clone()));
+        assert!(twice.contains("there is no parameter sequence.table"), "{twice}");
         let other_axis = error(&|_, declared| {
-            let own = declared.network.iter_mut().find(|own| own.name == "entity.transitions").unwrap();
+            let own = declared.0.iter_mut().find(|own| own.name == "entity.transitions").unwrap();
             own.axes.pop();
         });
         assert!(other_axis.contains("entity.transitions has the shape"), "{other_axis}");

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use candle_core::{DType, Result, Tensor, Var};
 
 use super::multi_label::Decision;
-use super::parameters::{Axis, DECISION, Declaration};
+use super::parameters::{Axis, Declarations};
 use super::{FittedConfidence, Labels, WeightsError};
 use crate::bundle::{Values, Weight, Weights};
 use crate::data::TagSet;
@@ -47,19 +47,19 @@ impl Predecessor<'_> {
     /// If an axis without names has another size: the networks are not of the same shape.
     pub(super) fn move_weights(
         &self,
-        declared: &[Declaration],
+        declared: &Declarations,
         parameters: &Parameters,
         labels: &Labels,
         label_features: &LabelFeatures,
     ) -> std::result::Result<EarlierRows, WeightsError> {
         let vars: BTreeMap<String, Var> = parameters.all().into_iter().collect();
         let mut rows = EarlierRows::new();
-        for own in declared {
+        for own in &declared.0 {
             // What the earlier network does not have, such as a head for roles, begins as it is drawn.
             let (Some(old), Some(var)) = (self.weights.get(&own.name), vars.get(&own.name)) else { continue };
             let axes: Vec<Origins> =
                 own.axes.iter().map(|axis| self.origins(*axis, labels, label_features)).collect();
-            // Neither reading nor writing a parameter of one's own can fail; its shape may be another.
+            // Reading and writing a parameter cannot fail, but its shape may be another.
             if !overwrite(var, old, &axes).is_ok_and(|fits| fits) {
                 let (tensor, found, expected) = (own.name.clone(), old.shape.clone(), var.dims().to_vec());
                 return Err(WeightsError::Shape { tensor, found, expected });
@@ -74,7 +74,7 @@ impl Predecessor<'_> {
 
     /// How a message got its intents, where it could have more than one.
     pub(super) fn decision(&self) -> Option<Decision> {
-        Decision::of(&self.weights.get(DECISION)?.to_f32())
+        Decision::of(&self.weights.get(Decision::PARAMETER)?.to_f32())
     }
 
     /// Where the places along an axis were.
@@ -82,10 +82,8 @@ impl Predecessor<'_> {
         Some(match axis {
             Axis::Fixed => return None,
             Axis::SequenceColumn => self.columns.sequence.clone(),
-            // No network reads joined columns: the linear path is fitted, never moved.
-            Axis::SentenceColumn | Axis::JoinedColumn => self.columns.sentence.clone(),
+            Axis::SentenceColumn => self.columns.sentence.clone(),
             Axis::LabelWord => name_origins(&label_features.words, &self.label_features.words),
-            Axis::Intent => name_origins(&labels.intents, &self.labels.intents),
             Axis::Tag(kind) => tag_origins(labels.tags(kind), self.labels.tags(kind)),
         })
     }

@@ -99,9 +99,9 @@ impl<'a> Learner<'a> {
         // A decision that counts on a linear path says nothing without one.
         let decision = earlier.decision().filter(|own| own.linear == 0.0 || has_linear_path);
         self.decision = self.decision.and(decision).or(self.decision);
-        let declared = &self.declarations.network;
+        let (declared, parameters) = (&self.declarations, &self.parameters);
         self.earlier_rows =
-            earlier.move_weights(declared, &self.parameters, &self.labels, &self.label_features)?;
+            earlier.move_weights(declared, parameters, &self.labels, &self.label_features)?;
         Ok(())
     }
 

@@ -7,11 +7,10 @@ use candle_core::{DType, Error, Result, Var, bail};
 use super::Learner;
 use crate::bundle::{Storage, Weights};
 use crate::diet::confidence::DEFAULT_WEIGHTS;
-use crate::diet::parameters::{Axis, DECISION, Declaration, LINEAR_BIAS, LINEAR_TABLE, SCALE};
+use crate::diet::multi_label::Decision;
+use crate::diet::parameters::{Axis, Declaration};
+use crate::features::Features;
 use crate::numbers::SparseRows;
-
-/// A tensor before it is stored: its shape and its values.
-type Tensor = (Vec<usize>, Vec<f32>);
 
 impl Learner<'_> {
     /// What was learnt, in the form in which it is stored: large tables in five bits and without the rows that no
@@ -22,44 +21,24 @@ impl Learner<'_> {
     ///
     /// If a number is not finite: the training diverged.
     pub fn weights(&self) -> Result<Weights> {
-        let mut found: BTreeMap<String, Var> = self.parameters.all().into_iter().collect();
-        let network = |name: &str| -> Result<Option<Tensor>> {
-            let Some(var) = found.remove(name) else { return Ok(None) };
+        let found: BTreeMap<String, Var> = self.parameters.all().into_iter().collect();
+        let mut weights = self.fitted()?;
+        for own in &self.declarations.0 {
+            let Some(var) = found.get(&own.name) else { bail!("there is no parameter {}", own.name) };
             let values = var.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
-            Ok(Some((var.dims().to_vec(), values)))
-        };
-        let mut fitted = self.fitted();
+            let touched = self.touched(own);
+            store(&mut weights, &own.name, own.storage, var.dims().to_vec(), values, &touched)?;
+        }
+        Ok(weights)
+    }
+
+    /// What is fitted to what the network has learnt, or beside it: the scale of its similarities, the linear path, and
+    /// how a message gets its intents where it may have more than one.
+    fn fitted(&self) -> Result<Weights> {
         let mut weights = Weights::new();
-        self.store(&self.declarations.network, network, &mut weights)?;
-        self.store(&self.declarations.fitted, |name| Ok(fitted.remove(name)), &mut weights)?;
-        match found.keys().map(String::as_str).chain(fitted.keys().copied()).next() {
-            Some(name) => bail!("the parameter {name} is not declared"),
-            None => Ok(weights),
-        }
-    }
-
-    /// Rounds the declared parameters to the forms that they are stored in.
-    fn store(
-        &self,
-        declared: &[Declaration],
-        mut take: impl FnMut(&str) -> Result<Option<Tensor>>,
-        weights: &mut Weights,
-    ) -> Result<()> {
-        for own in declared {
-            let Some((shape, values)) = take(&own.name)? else { bail!("there is no parameter {}", own.name) };
-            let touched = self.touched(own, shape.first().copied().unwrap_or(0));
-            let weight = own.storage.round(&own.name, shape, values, |row| touched[row]);
-            weights.insert(own.name.clone(), weight.map_err(Error::wrap)?);
-        }
-        Ok(())
-    }
-
-    /// What is not learnt by the network itself.
-    fn fitted(&self) -> BTreeMap<&'static str, Tensor> {
-        let mut fitted = BTreeMap::new();
         let intents = self.labels.intents.len();
         if intents == 0 {
-            return fitted;
+            return Ok(weights);
         }
         let ensemble = match (&self.decision, &self.confidence, &self.linear) {
             (Some(decision), ..) => [1.0, 0.0, decision.linear],
@@ -67,47 +46,59 @@ impl Learner<'_> {
             (None, None, Some(_)) => DEFAULT_WEIGHTS,
             (None, None, None) => [1.0, 0.0, 0.0],
         };
-        fitted.insert(SCALE, (vec![1], vec![ensemble[0]]));
+        store(&mut weights, "intent.scale", Storage::F32, vec![1], vec![ensemble[0]], &[])?;
         if self.config.intents.linear_path {
             let columns = self.widths.joined();
-            // Before there is a linear path, it says nothing.
-            let nothing = || (vec![0.0; columns * intents], vec![0.0; intents]);
-            let (table, bias) = self.linear.as_ref().map_or_else(nothing, |path| path.weighted(ensemble));
-            fitted.insert(LINEAR_TABLE, (vec![columns, intents], table));
-            fitted.insert(LINEAR_BIAS, (vec![intents], bias));
+            let mut touched = vec![false; columns];
+            // Zeros until the linear path is fitted.
+            let (mut table, mut bias) = (vec![0.0; columns * intents], vec![0.0; intents]);
+            if let Some(path) = &self.linear {
+                (table, bias) = path.weighted(ensemble);
+                // It also learns from the examples that are held out for calibration.
+                mark(&mut touched, self.set.examples.iter().map(|example| &example.features.sentence));
+                touched[self.widths.sentence..].fill(true); // dense features are always there
+            }
+            let shape = vec![columns, intents];
+            store(&mut weights, "intent.linear.table", Storage::Table, shape, table, &touched)?;
+            store(&mut weights, "intent.linear.bias", Storage::F32, vec![intents], bias, &[])?;
         }
         if let Some(decision) = self.decision {
             let numbers = decision.numbers().to_vec();
-            fitted.insert(DECISION, (vec![numbers.len()], numbers));
+            store(&mut weights, Decision::PARAMETER, Storage::F32, vec![numbers.len()], numbers, &[])?;
         }
-        fitted
+        Ok(weights)
     }
 
     /// Which rows of a table are stored: those whose columns occur in the examples that were learnt from, or did in an
-    /// earlier model's.
-    fn touched(&self, own: &Declaration, rows: usize) -> Vec<bool> {
-        let mut touched = vec![false; rows];
-        if own.storage != Storage::Table || own.name == LINEAR_TABLE && self.linear.is_none() {
-            return touched;
-        }
-        if let Some(earlier) = self.earlier_rows.get(&own.name) {
-            touched.clone_from(earlier);
-        }
-        let mut mark = |rows: &SparseRows| {
-            rows.columns().iter().for_each(|column| touched[*column as usize] = true);
+    /// earlier model's. Nothing for what is no table.
+    fn touched(&self, own: &Declaration) -> Vec<bool> {
+        let (columns, rows): (_, fn(&Features) -> &SparseRows) = match own.axes.first() {
+            Some(Axis::SequenceColumn) => (self.widths.sequence, |features| &features.sequence),
+            Some(Axis::SentenceColumn) => (self.widths.sentence, |features| &features.sentence),
+            _ => return Vec::new(),
         };
-        // Only the linear path learns from the examples that are held out for calibration.
-        let learnt = if own.name == LINEAR_TABLE { self.set.examples.len() } else { self.set.learnt() };
-        for features in self.set.examples[..learnt].iter().map(|example| &example.features) {
-            match own.axes.first() {
-                Some(Axis::SequenceColumn) => mark(&features.sequence),
-                Some(Axis::SentenceColumn | Axis::JoinedColumn) => mark(&features.sentence),
-                _ => {}
-            }
-        }
-        if own.axes.first() == Some(&Axis::JoinedColumn) {
-            touched[self.widths.sentence..].fill(true); // dense features are always there
-        }
+        let mut touched = self.earlier_rows.get(&own.name).cloned().unwrap_or_else(|| vec![false; columns]);
+        let learnt = &self.set.examples[..self.set.learnt()];
+        mark(&mut touched, learnt.iter().map(|example| rows(&example.features)));
         touched
     }
+}
+
+/// Marks the columns that occur.
+fn mark<'f>(touched: &mut [bool], rows: impl Iterator<Item = &'f SparseRows>) {
+    rows.flat_map(SparseRows::columns).for_each(|column| touched[*column as usize] = true);
+}
+
+/// Adds a parameter, rounded to the form that it is stored in; of a table, the touched rows.
+fn store(
+    weights: &mut Weights,
+    name: &str,
+    storage: Storage,
+    shape: Vec<usize>,
+    values: Vec<f32>,
+    touched: &[bool],
+) -> Result<()> {
+    let weight = storage.round(name, shape, values, |row| touched[row]).map_err(Error::wrap)?;
+    weights.insert(name.to_owned(), weight);
+    Ok(())
 }
