@@ -3,8 +3,7 @@
 use super::{OptionEntry, Rule, Settings};
 
 /// All options of a configuration with their values and what these may be, as a table in Markdown.
-#[must_use]
-pub fn markdown(settings: &impl Settings) -> String {
+pub(crate) fn markdown(settings: &impl Settings) -> String {
     let head = "| Option | Default | May be |\n| --- | --- | --- |\n".to_owned();
     settings.table().into_iter().fold(head, |table, entry| table + &line(&entry))
 }

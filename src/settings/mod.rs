@@ -4,6 +4,7 @@
 //! Groups of options that several models share, such as those of [`train`](crate::train), list their own, and the
 //! configuration of a model lists its groups. Files stay flat, under Rasa's names.
 
+#[cfg(test)]
 mod document;
 mod error;
 mod rule;
@@ -13,7 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use document::markdown;
+#[cfg(test)]
+pub(crate) use document::markdown;
 pub use error::ConfigError;
 pub use rule::{Range, Rule};
 pub(crate) use serial::{deserialize, serialize};

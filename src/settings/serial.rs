@@ -4,11 +4,13 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
 use serde_json::{Map, Value};
 
-use super::Settings;
+use super::{Rule, Settings};
 
-/// All options by name.
+/// All options by name, but for those without effect: no field remembers what a file said of these.
 pub(crate) fn serialize<T: Settings, S: Serializer>(settings: &T, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_map(settings.table().into_iter().map(|entry| (entry.name, entry.value)))
+    let all = settings.table().into_iter();
+    let kept = all.filter(|entry| !matches!(entry.rule, Rule::WithoutEffect(_)));
+    to.collect_map(kept.map(|entry| (entry.name, entry.value)))
 }
 
 /// The options that are given; the others are those of the default.

@@ -13,9 +13,9 @@ fn the_defaults_make_sense_and_nonsense_is_named() {
     assert_eq!(wrong(|c| c.transformer.heads = 7), "number_of_attention_heads");
     assert_eq!(wrong(|c| c.similarity.similarity_type = SimilarityType::Cosine), "similarity_type");
     assert_eq!(wrong(|c| c.intents.split_symbol.clear()), "intent_split_symbol");
-    let several =
+    let multi_label =
         |c: &mut DietConfig| (c.intents.multi_label, c.similarity.loss_type) = (true, LossType::Margin);
-    assert_eq!(wrong(several), "multi_label_intents");
+    assert_eq!(wrong(multi_label), "multi_label_intents");
     assert_eq!(wrong(|c| c.training.batch_size = BatchSize::Growing([0, 4])), "batch_size");
     assert_eq!(wrong(|c| c.layers.hidden_sizes.label = vec![0]), "hidden_layers_sizes");
     assert_eq!(wrong(|c| c.layers.share_hidden = true), "share_hidden_layers");
@@ -79,9 +79,12 @@ fn configurations_written_before_there_were_groups_still_open() {
     let old = include_str!("format_4.json");
     let read: DietConfig = serde_json::from_str(old).unwrap();
     assert_eq!(read, DietConfig::default());
-    let (old, new): (serde_json::Value, _) =
-        (serde_json::from_str(old).unwrap(), serde_json::to_value(&read));
-    assert_eq!(old, new.unwrap());
+    let mut old: serde_json::Map<String, serde_json::Value> = serde_json::from_str(old).unwrap();
+    let without_effect = read.table().into_iter().filter(|one| matches!(one.rule, Rule::WithoutEffect(_)));
+    for option in without_effect {
+        assert_eq!(old.remove(option.name), Some(option.value), "{}", option.name);
+    }
+    assert_eq!(serde_json::Value::Object(old), serde_json::to_value(&read).unwrap());
 }
 
 #[test]
