@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::text::{CharOffsets, Span};
 
+/// The components that find or change entities, by the names they have in answers and in pipelines.
+pub(crate) const DIET_CLASSIFIER: &str = "DIETClassifier";
+pub(crate) const REGEX_EXTRACTOR: &str = "RegexEntityExtractor";
+pub(crate) const SYNONYM_MAPPER: &str = "EntitySynonymMapper";
+
 /// A name and how sure the model is of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scored {

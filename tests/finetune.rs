@@ -62,10 +62,10 @@ fn three_times_in_a_row_nothing_is_lost_and_all_is_learnt() {
     let mut all = data();
     for (round, items) in NEW.iter().enumerate() {
         let given = new(items);
-        let news = nlu.news(&given).unwrap();
+        let news = nlu.preview_finetuning(&given).unwrap();
         assert_eq!((news.remembered, news.added, news.replaced), (Some(14 + 3 * round), 3, 0));
         assert_eq!((news.intents.len(), news.entities.len()), (1, usize::from(round > 0)));
-        assert!(news.words > 2 && news.fading.is_empty());
+        assert!(news.words > 2 && news.intents_without_examples.is_empty());
         nlu = finetune(&nlu, &given, &options(0.5));
         all.extend(given);
     }
@@ -88,8 +88,8 @@ fn a_text_given_again_counts_as_given_now_and_a_label_may_go() {
         .map(|one| one.text)
         .collect();
     let renamed = new(&format!("- intent: stop\n  examples: |\n    - {}\n", cancel.join("\n    - ")));
-    let news = nlu.news(&renamed).unwrap();
-    assert_eq!((news.replaced, news.added, &news.fading[..]), (4, 0, &["cancel".to_owned()][..]));
+    let news = nlu.preview_finetuning(&renamed).unwrap();
+    assert_eq!((news.replaced, news.added, &news.intents_without_examples[..]), (4, 0, &["cancel".to_owned()][..]));
     let nlu = finetune(&nlu, &renamed, &options(0.5));
     assert_eq!(nlu.labels().intents, ["order_ride", "stop", "thank"]);
     assert_eq!(nlu.parse("forget it").unwrap().intent.unwrap().name, "stop");

@@ -97,6 +97,12 @@ impl Bundle {
         self.parts.keys().map(String::as_str)
     }
 
+    /// Whether it has a part of this name.
+    #[must_use]
+    pub fn has(&self, part: &str) -> bool {
+        self.parts.contains_key(part)
+    }
+
     /// Its settings.
     ///
     /// # Errors

@@ -137,8 +137,11 @@ impl Labels {
     }
 }
 
+/// The intent that stands for "not sure enough of any".
+pub(crate) const FALLBACK: &str = "nlu_fallback";
+
 /// Intents that mean "about nothing that the model knows", in whatever case.
-pub const OUT_OF_SCOPE_NAMES: [&str; 3] = ["out_of_scope", "oos", "nlu_fallback"];
+pub const OUT_OF_SCOPE_NAMES: [&str; 3] = ["out_of_scope", "oos", FALLBACK];
 
 /// Whether this intent is one of [`OUT_OF_SCOPE_NAMES`].
 #[must_use]
@@ -189,8 +192,8 @@ mod tests {
     fn a_label_stands_for_its_parts_where_a_message_may_have_several() {
         let all = ["thank+bye", "bye", " ask + thank", "+", "thank+thank"];
         let all = all.map(|intent| Utterance::new("x", Some(intent)));
-        let several = DietConfig::default().with(|c| c.intents.multi_label = true);
-        let labels = Labels::new(&all, &several);
+        let multi_label = DietConfig::default().with(|c| c.intents.multi_label = true);
+        let labels = Labels::new(&all, &multi_label);
         assert_eq!(labels.intents, ["ask", "bye", "thank"]);
         let sets = all.each_ref().map(|one| labels.example(one, &[], Features::default()).intents);
         assert_eq!(sets, [vec![1, 2], vec![1], vec![0, 2], vec![], vec![2]]);

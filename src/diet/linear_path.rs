@@ -94,7 +94,7 @@ impl<'e> Problem<'e> {
 impl Joined<'_> {
     fn solve(&self, learning: &[u32], with_softmax: bool) -> LinearPath {
         let Problem { config, widths, labels, threads, dense_length, .. } = self.problem;
-        let seed = config.seed();
+        let seed = config.training.seed();
         let rows: Vec<&SparseRows> = self.rows.iter().map(AsRef::as_ref).collect();
         let data =
             Labelled { rows: &rows, columns: widths.joined(), members: &self.members, classes: labels };

@@ -50,6 +50,7 @@ pub use confidence::FittedConfidence;
 pub use config::{
     DietConfig, EntityConfig, IntentConfig, LayersConfig, MaskingConfig, PerSide, SplitByComma,
 };
+pub(crate) use labels::FALLBACK;
 pub use labels::{Example, Labels, OUT_OF_SCOPE_NAMES, TagKind, is_out_of_scope};
 #[doc(hidden)]
 pub use network::{Network, Reading};

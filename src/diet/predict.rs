@@ -65,12 +65,6 @@ impl Diet {
         Ok(Self { config, labels, engine: Arc::new(engine) })
     }
 
-    /// The options it was trained with.
-    #[must_use]
-    pub fn config(&self) -> &DietConfig {
-        &self.config
-    }
-
     /// What it can predict.
     #[must_use]
     pub fn labels(&self) -> &Labels {

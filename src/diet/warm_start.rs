@@ -6,7 +6,7 @@
 //! a new name keeps the numbers that the new network has drawn for it, and what has no place any more is left behind. So
 //! words and labels may come and go any number of times.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use candle_core::{DType, Result, Tensor, Var};
 
@@ -15,7 +15,7 @@ use super::parameters::{Axis, Declarations};
 use super::{FittedConfidence, Labels, WeightsError};
 use crate::bundle::{Values, Weight, Weights};
 use crate::data::TagSet;
-use crate::features::{ColumnOrigins, LabelFeatures};
+use crate::features::{ColumnOrigins, LabelFeatures, name_origins};
 use crate::nn::Parameters;
 
 /// What a network can go on from: the weights of an earlier one, and what their places stood for.
@@ -95,12 +95,6 @@ fn overwrite(var: &Var, old: &Weight, axes: &[Origins]) -> Result<bool> {
     let fits = moved(old, axes, var.dims(), &mut values);
     var.set(&Tensor::from_vec(values, var.shape(), var.device())?.to_dtype(var.dtype())?)?;
     Ok(fits)
-}
-
-/// Where each of these names was among the earlier ones.
-fn name_origins(now: &[String], earlier: &[String]) -> Vec<Option<u32>> {
-    let places: HashMap<&str, u32> = earlier.iter().map(String::as_str).zip(0..).collect();
-    now.iter().map(|name| places.get(name.as_str()).copied()).collect()
 }
 
 fn tag_origins(now: Option<&TagSet>, earlier: Option<&TagSet>) -> Vec<Option<u32>> {

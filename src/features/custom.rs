@@ -1,15 +1,16 @@
-//! Featurizers from outside this crate, and how such components are registered, built and saved.
+//! Featurizers from outside this crate.
 
-use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::Message;
-use super::featurizer::{Entries, Rows};
+use super::message::{Entries, Rows};
+use super::origins::name_origins;
+use super::registry::{Registry, State};
+use super::{ComponentError, CustomConfig, Message};
 use crate::data::TrainingData;
 
 /// A featurizer of your own.
@@ -49,108 +50,10 @@ pub trait CustomFeaturizer: Debug + Send + Sync {
     }
 }
 
-/// A component of one's own is missing or broken.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ComponentError {
-    /// Nobody has registered it.
-    #[error(
-        "the pipeline has the {kind} `{name}`, which is not known here; register it with `Components`, in the options \
-         of the training and again in `Nlu::open_with`"
-    )]
-    Missing {
-        /// Tokenizer, featurizer or post-processor.
-        kind: &'static str,
-        /// The name in the pipeline.
-        name: String,
-    },
-    /// It cannot be built from its options, or from what a model has saved of it.
-    #[error("the {kind} `{name}` cannot be built from its options or its saved state")]
-    State {
-        /// Tokenizer, featurizer or post-processor.
-        kind: &'static str,
-        /// The name in the pipeline.
-        name: String,
-        /// What does not fit.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// It cannot learn from the training data.
-    #[error("the {kind} `{name}` cannot be fitted")]
-    Fit {
-        /// Featurizer or post-processor.
-        kind: &'static str,
-        /// The name in the pipeline.
-        name: String,
-        /// What it says.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
-    },
-}
-
-/// How components of one kind are built from JSON, by name.
-#[derive(Debug)]
-pub(crate) struct Registry<C: ?Sized> {
-    kind: &'static str,
-    builders: BTreeMap<String, Builder<C>>,
-}
-
-type Builder<C> = fn(Value) -> serde_json::Result<Box<C>>;
-
-impl<C: ?Sized> Clone for Registry<C> {
-    fn clone(&self) -> Self {
-        Self { kind: self.kind, builders: self.builders.clone() }
-    }
-}
-
-impl<C: ?Sized> Registry<C> {
-    pub(crate) fn new(kind: &'static str) -> Self {
-        Self { kind, builders: BTreeMap::new() }
-    }
-
-    pub(crate) fn insert(&mut self, name: String, builder: Builder<C>) {
-        self.builders.insert(name, builder);
-    }
-
-    pub(crate) fn contains(&self, name: &str) -> bool {
-        self.builders.contains_key(name)
-    }
-
-    /// A component with these options.
-    pub(crate) fn configure(
-        &self,
-        name: &str,
-        options: &Map<String, Value>,
-    ) -> Result<Box<C>, ComponentError> {
-        // A struct without fields is `null` in JSON, one whose fields all have defaults is `{}`.
-        if options.is_empty()
-            && let Ok(component) = self.restore(name, Value::Null)
-        {
-            return Ok(component);
-        }
-        self.restore(name, Value::Object(options.clone()))
-    }
-
-    /// A component as it was saved.
-    pub(crate) fn restore(&self, name: &str, state: Value) -> Result<Box<C>, ComponentError> {
-        let (kind, name) = (self.kind, name.to_owned());
-        match self.builders.get(&name) {
-            Some(build) => build(state).map_err(|source| ComponentError::State { kind, name, source }),
-            None => Err(ComponentError::Missing { kind, name }),
-        }
-    }
-}
-
 /// A featurizer that can be saved: every one whose fields can.
-pub(crate) trait SavedFeaturizer: CustomFeaturizer {
-    fn state(&self) -> serde_json::Result<Value>;
-}
+pub(crate) trait SavedFeaturizer: CustomFeaturizer + State {}
 
-impl<T: CustomFeaturizer + Serialize> SavedFeaturizer for T {
-    fn state(&self) -> serde_json::Result<Value> {
-        serde_json::to_value(self)
-    }
-}
+impl<T: CustomFeaturizer + State> SavedFeaturizer for T {}
 
 /// The registered featurizers.
 pub(crate) type CustomFeaturizers = Registry<dyn SavedFeaturizer>;
@@ -171,23 +74,14 @@ pub struct Custom {
 
 impl Custom {
     pub(super) fn fit(
-        name: &str,
-        options: &Map<String, Value>,
+        config: &CustomConfig,
         messages: &[Message<'_>],
         data: &TrainingData,
         registered: &CustomFeaturizers,
     ) -> Result<Self, ComponentError> {
-        let mut featurizer = registered.configure(name, options)?;
-        let (kind, name) = (FEATURIZER, name.to_owned());
-        if let Err(source) = featurizer.fit(messages, data) {
-            return Err(ComponentError::Fit { kind, name, source });
-        }
-        match featurizer.state() {
-            Ok(state) => {
-                Ok(Self { name, columns: featurizer.columns(), state, featurizer: Some(featurizer.into()) })
-            }
-            Err(source) => Err(ComponentError::State { kind, name, source }),
-        }
+        let (featurizer, state) = registered.fit(config, |own| own.fit(messages, data))?;
+        let (name, columns) = (config.name.clone(), featurizer.columns());
+        Ok(Self { name, columns, state, featurizer: Some(featurizer.into()) })
     }
 
     /// Builds the featurizer from what was saved of it.
@@ -223,16 +117,22 @@ impl Custom {
         entries
     }
 
+    /// Whether this is the same component as an earlier one, whatever it has learnt.
+    pub(super) fn is_named_like(&self, earlier: &Self) -> bool {
+        self.name == earlier.name
+    }
+
     /// For each column, the one of the same name in an earlier featurizer.
     pub(super) fn origins(&self, earlier: &Self) -> Vec<Option<u32>> {
-        let places: HashMap<&str, u32> = earlier.columns.iter().map(String::as_str).zip(0..).collect();
-        self.columns.iter().map(|column| places.get(column.as_str()).copied()).collect()
+        name_origins(&self.columns, &earlier.columns)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FeatureSet, FeaturizerConfig};
+    use serde_json::{Map, json};
+
+    use super::super::{FeatureError, FeatureSet, FeaturizerConfig};
     use super::*;
     use crate::text::{Tokenizer, WhitespaceTokenizer};
 
@@ -267,18 +167,24 @@ mod tests {
         }
     }
 
-    fn fit(texts: &[&str], options: Value) -> Result<FeatureSet, super::super::FeatureError> {
+    fn fit(texts: &[&str], options: Value) -> Result<FeatureSet, FeatureError> {
+        fit_named("Names", texts, options)
+    }
+
+    fn fit_named(name: &str, texts: &[&str], options: Value) -> Result<FeatureSet, FeatureError> {
         let tokens: Vec<_> = texts.iter().map(|text| WhitespaceTokenizer::default().tokenize(text)).collect();
         let messages: Vec<_> =
             texts.iter().zip(&tokens).map(|(text, tokens)| Message { text, tokens }).collect();
-        let Value::Object(options) = options else { panic!("options are an object") };
-        let configs = [FeaturizerConfig::Custom { name: "Names".into(), options }];
+        let config = json!({"name": name, "options": options});
+        let configs = [FeaturizerConfig::Custom(serde_json::from_value(config).unwrap())];
         FeatureSet::fit_with(&configs, &messages, &TrainingData::default(), &registered())
     }
 
     fn registered() -> CustomFeaturizers {
         let mut all = CustomFeaturizers::new(FEATURIZER);
-        all.insert("Names".to_owned(), |state| Ok(Box::new(serde_json::from_value::<Names>(state)?)));
+        for name in ["Names", "Others"] {
+            all.insert(name.to_owned(), |state| Ok(Box::new(serde_json::from_value::<Names>(state)?)));
+        }
         all
     }
 
@@ -306,13 +212,26 @@ mod tests {
         let earlier = fit(&["from Rome to Paris"], Value::Object(Map::new())).unwrap();
         let now = fit(&["from Oslo to Rome"], Value::Object(Map::new())).unwrap();
         assert_eq!(now.origins(&earlier).sequence, [None, Some(0)]);
+        let other = fit_named("Others", &["from Oslo to Rome"], Value::Object(Map::new())).unwrap();
+        assert_eq!(other.origins(&earlier).sequence, [None, None]);
+    }
+
+    #[test]
+    fn without_the_earlier_messages_it_stays_as_it_was() {
+        let earlier = fit(&["from Rome to Paris"], Value::Object(Map::new())).unwrap();
+        let now = || fit(&["from Oslo"], Value::Object(Map::new())).unwrap();
+        let joined = now().with_columns_of(&earlier);
+        assert_eq!(first_token(&joined, "Paris"), first_token(&earlier, "Paris"));
+        assert_eq!(joined.origins(&earlier).sequence, [Some(0), Some(1)]);
+        let other = fit_named("Others", &["from Rome to Paris"], Value::Object(Map::new())).unwrap();
+        assert_eq!(now().with_columns_of(&other).widths(), (1, 1));
     }
 
     #[test]
     fn what_does_not_fit_is_named() {
-        let error = fit(&["from Rome"], serde_json::json!({"least": 2})).unwrap_err();
+        let error = fit(&["from Rome"], json!({"least": 2})).unwrap_err();
         assert_eq!(error.to_string(), "the featurizer `Names` cannot be fitted");
-        let error = fit(&["from Rome"], serde_json::json!({"least": "two"})).unwrap_err();
+        let error = fit(&["from Rome"], json!({"least": "two"})).unwrap_err();
         assert!(error.to_string().contains("cannot be built from its options"), "{error}");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::ComponentError;
 use crate::data::Source;
+use crate::settings::ConfigError;
 
 /// Why a featurizer cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -32,16 +33,14 @@ pub enum FeatureError {
         reason: String,
     },
     /// An option has a value that makes no sense.
-    #[error("option `{option}` of {component}: {problem}")]
+    #[error("component {component}: {error}")]
     Option {
         /// The component as it is called in `config.yml`.
         component: &'static str,
-        /// The option.
-        option: &'static str,
         /// What is wrong, and what would be right.
-        problem: String,
+        error: ConfigError,
     },
-    /// A featurizer of one's own is missing or broken.
+    /// A custom featurizer is missing or broken.
     #[error(transparent)]
     Component(#[from] ComponentError),
     /// Saved n-grams that cannot be understood.

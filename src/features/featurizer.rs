@@ -1,62 +1,13 @@
 //! Several featurizers side by side.
 
-use std::borrow::Cow;
-use std::ops::Range;
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
+use super::message::Rows;
 use super::{
-    Custom, CustomFeaturizers, DenseFeatures, FEATURIZER, FeatureError, Lexical, LexicalConfig, NGramConfig,
-    NGrams, Patterns, PatternsConfig,
+    ComponentError, Custom, CustomConfig, CustomFeaturizers, FEATURIZER, FeatureError, Features, Lexical, LexicalConfig,
+    Message, NGramConfig, NGrams, Patterns, PatternsConfig, UnitRanges,
 };
 use crate::data::TrainingData;
-use crate::numbers::SparseRows;
-use crate::text::Span;
-
-/// The non-zero columns of one row, with their values.
-pub(super) type Entries = Vec<(u32, f32)>;
-
-/// The rows of one message while featurizers fill them.
-#[derive(Debug)]
-pub(super) struct Rows {
-    /// One per token.
-    pub(super) sequence: Vec<Entries>,
-    /// That of the message.
-    pub(super) sentence: Entries,
-    /// First column of the current featurizer in the rows of the tokens.
-    pub(super) token_start: u32,
-    /// And in the row of the message.
-    pub(super) message_start: u32,
-}
-
-impl Rows {
-    pub(super) fn new(tokens: usize) -> Self {
-        let sequence = (0..tokens).map(|_| Vec::with_capacity(48)).collect();
-        Self { sequence, sentence: Vec::with_capacity(24 * tokens), token_start: 0, message_start: 0 }
-    }
-}
-
-/// A text and where its tokens are.
-#[derive(Clone, Copy, Debug)]
-pub struct Message<'a> {
-    /// The whole text.
-    pub text: &'a str,
-    /// Its tokens in order.
-    pub tokens: &'a [Span],
-}
-
-impl<'a> Message<'a> {
-    /// The text of one token.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such token, or the tokens are those of another text.
-    #[must_use]
-    pub fn token(&self, index: usize) -> &'a str {
-        self.tokens[index].of(self.text)
-    }
-}
 
 /// Settings of one featurizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,12 +19,7 @@ pub enum FeaturizerConfig {
     /// Regular expressions and lookup tables.
     Patterns(PatternsConfig),
     /// A [`CustomFeaturizer`](super::CustomFeaturizer).
-    Custom {
-        /// The name that it is registered with.
-        name: String,
-        /// Its fields.
-        options: serde_json::Map<String, serde_json::Value>,
-    },
+    Custom(CustomConfig),
 }
 
 /// A featurizer that has seen the training data.
@@ -100,8 +46,8 @@ impl Featurizer {
             FeaturizerConfig::NGrams(config) => Self::NGrams(NGrams::fit(config, messages)?),
             FeaturizerConfig::Lexical(config) => Self::Lexical(Lexical::fit(config, messages)?),
             FeaturizerConfig::Patterns(config) => Self::Patterns(Patterns::fit(config, data)?),
-            FeaturizerConfig::Custom { name, options } => {
-                Self::Custom(Custom::fit(name, options, messages, data, registered)?)
+            FeaturizerConfig::Custom(config) => {
+                Self::Custom(Custom::fit(config, messages, data, registered)?)
             }
         })
     }
@@ -125,46 +71,6 @@ impl Featurizer {
             Self::Custom(featurizer) => featurizer.transform(message, rows),
         }
     }
-}
-
-/// The features of one message.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Features {
-    /// One row per token: `[token, sequence column]`.
-    pub sequence: SparseRows,
-    /// One row for the message: `[1, sentence column]`.
-    pub sentence: SparseRows,
-    /// What an encoder says, where there is one.
-    pub dense: Option<Arc<DenseFeatures>>,
-}
-
-impl Features {
-    /// Whether nothing is known of the message: only unknown words, say.
-    pub(crate) fn are_none(&self) -> bool {
-        let known = |dense: &Arc<DenseFeatures>| dense.tokens.iter().chain(&dense.message).any(|x| *x != 0.0);
-        self.sentence.entries() == 0
-            && self.sequence.entries() == 0
-            && !self.dense.as_ref().is_some_and(known)
-    }
-
-    /// The row of the message with its dense numbers, as a row of this length, behind the `columns` sparse ones.
-    pub(crate) fn joined(&self, columns: usize, length: f32) -> Cow<'_, SparseRows> {
-        let Some(dense) = &self.dense else { return Cow::Borrowed(&self.sentence) };
-        let mut joined = SparseRows::default();
-        joined.push(
-            self.sentence.row(0).chain((columns as u32..).zip(dense.message.iter().map(|x| x * length))),
-        );
-        Cow::Owned(joined)
-    }
-}
-
-/// Columns that are scaled together to length one: a range for each featurizer that does so.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UnitRanges {
-    /// In the row of a token.
-    pub sequence: Vec<Range<u32>>,
-    /// In that of a message.
-    pub sentence: Vec<Range<u32>>,
 }
 
 /// Fitted featurizers whose columns stand side by side.
@@ -218,7 +124,7 @@ impl FeatureSet {
     }
 
     /// Builds the featurizers from outside this crate, after a feature set was read from a file.
-    pub(crate) fn attach(&mut self, registered: &CustomFeaturizers) -> Result<(), FeatureError> {
+    pub(crate) fn attach(&mut self, registered: &CustomFeaturizers) -> Result<(), ComponentError> {
         for featurizer in &mut self.featurizers {
             if let Featurizer::Custom(own) = featurizer {
                 own.attach(registered)?;
@@ -270,8 +176,11 @@ impl FeatureSet {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
     use crate::features::Weighting;
+    use crate::numbers::SparseRows;
     use crate::text::{Tokenizer, WhitespaceTokenizer};
 
     #[test]

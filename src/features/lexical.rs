@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::featurizer::Rows;
+use super::message::Rows;
 use super::{FeatureError, Message};
+use crate::settings::ConfigError;
 
 /// One property of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -161,6 +162,15 @@ impl From<Lexical> for Saved {
 }
 
 impl LexicalConfig {
+    /// What it is called in `config.yml`.
+    pub(crate) const COMPONENT: &str = "LexicalSyntacticFeaturizer";
+
+    /// Checks what the types cannot.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        let problem = "needs at least one list of properties, for the token itself";
+        ConfigError::unless(!self.features.is_empty(), "features", problem)
+    }
+
     /// How far away the neighbour of each list is.
     fn offsets(&self) -> impl Iterator<Item = isize> + use<> {
         let before = (self.features.len() / 2) as isize;
@@ -175,13 +185,8 @@ impl Lexical {
     ///
     /// If the window has no token.
     pub fn fit(config: &LexicalConfig, messages: &[Message<'_>]) -> Result<Self, FeatureError> {
-        if config.features.is_empty() {
-            return Err(FeatureError::Option {
-                component: "LexicalSyntacticFeaturizer",
-                option: "features",
-                problem: "needs at least one list of properties, for the token itself".to_owned(),
-            });
-        }
+        let component = LexicalConfig::COMPONENT;
+        config.validate().map_err(|error| FeatureError::Option { component, error })?;
         let mut seen: BTreeSet<Key> = BTreeSet::new();
         for message in messages {
             for token in 0..message.tokens.len() {

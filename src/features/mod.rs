@@ -15,7 +15,7 @@
 //! | `label` | this word occurs in the name of an intent |
 //! | `origins` | which column of an earlier feature set meant the same |
 //! | `dense` | no word of ours: one dimension of an encoder |
-//! | `custom` | whatever a featurizer from outside this crate says |
+//! | `custom` | whatever a featurizer from outside this crate says; `registry` builds, fits and restores such components |
 //! | `leave_one_out` | the features that a message would have had the featurizers been fitted without it |
 //!
 //! A new featurizer costs one file, one variant of [`Featurizer`] and one of [`FeaturizerConfig`].
@@ -27,20 +27,26 @@ mod featurizer;
 mod label;
 mod leave_one_out;
 mod lexical;
+mod message;
 mod ngram;
 mod origins;
 mod patterns;
+mod registry;
 mod units;
 mod vocabulary;
 
-pub use custom::{ComponentError, Custom, CustomFeaturizer};
-pub(crate) use custom::{CustomFeaturizers, FEATURIZER, Registry};
+pub use custom::{Custom, CustomFeaturizer};
+pub(crate) use custom::{CustomFeaturizers, FEATURIZER};
 pub use dense::DenseFeatures;
 pub use error::FeatureError;
-pub use featurizer::{FeatureSet, Features, Featurizer, FeaturizerConfig, Message, UnitRanges};
+pub use featurizer::{FeatureSet, Featurizer, FeaturizerConfig};
 pub use label::LabelFeatures;
 pub(crate) use leave_one_out::Known;
 pub use lexical::{Lexical, LexicalConfig};
+pub use message::{Features, Message, UnitRanges};
 pub use ngram::{Analyzer, DocumentLimit, NGramConfig, NGrams, StripAccents, Weighting};
 pub use origins::ColumnOrigins;
+pub(crate) use origins::name_origins;
 pub use patterns::{Patterns, PatternsConfig};
+pub use registry::{ComponentError, CustomConfig};
+pub(crate) use registry::{Registry, State};

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use super::featurizer::Rows;
+use super::message::Rows;
 use super::units::{PaddedWord, Units};
 use super::vocabulary::Vocabulary;
 use super::{FeatureError, Message};
+use crate::settings::ConfigError;
 
 /// What an n-gram is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,23 +130,16 @@ impl Default for NGramConfig {
 }
 
 impl NGramConfig {
-    fn validate(&self) -> Result<(), FeatureError> {
-        let wrong = |option, problem: String| {
-            Err(FeatureError::Option { component: "CountVectorsFeaturizer", option, problem })
-        };
-        if self.min_ngram == 0 || self.min_ngram > self.max_ngram {
-            let (min, max) = (self.min_ngram, self.max_ngram);
-            return wrong(
-                "min_ngram",
-                format!("n-grams of {min} to {max} make no sense; use 1 ≤ min_ngram ≤ max_ngram"),
-            );
-        }
+    /// What it is called in `config.yml`.
+    pub(crate) const COMPONENT: &str = "CountVectorsFeaturizer";
+
+    /// Checks what the types cannot.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        let in_order = self.min_ngram > 0 && self.min_ngram <= self.max_ngram;
+        ConfigError::unless(in_order, "min_ngram", "must be at least 1 and at most `max_ngram`")?;
         for (option, limit) in [("min_df", self.min_df), ("max_df", self.max_df)] {
-            if let DocumentLimit::Share(share) = limit
-                && !(0.0..=1.0).contains(&share)
-            {
-                return wrong(option, format!("a share must lie between 0.0 and 1.0, not {share}"));
-            }
+            let fits = !matches!(limit, DocumentLimit::Share(share) if !(0.0..=1.0).contains(&share));
+            ConfigError::unless(fits, option, "must be a count, or a share between 0.0 and 1.0")?;
         }
         Ok(())
     }
@@ -180,11 +174,15 @@ struct Saved {
     messages: usize,
 }
 
+fn check(config: &NGramConfig) -> Result<(), FeatureError> {
+    config.validate().map_err(|error| FeatureError::Option { component: NGramConfig::COMPONENT, error })
+}
+
 impl TryFrom<Saved> for NGrams {
     type Error = FeatureError;
 
     fn try_from(saved: Saved) -> Result<Self, FeatureError> {
-        saved.config.validate()?;
+        check(&saved.config)?;
         let columns = Vocabulary::from_text(&saved.vocabulary)?;
         let counted = if saved.config.weighting == Weighting::TfIdf { columns.len() } else { 0 };
         if saved.documents.len() != counted {
@@ -208,7 +206,7 @@ impl NGrams {
     ///
     /// If the n-gram lengths or the shares make no sense.
     pub fn fit(config: &NGramConfig, messages: &[Message<'_>]) -> Result<Self, FeatureError> {
-        config.validate()?;
+        check(config)?;
         let mut ngrams = Self::new(config.clone(), Vocabulary::default(), Vec::new(), 0);
         let rare: HashSet<String> =
             config.oov_words.iter().map(|word| ngrams.fold(word).into_owned()).collect();
@@ -444,7 +442,7 @@ fn fold_numbers(token: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::featurizer::Entries;
+    use super::super::message::Entries;
     use super::*;
     use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
 

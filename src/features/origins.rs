@@ -1,11 +1,19 @@
-//! The columns of one feature set among those of another: what learning on is built from.
+//! The columns of one feature set among those of another: what fine-tuning is built from.
 //!
-//! Features are fitted afresh whenever a model learns on, so that they are those of all its examples; a column then
+//! Features are fitted afresh whenever a model is fine-tuned, so that they are those of all its examples; a column then
 //! stands at another place, and only its meaning says which one it was. Two columns mean the same if they stand
 //! for the same n-gram, the same value of the same property, or the same pattern, in featurizers at the same place.
 
+use std::collections::HashMap;
+
 use super::{FeatureSet, Featurizer, Message};
 use crate::data::{Lookup, Pattern};
+
+/// Where each of these names was among the earlier ones.
+pub(crate) fn name_origins<S: AsRef<str>>(now: &[S], earlier: &[S]) -> Vec<Option<u32>> {
+    let places: HashMap<&str, u32> = earlier.iter().map(AsRef::as_ref).zip(0..).collect();
+    now.iter().map(|name| places.get(name.as_ref()).copied()).collect()
+}
 
 /// For each column of a feature set, the column of an earlier one that means the same, if there is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +31,7 @@ impl Featurizer {
             (Self::NGrams(now), Self::NGrams(earlier)) => now.origins(earlier),
             (Self::Lexical(now), Self::Lexical(earlier)) => now.origins(earlier),
             (Self::Patterns(now), Self::Patterns(earlier)) => now.origins(earlier),
-            (Self::Custom(now), Self::Custom(earlier)) => now.origins(earlier),
+            (Self::Custom(now), Self::Custom(earlier)) if now.is_named_like(earlier) => now.origins(earlier),
             _ => {
                 let (sequence, sentence) = self.widths();
                 vec![None; sequence.max(sentence)]
@@ -31,10 +39,15 @@ impl Featurizer {
         }
     }
 
+    /// The same with the columns of an earlier featurizer as well.
     fn with_columns_of(self, earlier: &Self) -> Self {
         match (self, earlier) {
             (Self::NGrams(now), Self::NGrams(earlier)) => Self::NGrams(now.with_columns_of(earlier)),
             (Self::Lexical(now), Self::Lexical(earlier)) => Self::Lexical(now.with_columns_of(earlier)),
+            // Only its author could say how to join the two, so it stays as it was.
+            (Self::Custom(now), Self::Custom(earlier)) if now.is_named_like(earlier) => {
+                Self::Custom(earlier.clone())
+            }
             (now, _) => now, // patterns can be had again, see `FeatureSet::patterns`
         }
     }

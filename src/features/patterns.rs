@@ -6,7 +6,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::featurizer::Rows;
+use super::message::Rows;
 use super::{FeatureError, Message};
 use crate::data::{Lookup, Pattern, Source, TrainingData};
 use crate::text::Span;

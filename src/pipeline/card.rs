@@ -96,7 +96,7 @@ impl Card {
             training.parameters,
             training.outcome.last.loss,
         ));
-        if let Some(encoders) = &nlu.encoders {
+        if let Some(encoders) = &nlu.parts.encoders {
             line("## Encoders\n\nThe model does not open without these:\n".to_owned());
             encoders.described().for_each(|encoder| line(format!("- {encoder}")));
             line(String::new());

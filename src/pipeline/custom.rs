@@ -1,4 +1,4 @@
-//! Components of one's own in a pipeline: which there are, where they are listed, and what a model keeps of them.
+//! Custom components: how they are registered, and what a model keeps of post-processors.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{Component, PipelineConfig, PipelineError};
 use crate::data::TrainingData;
 use crate::features::{
-    ComponentError, CustomFeaturizer, CustomFeaturizers, FEATURIZER, FeaturizerConfig, Registry,
+    ComponentError, CustomConfig, CustomFeaturizer, CustomFeaturizers, FEATURIZER, Registry, State,
 };
 use crate::prediction::Prediction;
 use crate::text::Tokenizer;
@@ -37,15 +36,9 @@ pub trait PostProcessor: Debug + Send + Sync {
 }
 
 /// A post-processor that can be saved: every one whose fields can.
-pub(super) trait SavedPostProcessor: PostProcessor {
-    fn state(&self) -> serde_json::Result<Value>;
-}
+pub(super) trait SavedPostProcessor: PostProcessor + State {}
 
-impl<T: PostProcessor + Serialize> SavedPostProcessor for T {
-    fn state(&self) -> serde_json::Result<Value> {
-        serde_json::to_value(self)
-    }
-}
+impl<T: PostProcessor + State> SavedPostProcessor for T {}
 
 /// A tokenizer of a model, which answers from many threads.
 pub(super) trait SharedTokenizer: Tokenizer + Debug + Send + Sync {}
@@ -65,7 +58,7 @@ impl<T: Tokenizer + Debug + Send + Sync> SharedTokenizer for T {}
 /// use talkformer::pipeline::{Components, PostProcessor, Recipe};
 /// use talkformer::prediction::Prediction;
 ///
-/// /// Takes no intent for sure.
+/// /// Lowers every confidence by a tenth.
 /// #[derive(Debug, Serialize, Deserialize)]
 /// struct Modest;
 ///
@@ -132,65 +125,44 @@ impl Components {
         self
     }
 
-    /// An entry of a `config.yml` as a component, if its name is one of these.
-    pub(super) fn read(&self, entry: &Map<String, Value>) -> Option<Component> {
-        let name = entry.get("name")?.as_str()?.to_owned();
-        let mut options = entry.clone();
-        options.remove("name");
-        if self.tokenizers.contains(&name) {
-            Some(Component::CustomTokenizer { name, options })
-        } else if self.featurizers.contains(&name) {
-            let alias = match options.remove("alias") {
-                Some(Value::String(alias)) => alias,
-                _ => name.clone(),
-            };
-            Some(Component::Featurizer { alias, config: FeaturizerConfig::Custom { name, options } })
-        } else if self.post_processors.contains(&name) {
-            Some(Component::PostProcessor { name, options })
-        } else {
-            None
-        }
+    /// What kind of component has this name, where it is one of these.
+    pub(super) fn kind(&self, name: &str) -> Option<CustomKind> {
+        let kinds = [
+            (self.tokenizers.contains(name), CustomKind::Tokenizer),
+            (self.featurizers.contains(name), CustomKind::Featurizer),
+            (self.post_processors.contains(name), CustomKind::PostProcessor),
+        ];
+        kinds.into_iter().find(|(registered, _)| *registered).map(|(_, kind)| kind)
     }
 
-    /// The tokenizer of a pipeline, where that is not ours.
-    pub(super) fn tokenizer_of(
+    /// A tokenizer with its options.
+    pub(super) fn configure_tokenizer(
         &self,
-        config: &PipelineConfig,
-    ) -> Result<Option<Arc<dyn SharedTokenizer>>, ComponentError> {
-        let own = config.components.iter().find_map(|component| match component {
-            Component::CustomTokenizer { name, options } => Some(self.tokenizers.configure(name, options)),
-            _ => None,
-        });
-        Ok(own.transpose()?.map(Arc::from))
+        config: &CustomConfig,
+    ) -> Result<Arc<dyn SharedTokenizer>, ComponentError> {
+        self.tokenizers.configure(config).map(Arc::from)
     }
 
-    /// The post-processors of a pipeline, fitted, in their order.
-    pub(super) fn fit_post_processors(
+    /// Fits post-processors, in their order. Those of an `earlier` model stay as they are.
+    pub(super) fn fit_post_processors<'c>(
         &self,
-        config: &PipelineConfig,
+        configs: impl Iterator<Item = &'c CustomConfig>,
         data: &TrainingData,
+        earlier: &[FittedPostProcessor],
     ) -> Result<Vec<FittedPostProcessor>, ComponentError> {
-        let own = config.components.iter().filter_map(|component| match component {
-            Component::PostProcessor { name, options } => Some((name, options)),
-            _ => None,
-        });
-        own.map(|(name, options)| {
-            let (kind, mut processor) = (POST_PROCESSOR, self.post_processors.configure(name, options)?);
-            let name = name.clone();
-            if let Err(source) = processor.fit(data) {
-                return Err(ComponentError::Fit { kind, name, source });
+        let mut earlier = earlier.to_vec();
+        let fit = |config: &CustomConfig| {
+            if let Some(at) = earlier.iter().position(|one| one.saved.name == config.name) {
+                return Ok(earlier.remove(at));
             }
-            match processor.state() {
-                Ok(state) => {
-                    Ok(FittedPostProcessor { saved: Saved { name, state }, processor: processor.into() })
-                }
-                Err(source) => Err(ComponentError::State { kind, name, source }),
-            }
-        })
-        .collect()
+            let (processor, state) = self.post_processors.fit(config, |own| own.fit(data))?;
+            let saved = Saved { name: config.name.clone(), state };
+            Ok(FittedPostProcessor { saved, processor: processor.into() })
+        };
+        configs.map(fit).collect()
     }
 
-    /// The same, as a model has saved them.
+    /// Post-processors as a model has saved them.
     pub(super) fn restore_post_processors(
         &self,
         saved: Vec<Saved>,
@@ -217,48 +189,10 @@ pub(super) struct FittedPostProcessor {
     pub(super) processor: Arc<dyn SavedPostProcessor>,
 }
 
-impl PipelineConfig {
-    /// Reads a `config.yml` that also lists components of one's own; `file` is named in errors.
-    ///
-    /// # Errors
-    ///
-    /// As [`PipelineConfig::from_yaml`].
-    pub fn from_yaml_with(yaml: &str, file: &str, components: &Components) -> Result<Self, PipelineError> {
-        Self::read(yaml, file, components)
-    }
-
-    /// With this tokenizer of one's own, without options, in place of the one it has.
-    #[must_use]
-    pub fn with_tokenizer(mut self, name: impl Into<String>) -> Self {
-        let own = Component::CustomTokenizer { name: name.into(), options: Map::new() };
-        let is_tokenizer = |component: &&mut Component| component.is_tokenizer();
-        match self.components.iter_mut().find(is_tokenizer) {
-            Some(tokenizer) => *tokenizer = own,
-            None => self.components.insert(0, own),
-        }
-        self
-    }
-
-    /// With this featurizer of one's own, without options, as the last one before DIET, which listens to it.
-    #[must_use]
-    pub fn with_featurizer(mut self, name: impl Into<String>) -> Self {
-        let name = name.into();
-        let is_diet = |component: &Component| matches!(component, Component::DietClassifier { .. });
-        let place = self.components.iter().position(is_diet).unwrap_or(self.components.len());
-        if let Some(Component::DietClassifier { featurizers, .. }) = self.components.get_mut(place)
-            && !featurizers.is_empty()
-        {
-            featurizers.push(name.clone());
-        }
-        let config = FeaturizerConfig::Custom { name: name.clone(), options: Map::new() };
-        self.components.insert(place, Component::Featurizer { alias: name, config });
-        self
-    }
-
-    /// With this post-processor of one's own, without options, as the last component.
-    #[must_use]
-    pub fn with_post_processor(mut self, name: impl Into<String>) -> Self {
-        self.components.push(Component::PostProcessor { name: name.into(), options: Map::new() });
-        self
-    }
+/// Kinds of components that may be custom.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum CustomKind {
+    Tokenizer,
+    Featurizer,
+    PostProcessor,
 }

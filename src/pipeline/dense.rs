@@ -8,9 +8,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::config::DenseConfig;
-use super::{Nlu, PipelineConfig, PipelineError, TrainingOptions};
+use super::examples::Examples;
+use super::{PipelineConfig, PipelineError, TrainingOptions};
 use crate::bundle::{Bundle, BundleError, BundleWriter, Weight, Weights};
-use crate::data::Utterance;
 use crate::diet::Labels;
 use crate::embed::{
     EmbedError, EmbedOptions, Embedder, FineTuning, FineTuningExample, Pretrained, Tuned, fingerprint,
@@ -46,16 +46,6 @@ pub(super) struct Origin {
     tuned: bool,
 }
 
-/// The examples of a training, as encoders see them.
-pub(super) struct EncoderExamples<'e> {
-    pub(super) utterances: &'e [&'e Utterance],
-    /// The tokens of each.
-    pub(super) tokens: &'e [Vec<Span>],
-    pub(super) labels: &'e Labels,
-    /// How many at the end are held out for calibration: no encoder learns from these.
-    pub(super) calibration: usize,
-}
-
 impl DenseEncoders {
     /// The part of a bundle that says where they are, and the one with what they have learnt.
     const ORIGINS: &'static str = "encoders.json";
@@ -64,14 +54,16 @@ impl DenseEncoders {
     /// The encoders of a pipeline; none where it has none. Those that are to learn do so first.
     fn open(
         pipeline: &PipelineConfig,
-        examples: &EncoderExamples<'_>,
+        examples: &Examples<'_>,
+        labels: &Labels,
         options: &TrainingOptions,
         observe: &mut dyn FnMut(Event),
     ) -> Result<Option<Arc<Self>>> {
         let mut found = Self { encoders: Vec::new(), origins: Vec::new(), tuned: Weights::new() };
         for (at, config) in pipeline.dense().iter().enumerate() {
             if config.fine_tune {
-                found.tuned.extend(numbered(at, &fine_tune(config, pipeline, examples, options, observe)?));
+                let tuned = fine_tune(config, pipeline, examples, labels, options, observe)?;
+                found.tuned.extend(numbered(at, &tuned));
             }
             let path = std::path::absolute(&config.path).unwrap_or_else(|_| config.path.clone());
             let print = fingerprint(&path)?;
@@ -99,35 +91,37 @@ impl DenseEncoders {
         Ok(dim)
     }
 
-    /// The same for training a network with these options, and what they say of each example.
+    /// The same for training a network with these options, and what they say of each example. `earlier` are the pipeline
+    /// and the encoders of a model that is fine-tuned.
     pub(super) fn for_training(
         pipeline: &PipelineConfig,
-        earlier: Option<&Nlu>,
-        examples: &EncoderExamples<'_>,
+        earlier: Option<(&PipelineConfig, Option<&Arc<Self>>)>,
+        examples: &Examples<'_>,
+        labels: &Labels,
         options: &TrainingOptions,
         observe: &mut dyn FnMut(Event),
     ) -> Result<Option<(Arc<Self>, OfMessages)>> {
-        if !pipeline.dense().is_empty() && pipeline.diet().0.layers.share_hidden {
+        if !pipeline.dense().is_empty() && pipeline.diet().layers.share_hidden {
             return Err(PipelineError::SharedHiddenLayers.into());
         }
         let encoders = match earlier {
             // The same pipeline means the same encoders, wherever they are by now, with what they had learnt.
-            Some(earlier) if earlier.config.dense() == pipeline.dense() => earlier.encoders.clone(),
-            Some(earlier) => {
+            Some((config, encoders)) if config.dense() == pipeline.dense() => encoders.cloned(),
+            Some((config, earlier)) => {
                 let learns = |of: &PipelineConfig| of.dense().iter().any(|config| config.fine_tune);
-                let others = learns(pipeline) || learns(&earlier.config);
-                let encoders = if others { None } else { Self::open(pipeline, examples, options, observe)? };
-                if others || prints(earlier.encoders.as_ref()) != prints(encoders.as_ref()) {
-                    let differences = vec!["the encoders of its dense features are others".to_owned()];
-                    return Err(PipelineError::OtherNetwork { differences }.into());
+                let others = learns(pipeline) || learns(config);
+                let encoders =
+                    if others { None } else { Self::open(pipeline, examples, labels, options, observe)? };
+                if others || prints(earlier) != prints(encoders.as_ref()) {
+                    return Err(PipelineError::OtherEncoders.into());
                 }
                 encoders
             }
-            None => Self::open(pipeline, examples, options, observe)?,
+            None => Self::open(pipeline, examples, labels, options, observe)?,
         };
         let Some(encoders) = encoders else { return Ok(None) };
         let texts: Vec<&str> = examples.utterances.iter().map(|one| one.text.as_str()).collect();
-        let features = encoders.features(&texts, examples.tokens, options.threads.max(1))?;
+        let features = encoders.features(&texts, &examples.tokens, options.threads.max(1))?;
         Ok(Some((encoders, features)))
     }
 
@@ -139,7 +133,7 @@ impl DenseEncoders {
 
     /// The encoders that a model was trained with; none where it has none.
     pub(super) fn reopen(bundle: &Bundle, threads: usize) -> Result<Option<Arc<Self>>> {
-        if bundle.parts().all(|part| part != Self::ORIGINS) {
+        if !bundle.has(Self::ORIGINS) {
             return Ok(None);
         }
         let origins: Vec<Origin> = bundle.json(Self::ORIGINS)?;
@@ -215,24 +209,24 @@ impl DenseEncoders {
 }
 
 /// Lets the encoder of a pipeline learn from the examples, as far as it may see them.
-fn fine_tune<'e>(
+fn fine_tune(
     config: &DenseConfig,
     pipeline: &PipelineConfig,
-    examples: &EncoderExamples<'e>,
+    examples: &Examples<'_>,
+    labels: &Labels,
     options: &TrainingOptions,
     observe: &mut dyn FnMut(Event),
 ) -> Result<Tuned, EmbedError> {
-    let seen = examples.utterances.len() - examples.calibration;
-    let labelled = |(one, words): (&&'e Utterance, &'e Vec<Span>)| {
-        let labels = examples.labels.example(one, words, Features::default());
-        FineTuningExample { text: &one.text, classes: labels.intents, words, tags: labels.entities }
+    let labelled = |at: usize| {
+        let (utterance, words) = (&examples.utterances[at], &examples.tokens[at]);
+        let answers = labels.example(utterance, words, Features::default());
+        FineTuningExample { text: &utterance.text, classes: answers.intents, words, tags: answers.entities }
     };
-    let labelled: Vec<FineTuningExample<'e>> =
-        examples.utterances[..seen].iter().zip(examples.tokens).map(labelled).collect();
+    let labelled: Vec<FineTuningExample<'_>> = (0..examples.learnt()).map(labelled).collect();
     let tuning = FineTuning {
         epochs: config.fine_tune_epochs,
         learning_rate: config.fine_tune_learning_rate,
-        seed: pipeline.diet().0.seed(),
+        seed: pipeline.diet().training.seed(),
         threads: options.threads.max(1),
         ..Default::default()
     };

@@ -34,17 +34,39 @@ pub enum PipelineError {
         /// The file.
         file: String,
         /// The component.
-        component: &'static str,
+        component: String,
         /// What is wrong, and which options there are.
         error: ConfigError,
     },
-    /// Components that do not fit together.
-    #[error("{file}: {problem}")]
-    Order {
+    /// A pipeline without a tokenizer, or with several.
+    #[error("{file}: the pipeline needs exactly one tokenizer: list WhitespaceTokenizer first")]
+    Tokenizers {
         /// The file.
         file: String,
-        /// What is missing or too much, and what to do.
-        problem: String,
+    },
+    /// A pipeline without `DIETClassifier`, or with several.
+    #[error("{file}: the pipeline needs exactly one DIETClassifier")]
+    Classifiers {
+        /// The file.
+        file: String,
+    },
+    /// A pipeline without a featurizer, or with one that no component reads.
+    #[error(
+        "{file}: featurizers belong between the tokenizer and DIETClassifier, and there must be one at least"
+    )]
+    Featurizers {
+        /// The file.
+        file: String,
+    },
+    /// `DIETClassifier` listens to a featurizer that is not there.
+    #[error("{file}: DIETClassifier listens to `{alias}`, but the featurizers are called {known}")]
+    UnknownAlias {
+        /// The file.
+        file: String,
+        /// What it listens to.
+        alias: String,
+        /// The names of the featurizers.
+        known: String,
     },
     /// A pipeline for finetuning that makes another network than that of the model.
     #[error(
@@ -55,6 +77,11 @@ pub enum PipelineError {
         /// The options that differ, with what they are and what they would have to be.
         differences: Vec<String>,
     },
+    /// A pipeline for finetuning with other encoders than those of the model.
+    #[error(
+        "the pipeline makes another network than that of the model: the encoders of its dense features are others; train from scratch, or leave out the pipeline to keep that of the model"
+    )]
+    OtherEncoders,
     /// No example has a text.
     #[error("nothing to learn from: the data has no example with text")]
     NoText,
@@ -104,7 +131,7 @@ pub enum PipelineError {
         /// What was going on.
         during: String,
     },
-    /// A component of one's own is missing or broken.
+    /// A custom component is missing or broken.
     #[error(transparent)]
     Component(#[from] ComponentError),
     /// The weights belong to another network than the configuration describes.

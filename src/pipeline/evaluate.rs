@@ -4,22 +4,22 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use super::post::FALLBACK;
 use super::{Nlu, OutOfScopeScores};
 use crate::data::Utterance;
+use crate::diet::FALLBACK;
 use crate::error::Result;
 use crate::metrics::{
     Bootstrap, Calibration, ClassificationReport, Comparison, Confusion, EntityReport, EntityScores,
     Intervals, LabelSetReport, LabelSets, LabelledSpan, MessageOutcome, Prf, brier_score, label_parts,
     negative_log_likelihood,
 };
-use crate::prediction::{Prediction, Scored};
+use crate::prediction::{DIET_CLASSIFIER, Prediction, Scored};
 use crate::text::Span;
 
 /// The label of a token that belongs to no entity, as in Rasa's reports.
 pub const NO_ENTITY: &str = "no_entity";
 /// Whose entities are scored.
-const EXTRACTOR: &str = "DIETClassifier";
+const EXTRACTOR: &str = DIET_CLASSIFIER;
 
 /// How to score.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The examples that a model was trained on, kept so that it can learn on from new ones alone.
+//! The examples that a model was trained on, kept so that it can be fine-tuned with new ones alone.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ impl Memory {
 
     /// What a bundle remembers; `None` where it was told to forget, or is older than memory.
     pub(super) fn open(bundle: &Bundle) -> Result<Option<Self>, BundleError> {
-        if !bundle.parts().any(|part| part == EXAMPLES) {
+        if !bundle.has(EXAMPLES) {
             return Ok(None);
         }
         Ok(Some(Self { lines: bundle.text(EXAMPLES)?.to_owned(), place: bundle.folder().join(EXAMPLES) }))

@@ -2,7 +2,7 @@
 //!
 //! A pipeline is the list of components of a Rasa `config.yml`: a tokenizer, featurizers, DIET, and what
 //! comes after it. [`PipelineConfig`] reads that list, [`Nlu::train`] makes a model of it,
-//! [`Nlu::save`] and [`Nlu::open`] keep it in a bundle, [`Nlu::parse`] answers, [`Nlu::finetune`] learns on.
+//! [`Nlu::save`] and [`Nlu::open`] keep it in a bundle, [`Nlu::parse`] answers, [`Nlu::finetune`] learns from more.
 //! [`CrossValidation`] answers every message of a data set by a model that has not seen it.
 
 mod card;
@@ -13,10 +13,12 @@ mod dense;
 mod embedder;
 mod error;
 mod evaluate;
+mod examples;
 mod finetune;
 mod learning_curve;
 mod memory;
 mod nlu;
+mod options;
 mod out_of_scope;
 mod parts;
 mod post;
@@ -36,12 +38,12 @@ pub use evaluate::{
     Answer, CalibrationScores, EntityScoresByRule, Evaluation, EvaluationOptions, IntentScores,
     ModelCalibration, NO_ENTITY, TokenAnswer,
 };
-pub use finetune::News;
+pub use finetune::FinetunePreview;
 pub use learning_curve::{CurvePoint, CurveSeries, LearningCurve};
 pub use nlu::Nlu;
+pub use options::{Training, TrainingOptions};
 pub use out_of_scope::{OutOfScopeScores, is_out_of_scope};
 pub use review::{ConfusedIntents, EntityDoubt, EntityProblem, IntentDoubt, Mistaken, Review, review};
 pub use suggest::{Suggestion, Unsure, suggest};
 
 pub use crate::diet::OUT_OF_SCOPE_NAMES;
-pub use train::{Training, TrainingOptions};

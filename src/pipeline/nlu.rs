@@ -1,19 +1,15 @@
 //! A trained pipeline: a text in, an answer out.
 
-use std::collections::BTreeMap;
-use std::num::NonZero;
 use std::sync::Arc;
 
-use super::custom::{Components, FittedPostProcessor};
-use super::dense::DenseEncoders;
-use super::memory::Memory;
-use super::tokenizer::MessageTokenizer;
+use super::parts::Parts;
+use super::tokenizer::MAX_TOKENS;
 use super::{Component, PipelineConfig, post};
 use crate::bundle::Weights;
-use crate::diet::{Answer, Diet, FittedConfidence, TokenEntity};
+use crate::diet::{Answer, Diet, FittedConfidence, Labels, TokenEntity};
 use crate::error::Result;
-use crate::features::{DenseFeatures, FeatureSet, Features, Message, Patterns};
-use crate::prediction::{PredictedEntity, Prediction, Scored};
+use crate::features::{DenseFeatures, Features, Message};
+use crate::prediction::{DIET_CLASSIFIER, PredictedEntity, Prediction, Scored};
 use crate::text::Span;
 use crate::threads::in_parallel;
 
@@ -38,24 +34,12 @@ use crate::threads::in_parallel;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Nlu {
-    pub(super) config: PipelineConfig,
-    pub(super) tokenizer: MessageTokenizer,
-    pub(super) features: FeatureSet,
-    /// Where dense features come from, if there are any.
-    pub(super) encoders: Option<Arc<DenseEncoders>>,
+    pub(super) parts: Arc<Parts>,
     pub(super) diet: Diet,
-    pub(super) extractor: Option<Patterns>,
-    /// Of one's own, in the order of the pipeline.
-    pub(super) post_processors: Vec<FittedPostProcessor>,
-    /// Those that it was trained or opened with, for learning on.
-    pub(super) components: Components,
-    pub(super) synonyms: BTreeMap<String, String>,
     /// The learnt numbers, for saving; the large tables are shared with the network.
     pub(super) weights: Arc<Weights>,
-    /// What its opinions on an intent weigh, where that was fitted.
+    /// The ensemble weights, where they were fitted.
     pub(super) confidence: Option<FittedConfidence>,
-    /// The examples that it was trained on, unless it was told to forget them.
-    pub(super) memory: Option<Arc<Memory>>,
     pub(super) threads: usize,
 }
 
@@ -70,7 +54,7 @@ pub(super) struct Encoded<'t> {
 
 impl Nlu {
     /// A longer message is read up to this many tokens: attention compares each with each.
-    pub const MAX_TOKENS: usize = 2048;
+    pub const MAX_TOKENS: usize = MAX_TOKENS;
 
     /// Messages, and bytes of text, that go through the network together at most: enough to read weights once for
     /// many, and so few that what is between two layers stays in a near cache.
@@ -87,15 +71,10 @@ impl Nlu {
         Self { threads: threads.max(1), ..self }
     }
 
-    /// One thread per core.
-    pub(super) fn default_threads() -> usize {
-        std::thread::available_parallelism().map_or(1, NonZero::get)
-    }
-
     /// The pipeline it was trained with.
     #[must_use]
     pub fn config(&self) -> &PipelineConfig {
-        &self.config
+        &self.parts.config
     }
 
     /// What was found on the messages that were held out for calibration, where there were any.
@@ -106,7 +85,7 @@ impl Nlu {
 
     /// What it can predict.
     #[must_use]
-    pub fn labels(&self) -> &crate::diet::Labels {
+    pub fn labels(&self) -> &Labels {
         self.diet.labels()
     }
 
@@ -130,7 +109,7 @@ impl Nlu {
         order.sort_by_key(|at| texts[*at].as_ref().len());
         let mut answers = vec![Prediction::default(); texts.len()];
         // Encoders have their own threads, and their rows are many numbers: some messages at a time.
-        let round = if self.encoders.is_some() { Self::ENCODED_TOGETHER } else { order.len().max(1) };
+        let round = if self.parts.encoders.is_some() { Self::ENCODED_TOGETHER } else { order.len().max(1) };
         for round in order.chunks(round) {
             let chunks = Self::chunks(round, |at| texts[at].as_ref().len());
             let dense = self.dense_of(round, texts)?;
@@ -195,21 +174,21 @@ impl Nlu {
 
     /// The dense features of the texts with these numbers; none where there is no encoder.
     fn dense_of(&self, order: &[usize], texts: &[impl AsRef<str>]) -> Result<Vec<Arc<DenseFeatures>>> {
-        let Some(encoders) = &self.encoders else { return Ok(Vec::new()) };
+        let Some(encoders) = &self.parts.encoders else { return Ok(Vec::new()) };
         let texts: Vec<&str> = order.iter().map(|at| texts[*at].as_ref()).collect();
-        let tokens: Vec<Vec<Span>> = texts.iter().map(|text| self.tokenizer.tokenize(text).0).collect();
+        let tokens: Vec<Vec<Span>> = texts.iter().map(|text| self.parts.tokenizer.tokenize(text).0).collect();
         Ok(encoders.features(&texts, &tokens, self.threads)?)
     }
 
     /// A message with its sparse features.
     fn read<'t>(&self, text: &'t str) -> Encoded<'t> {
-        let (tokens, truncated) = self.tokenizer.tokenize(text);
-        let features = self.features.transform(Message { text, tokens: &tokens });
+        let (tokens, truncated) = self.parts.tokenizer.tokenize(text);
+        let features = self.parts.features.transform(Message { text, tokens: &tokens });
         Encoded { text, tokens, features, truncated }
     }
 
-    /// Where a message may have several intents, those it has, and the ranking with all of them together at its head.
-    fn several(&self, mut ranking: Vec<Scored>) -> (Vec<Scored>, Vec<Scored>) {
+    /// Where a message may have several intents: the ranking, headed by all of its intents together, and those intents.
+    fn with_intent_set(&self, mut ranking: Vec<Scored>) -> (Vec<Scored>, Vec<Scored>) {
         let intents = self.diet.intent_set(&ranking);
         if let [_, .., last] = &intents[..] {
             let separator = self.labels().separator.as_deref().unwrap_or_default();
@@ -224,7 +203,7 @@ impl Nlu {
         let Answer { ranking, out_of_scope, entities } = answer;
         let entities = entities.into_iter().map(|entity| predicted(entity, text, &tokens)).collect();
         let blank = tokens.is_empty();
-        let (ranking, intents) = self.several(ranking);
+        let (ranking, intents) = self.with_intent_set(ranking);
         let mut prediction = Prediction {
             text: text.to_owned(),
             intent: ranking.first().cloned(),
@@ -234,18 +213,18 @@ impl Nlu {
             tokens,
             out_of_scope,
         };
-        let mut own = self.post_processors.iter();
-        for component in &self.config.components {
+        let parts = &self.parts;
+        let mut own = parts.post_processors.iter();
+        for component in &parts.config.components {
             match component {
-                Component::PostProcessor { .. } => {
+                Component::PostProcessor(_) => {
                     own.next().into_iter().for_each(|one| one.processor.process(&mut prediction));
                 }
                 Component::RegexEntityExtractor(_) => {
-                    self.extractor
-                        .iter()
-                        .for_each(|patterns| post::extract_patterns(patterns, &mut prediction));
+                    let patterns = parts.extractor.iter();
+                    patterns.for_each(|patterns| post::extract_patterns(patterns, &mut prediction));
                 }
-                Component::EntitySynonymMapper => post::map_synonyms(&self.synonyms, &mut prediction),
+                Component::EntitySynonymMapper => post::map_synonyms(&parts.synonyms, &mut prediction),
                 Component::FallbackClassifier(config) if !blank && !self.labels().intents.is_empty() => {
                     let fitted = self.confidence.as_ref().map(|found| found.threshold);
                     post::fall_back(*config, fitted, &mut prediction);
@@ -263,6 +242,6 @@ fn predicted(entity: TokenEntity, text: &str, tokens: &[Span]) -> PredictedEntit
         confidence: Some(entity.confidence),
         role: entity.role,
         group: entity.group,
-        ..PredictedEntity::new("DIETClassifier", entity.entity, span, text)
+        ..PredictedEntity::new(DIET_CLASSIFIER, entity.entity, span, text)
     }
 }

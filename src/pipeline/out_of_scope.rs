@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::post::FALLBACK;
 use crate::data::Utterance;
+use crate::diet::FALLBACK;
 use crate::metrics::{Counts, Prf, ScopeScores};
 use crate::prediction::Prediction;
 

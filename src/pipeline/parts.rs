@@ -16,20 +16,27 @@ use crate::error::ComputationError;
 use crate::features::{FeatureSet, LabelFeatures, Patterns};
 
 /// Everything that a model is made of, but its weights and what was fitted with them.
+#[derive(Debug)]
 pub(super) struct Parts {
+    /// The pipeline that it was trained with.
     pub(super) config: PipelineConfig,
     /// The options of DIET in `config`.
     pub(super) diet: DietConfig,
     pub(super) tokenizer: MessageTokenizer,
     pub(super) labels: Labels,
+    /// The features of the names of the intents.
+    pub(super) label_features: LabelFeatures,
     pub(super) features: FeatureSet,
+    /// Where dense features come from, if there are any.
     pub(super) encoders: Option<Arc<DenseEncoders>>,
     pub(super) extractor: Option<Patterns>,
+    /// The custom ones, in the order of the pipeline.
     pub(super) post_processors: Vec<FittedPostProcessor>,
+    /// Those that it was trained or opened with, for fine-tuning.
     pub(super) components: Components,
     pub(super) synonyms: BTreeMap<String, String>,
-    pub(super) memory: Option<Arc<Memory>>,
-    pub(super) threads: usize,
+    /// The examples that it was trained on, unless it was told to forget them.
+    pub(super) memory: Option<Memory>,
 }
 
 impl Parts {
@@ -38,42 +45,25 @@ impl Parts {
         Widths { sequence, sentence, dense: self.encoders.as_ref().map_or(0, |encoders| encoders.dim()) }
     }
 
-    fn label_features(&self) -> LabelFeatures {
-        LabelFeatures::new(&self.labels.intents, self.tokenizer.of_labels())
-    }
-
     /// A fresh network that is to learn from these examples.
     pub(super) fn learner<'h>(
         &self,
         set: TrainingSet,
         held_out: Option<HeldOut<'h>>,
     ) -> Result<Learner<'h>, ComputationError> {
-        let (widths, label_features) = (self.widths(), self.label_features());
-        Learner::new(&self.diet, widths, &self.labels, &label_features, set, held_out)
+        Learner::new(&self.diet, self.widths(), &self.labels, &self.label_features, set, held_out)
             .map_err(ComputationError::new)
     }
 
-    /// The model with these weights.
+    /// The model with these weights, which answers on so many threads.
     pub(super) fn model(
-        &self,
+        self: &Arc<Self>,
         weights: Weights,
         confidence: Option<FittedConfidence>,
+        threads: usize,
     ) -> Result<Nlu, WeightsError> {
         let (diet, labels) = (self.diet.clone(), self.labels.clone());
-        Ok(Nlu {
-            config: self.config.clone(),
-            tokenizer: self.tokenizer.clone(),
-            features: self.features.clone(),
-            encoders: self.encoders.clone(),
-            diet: Diet::new(diet, self.widths(), labels, &self.label_features(), &weights)?,
-            extractor: self.extractor.clone(),
-            post_processors: self.post_processors.clone(),
-            components: self.components.clone(),
-            synonyms: self.synonyms.clone(),
-            weights: Arc::new(weights),
-            memory: self.memory.clone(),
-            confidence,
-            threads: self.threads,
-        })
+        let diet = Diet::new(diet, self.widths(), labels, &self.label_features, &weights)?;
+        Ok(Nlu { parts: Arc::clone(self), diet, weights: Arc::new(weights), confidence, threads })
     }
 }

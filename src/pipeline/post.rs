@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::FallbackConfig;
+use crate::diet::FALLBACK;
 use crate::features::Patterns;
-use crate::prediction::{PredictedEntity, Prediction, Scored};
-
-/// The intent that says "I am not sure".
-pub(super) const FALLBACK: &str = "nlu_fallback";
+use crate::prediction::{PredictedEntity, Prediction, REGEX_EXTRACTOR, SYNONYM_MAPPER, Scored};
 
 /// Adds every match of a pattern that is named like an entity type. Nothing is said of how sure it is, and
 /// entities that others found at the same place stay.
@@ -15,7 +13,7 @@ pub(super) fn extract_patterns(patterns: &Patterns, prediction: &mut Prediction)
     let found = patterns
         .find(&prediction.text)
         .into_iter()
-        .map(|(name, span)| PredictedEntity::new("RegexEntityExtractor", name, span, &prediction.text));
+        .map(|(name, span)| PredictedEntity::new(REGEX_EXTRACTOR, name, span, &prediction.text));
     let found: Vec<_> = found.collect();
     prediction.entities.extend(found);
 }
@@ -26,7 +24,7 @@ pub(super) fn map_synonyms(synonyms: &BTreeMap<String, String>, prediction: &mut
         match synonyms.get(&entity.value.to_lowercase()) {
             Some(value) if *value != entity.value => {
                 entity.value.clone_from(value);
-                entity.processors.push("EntitySynonymMapper".into());
+                entity.processors.push(SYNONYM_MAPPER.into());
             }
             _ => {}
         }

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::dense::DenseEncoders;
 use super::memory::Memory;
+use super::options::default_threads;
 use super::parts::Parts;
 use super::tokenizer::MessageTokenizer;
 use super::{Components, Nlu, PipelineConfig, PipelineError, card};
@@ -17,10 +18,10 @@ use crate::features::FeatureSet;
 /// What kind of model the bundle holds.
 const KIND: &str = "nlu";
 
-/// The part that says what opinions weigh, where that was fitted.
+/// The part with the ensemble weights, where they were fitted.
 const CONFIDENCE: &str = "confidence.json";
 
-/// The part with post-processors of one's own, where there are any.
+/// The part with custom post-processors, where there are any.
 const POST_PROCESSORS: &str = "post_processors.json";
 
 impl Nlu {
@@ -35,29 +36,30 @@ impl Nlu {
         self.save_with_card(place, card::brief(self))
     }
 
-    /// The same, with a text of one's own as `README.md`, such as a rendered [`Card`](super::Card).
+    /// The same, with a text of your own as `README.md`, such as a rendered [`Card`](super::Card).
     ///
     /// # Errors
     ///
     /// As [`Nlu::save`].
     pub fn save_with_card(&self, place: impl AsRef<Path>, card: String) -> Result<PathBuf> {
-        let writer = BundleWriter::new(KIND, &self.config)?
-            .json("labels.json", self.diet.labels())?
-            .json("features.json", &self.features)?
-            .json("extractor.json", &self.extractor)?
-            .json("synonyms.json", &self.synonyms)?
+        let parts = &self.parts;
+        let writer = BundleWriter::new(KIND, &parts.config)?
+            .json("labels.json", &parts.labels)?
+            .json("features.json", &parts.features)?
+            .json("extractor.json", &parts.extractor)?
+            .json("synonyms.json", &parts.synonyms)?
             .text("README.md", card)?
             .weights(&self.weights)?;
         let writer = match &self.confidence {
             Some(confidence) => writer.json(CONFIDENCE, confidence)?,
             None => writer,
         };
-        let writer = match &self.post_processors[..] {
+        let writer = match &parts.post_processors[..] {
             [] => writer,
             own => writer.json(POST_PROCESSORS, &own.iter().map(|one| &one.saved).collect::<Vec<_>>())?,
         };
-        let writer = self.encoders.iter().try_fold(writer, |writer, encoders| encoders.save(writer))?;
-        let writer = self.memory.iter().try_fold(writer, |writer, memory| memory.save(writer))?;
+        let writer = parts.encoders.iter().try_fold(writer, |writer, encoders| encoders.save(writer))?;
+        let writer = parts.memory.iter().try_fold(writer, |writer, memory| memory.save(writer))?;
         Ok(writer.save(place)?)
     }
 
@@ -70,7 +72,7 @@ impl Nlu {
         Self::open_with(path, &Components::default())
     }
 
-    /// Opens a model that was trained with components of one's own.
+    /// Opens a model that was trained with custom components: a bundle holds no code, so they are given again.
     ///
     /// # Errors
     ///
@@ -82,32 +84,35 @@ impl Nlu {
             return Err(PipelineError::Kind { found, expected: KIND }.into());
         }
         let config: PipelineConfig = bundle.config()?;
-        let (diet, _) = config.diet();
+        let diet = config.diet();
         diet.validate()?;
-        let threads = Self::default_threads();
+        let threads = default_threads();
         let mut features: FeatureSet = bundle.json("features.json")?;
-        features.attach(&components.featurizers)?;
+        features.attach(&components.featurizers).map_err(PipelineError::from)?;
         let saved = optional(&bundle, POST_PROCESSORS)?.unwrap_or_default();
         let post_processors = components.restore_post_processors(saved).map_err(PipelineError::from)?;
-        let parts = Parts {
-            tokenizer: MessageTokenizer::new(&config, components)?,
+        let tokenizer = MessageTokenizer::new(&config, components)?;
+        let labels = bundle.json("labels.json")?;
+        let parts = Arc::new(Parts {
+            label_features: tokenizer.label_features(&labels),
+            tokenizer,
             config,
             diet,
-            labels: bundle.json("labels.json")?,
+            labels,
             features,
             post_processors,
             components: components.clone(),
             encoders: DenseEncoders::reopen(&bundle, threads)?,
             extractor: bundle.json("extractor.json")?,
             synonyms: bundle.json("synonyms.json")?,
-            memory: Memory::open(&bundle)?.map(Arc::new),
-            threads,
-        };
-        Ok(parts.model(bundle.weights()?, optional(&bundle, CONFIDENCE)?).map_err(PipelineError::from)?)
+            memory: Memory::open(&bundle)?,
+        });
+        let confidence = optional(&bundle, CONFIDENCE)?;
+        Ok(parts.model(bundle.weights()?, confidence, threads).map_err(PipelineError::from)?)
     }
 }
 
 /// A part that not every bundle has.
 fn optional<T: DeserializeOwned>(bundle: &Bundle, part: &str) -> Result<Option<T>, BundleError> {
-    if bundle.parts().any(|own| own == part) { bundle.json(part).map(Some) } else { Ok(None) }
+    bundle.has(part).then(|| bundle.json(part)).transpose()
 }

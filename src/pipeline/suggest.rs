@@ -5,8 +5,8 @@ use std::collections::BinaryHeap;
 
 use serde::Serialize;
 
-use super::post::FALLBACK;
 use crate::data::{Entity, Utterance, keep_sane};
+use crate::diet::FALLBACK;
 use crate::prediction::{Prediction, Scored};
 
 /// From this likeness on, two messages say the same.

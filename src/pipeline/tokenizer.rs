@@ -3,9 +3,14 @@
 use std::sync::Arc;
 
 use super::custom::{Components, SharedTokenizer};
-use super::{Nlu, PipelineConfig, PipelineError};
+use super::{PipelineConfig, PipelineError};
+use crate::diet::Labels;
 use crate::error::Result;
+use crate::features::LabelFeatures;
 use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
+
+/// A longer message is read up to this many tokens.
+pub(super) const MAX_TOKENS: usize = 2048;
 
 /// The tokenizer of a pipeline.
 #[derive(Clone, Debug)]
@@ -17,36 +22,37 @@ pub(super) struct MessageTokenizer {
 
 impl MessageTokenizer {
     pub(super) fn new(config: &PipelineConfig, components: &Components) -> Result<Self> {
+        let custom = config.custom_tokenizer().map(|own| components.configure_tokenizer(own));
         Ok(Self {
             whitespace: WhitespaceTokenizer::new(config.tokenizer())?,
-            custom: components.tokenizer_of(config).map_err(PipelineError::from)?,
+            custom: custom.transpose().map_err(PipelineError::from)?,
         })
     }
 
-    /// What splits the names of intents.
-    pub(super) fn of_labels(&self) -> &WhitespaceTokenizer {
-        &self.whitespace
+    /// The features of the names of intents.
+    pub(super) fn label_features(&self, labels: &Labels) -> LabelFeatures {
+        LabelFeatures::new(&labels.intents, &self.whitespace)
     }
 
     /// The tokens of a message that are read, and whether there are more.
     pub(super) fn tokenize(&self, text: &str) -> (Vec<Span>, bool) {
         let mut tokens = match &self.custom {
-            Some(custom) => sound(custom.tokenize(text), text),
+            Some(custom) => valid_spans(custom.tokenize(text), text),
             None => self.whitespace.tokenize(text),
         };
-        let truncated = tokens.len() > Nlu::MAX_TOKENS;
-        tokens.truncate(Nlu::MAX_TOKENS);
+        let truncated = tokens.len() > MAX_TOKENS;
+        tokens.truncate(MAX_TOKENS);
         (tokens, truncated)
     }
 }
 
 /// The tokens that are as [`Tokenizer`] asks for: places in the text, in order, not empty and not overlapping.
-fn sound(mut tokens: Vec<Span>, text: &str) -> Vec<Span> {
+fn valid_spans(mut tokens: Vec<Span>, text: &str) -> Vec<Span> {
     let mut end = 0;
     tokens.retain(|token| {
-        let sound = !token.is_empty() && token.start >= end && text.get(token.start..token.end).is_some();
-        end = if sound { token.end } else { end };
-        sound
+        let valid = !token.is_empty() && token.start >= end && text.get(token.start..token.end).is_some();
+        end = if valid { token.end } else { end };
+        valid
     });
     tokens
 }
@@ -61,9 +67,9 @@ mod tests {
         let tokens = spans.map(|(start, end)| Span::new(start, end)).to_vec();
         // `é` is the bytes 4 and 5.
         assert_eq!(
-            sound(tokens.clone(), "abcdé"),
+            valid_spans(tokens.clone(), "abcdé"),
             [(0, 2), (2, 4), (4, 6)].map(|(start, end)| Span::new(start, end))
         );
-        assert!(sound(tokens, "").is_empty());
+        assert!(valid_spans(tokens, "").is_empty());
     }
 }

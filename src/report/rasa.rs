@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::data::{Entity, Utterance};
 use crate::metrics::{ClassificationReport, Confusion, Prf};
 use crate::pipeline::{Answer, CurveSeries, NO_ENTITY};
-use crate::prediction::Prediction;
+use crate::prediction::{DIET_CLASSIFIER, Prediction};
 use crate::text::CharOffsets;
 
 /// The component whose entities are scored; names of files begin with it.
-pub(super) const EXTRACTOR: &str = "DIETClassifier";
+pub(super) const EXTRACTOR: &str = DIET_CLASSIFIER;
 /// Rasa looks for confusions among so many cells of a row, the right one included.
 const CANDIDATES: usize = 3;
 

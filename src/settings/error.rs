@@ -40,14 +40,6 @@ pub enum ConfigError {
         /// What would be right.
         problem: &'static str,
     },
-    /// An option that must be there.
-    #[error("{problem}")]
-    Missing {
-        /// The option.
-        option: &'static str,
-        /// What to say with it.
-        problem: &'static str,
-    },
 }
 
 impl ConfigError {
@@ -56,9 +48,7 @@ impl ConfigError {
     pub fn option(&self) -> &str {
         match self {
             Self::Unknown { option, .. } | Self::Value { option, .. } => option,
-            Self::Range { option, .. } | Self::Conflict { option, .. } | Self::Missing { option, .. } => {
-                option
-            }
+            Self::Range { option, .. } | Self::Conflict { option, .. } => option,
         }
     }
 

@@ -77,7 +77,7 @@ impl DietTraining {
             Learner::new(&config, widths, &labels, &label_features, TrainingSet::all(self.examples()), None)?;
         let mut ends = Vec::new();
         let stop = AtomicBool::new(false);
-        Trainer::new(config.trainer(self.messages, threads), &stop).run(&learner, |event| {
+        Trainer::new(config.training.trainer(self.messages, threads), &stop).run(&learner, |event| {
             if let Event::Step { .. } = event {
                 ends.push(Instant::now());
             }

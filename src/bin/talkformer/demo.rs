@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Demo) -> anyhow::Result<()> {
     let held_out = read_str(Format::RasaYaml, TEST, "examples/conference/test.yml")?;
     say("a conference assistant, learnt from the data that comes with talkformer");
     let recipe = Recipe::ALL[0];
-    let mut config = recipe.config()?;
+    let mut config = recipe.config();
     // A first look should not take a minute, on a slow machine neither.
     config.change_diet(|diet| diet.training.minimum_steps = 600);
     let mut progress = Progress::new(args.json);
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Demo) -> anyhow::Result<()> {
     if let Some(out) = &args.out {
         let card = Card::default()
             .command(train::command_line())
-            .recipe(recipe.name.to_owned())
+            .recipe(recipe.name().to_owned())
             .data("The conference data that comes with talkformer.".to_owned())
             .licence(Some("MIT OR Apache-2.0".to_owned()))
             .seconds(seconds);

@@ -123,7 +123,7 @@ pub(crate) fn options(threads: Option<u16>, stop: Arc<AtomicBool>) -> TrainingOp
 
 /// Says what these examples bring that the model does not know; gives all examples that it learns from.
 fn learn_on(earlier: &Nlu, model: &Path, data: TrainingData, json: bool) -> anyhow::Result<TrainingData> {
-    let news = earlier.news(&data)?;
+    let news = earlier.preview_finetuning(&data)?;
     if json {
         json_line(&json!({"event": "finetuning", "model": model, "news": news}))?;
     }
@@ -150,11 +150,11 @@ fn learn_on(earlier: &Nlu, model: &Path, data: TrainingData, json: bool) -> anyh
             "the model does not remember its examples: what it knows may fade where the data does not repeat it",
         ]),
     }
-    if !news.fading.is_empty() {
+    if !news.intents_without_examples.is_empty() {
         warn([format!(
             "{} intents of the model have no example now{}",
-            news.fading.len(),
-            names(&news.fading)
+            news.intents_without_examples.len(),
+            names(&news.intents_without_examples)
         )]);
     }
     Ok(earlier.with_remembered(&data)?.0)
@@ -163,7 +163,7 @@ fn learn_on(earlier: &Nlu, model: &Path, data: TrainingData, json: bool) -> anyh
 fn pipeline_or_that_of(args: &TrainNlu, earlier: Option<&Nlu>) -> anyhow::Result<(PipelineConfig, String)> {
     match (&args.config, earlier, &args.recipe) {
         (None, Some(earlier), None) => Ok((earlier.config().clone(), "of the model".to_owned())),
-        (config, _, recipe) => pipeline(config.as_deref(), recipe.as_deref().unwrap_or(Recipe::ALL[0].name)),
+        (config, _, recipe) => pipeline(config.as_deref(), recipe.as_deref().unwrap_or(Recipe::ALL[0].name())),
     }
 }
 
@@ -185,10 +185,10 @@ pub(crate) fn pipeline_of_file(file: &Path) -> anyhow::Result<(PipelineConfig, S
 
 /// The pipeline of a built-in recipe, and what it is called.
 pub(crate) fn pipeline_of_recipe(name: &str) -> anyhow::Result<(PipelineConfig, String)> {
-    let known = || Recipe::ALL.map(|recipe| recipe.name).join(", ");
+    let known = || Recipe::ALL.map(Recipe::name).join(", ");
     let recipe =
         Recipe::find(name).ok_or_else(|| anyhow!("unknown recipe `{name}`; known are {}", known()))?;
-    Ok((recipe.config()?, recipe.name.to_owned()))
+    Ok((recipe.config(), recipe.name().to_owned()))
 }
 
 /// The command as it can be typed again.

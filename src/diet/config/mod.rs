@@ -9,7 +9,7 @@ pub use groups::{EntityConfig, IntentConfig, LayersConfig, MaskingConfig, PerSid
 use crate::heads::{LossType, SimilarityConfig};
 use crate::nn::{NormPlacement, Precision, TransformerConfig};
 use crate::settings::{self, ConfigError, Rule, Settings, Visit};
-use crate::train::{TrainerConfig, TrainingConfig};
+use crate::train::TrainingConfig;
 
 /// Settings of DIET, in groups. In files they are flat, under the names of Rasa's `DIETClassifier`, with its defaults;
 /// options that Rasa does not have change nothing by default.
@@ -152,18 +152,6 @@ impl DietConfig {
     /// The first option that makes no sense.
     pub fn validate(&self) -> Result<(), ConfigError> {
         Settings::validate(self)
-    }
-
-    /// The seed.
-    #[must_use]
-    pub fn seed(&self) -> u64 {
-        self.training.seed()
-    }
-
-    /// Settings of the training loop for so many examples.
-    #[must_use]
-    pub fn trainer(&self, examples: usize, threads: usize) -> TrainerConfig {
-        self.training.trainer(examples, threads)
     }
 
     pub(super) fn transformer(&self) -> TransformerConfig {

@@ -23,12 +23,13 @@ use crate::train::{BatchLoss, Score, Trainable};
 pub use set::TrainingSet;
 
 /// Scores weights on messages that they are not learnt from.
-pub type HeldOut<'a> = Box<dyn Fn(&Weights) -> Result<Score> + Sync + 'a>;
+pub type HeldOut<'a> = Box<dyn Fn(&Weights) -> std::result::Result<Score, AnyError> + Sync + 'a>;
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A network that learns, and the linear path beside it.
 pub struct Learner<'a> {
-    /// The layers.
-    pub network: Network,
+    network: Network,
     parameters: Parameters,
     declarations: Declarations,
     set: TrainingSet,
@@ -61,7 +62,7 @@ impl<'a> Learner<'a> {
         held_out: Option<HeldOut<'a>>,
     ) -> Result<Self> {
         let config = &config.clone().for_messages(set.examples.len() - set.names);
-        let parameters = Parameters::new(config.seed());
+        let parameters = Parameters::new(config.training.seed());
         let vb = parameters.builder(DType::F32, &Device::Cpu);
         let network = Network::new(config, widths, labels, label_features, vb)?;
         let declarations = Declarations::new(config, labels);
@@ -185,6 +186,7 @@ impl Trainable for Learner<'_> {
     }
 
     fn evaluate(&self) -> Result<Option<Score>> {
-        self.held_out.as_ref().map(|score| score(&self.weights()?)).transpose()
+        let score = |held_out: &HeldOut<'_>| held_out(&self.weights()?).map_err(candle_core::Error::wrap);
+        self.held_out.as_ref().map(score).transpose()
     }
 }

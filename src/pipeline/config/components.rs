@@ -4,9 +4,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::super::custom::CustomKind;
 use super::{Component, DenseConfig, FallbackConfig, Threshold};
 use crate::diet::DietConfig;
-use crate::features::{FeaturizerConfig, LexicalConfig, NGramConfig, PatternsConfig};
+use crate::features::{CustomConfig, FeaturizerConfig, LexicalConfig, NGramConfig, PatternsConfig};
+use crate::prediction::{DIET_CLASSIFIER, REGEX_EXTRACTOR, SYNONYM_MAPPER};
 use crate::settings::{ConfigError, Settings};
 use crate::text::WhitespaceTokenizerConfig;
 
@@ -24,13 +26,13 @@ pub(super) struct Kind {
 pub(super) const KINDS: &[Kind] = &[
     Kind { name: "WhitespaceTokenizer", without_effect: &[], read: tokenizer },
     Kind { name: "RegexFeaturizer", without_effect: &["number_additional_patterns"], read: patterns },
-    Kind { name: "LexicalSyntacticFeaturizer", without_effect: &[], read: lexical },
-    Kind { name: "CountVectorsFeaturizer", without_effect: &["use_lemma"], read: ngrams },
+    Kind { name: LexicalConfig::COMPONENT, without_effect: &[], read: lexical },
+    Kind { name: NGramConfig::COMPONENT, without_effect: &["use_lemma"], read: ngrams },
     Kind { name: "LanguageModelFeaturizer", without_effect: &["model_name", "cache_dir"], read: encoder },
     Kind { name: "WordVectorsFeaturizer", without_effect: &["model_name", "cache_dir"], read: word_vectors },
-    Kind { name: "DIETClassifier", without_effect: &[], read: diet },
-    Kind { name: "RegexEntityExtractor", without_effect: &[], read: extractor },
-    Kind { name: "EntitySynonymMapper", without_effect: &[], read: synonyms },
+    Kind { name: DIET_CLASSIFIER, without_effect: &[], read: diet },
+    Kind { name: REGEX_EXTRACTOR, without_effect: &[], read: extractor },
+    Kind { name: SYNONYM_MAPPER, without_effect: &[], read: synonyms },
     Kind { name: "FallbackClassifier", without_effect: &[], read: fallback },
 ];
 
@@ -44,67 +46,78 @@ impl Kind {
     /// The component with the options of an entry of the pipeline.
     pub(super) fn component(&self, mut options: Map<String, Value>) -> Result<Component, ConfigError> {
         self.without_effect.iter().for_each(|option| drop(options.remove(*option)));
-        (self.read)(Options { component: self.name, own: options })
+        (self.read)(Options { component: self.name.to_owned(), own: options })
     }
+}
+
+/// A custom component of this name with the options of an entry of the pipeline.
+pub(super) fn custom(
+    kind: CustomKind,
+    name: String,
+    own: Map<String, Value>,
+) -> Result<Component, ConfigError> {
+    let mut options = Options { component: name, own };
+    let alias = if matches!(kind, CustomKind::Featurizer) { options.alias()? } else { String::new() };
+    let config = CustomConfig { name: options.component, options: options.own };
+    Ok(match kind {
+        CustomKind::Tokenizer => Component::CustomTokenizer(config),
+        CustomKind::Featurizer => Component::Featurizer { alias, config: FeaturizerConfig::Custom(config) },
+        CustomKind::PostProcessor => Component::PostProcessor(config),
+    })
 }
 
 /// The options of one component, while it is read.
 struct Options {
-    component: &'static str,
+    component: String,
     own: Map<String, Value>,
 }
 
 impl Options {
-    /// Takes one option out; `None` where it is not given. `option:` with nothing behind it means the default.
+    /// Takes one option out; `None` where it is not given.
     fn take<T: DeserializeOwned>(&mut self, option: &str) -> Result<Option<T>, ConfigError> {
-        match self.own.remove(option) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => {
-                serde_json::from_value(value).map(Some).map_err(|e| ConfigError::value(option, &e))
-            }
-        }
+        let value = self.own.remove(option).map(serde_json::from_value).transpose();
+        value.map_err(|error| ConfigError::value(option, &error))
     }
 
     /// The name that `featurizers` refers to.
     fn alias(&mut self) -> Result<String, ConfigError> {
-        Ok(self.take("alias")?.unwrap_or_else(|| self.component.to_owned()))
+        Ok(self.take("alias")?.unwrap_or_else(|| self.component.clone()))
     }
 
     /// All other options, over those of a default, whose names are the known ones.
-    fn over<T: Serialize + DeserializeOwned>(self, default: &T) -> Result<T, ConfigError> {
-        let Ok(Value::Object(mut all)) = serde_json::to_value(default) else {
+    fn over<T: Serialize + DeserializeOwned>(self, default: T) -> Result<T, ConfigError> {
+        let Ok(Value::Object(mut all)) = serde_json::to_value(&default) else {
             unreachable!("options are a map")
         };
+        let mut config = default;
         for (option, value) in self.own {
             if !all.contains_key(&option) {
                 return Err(ConfigError::unknown(&option, all.keys()));
             }
-            if value.is_null() {
-                continue;
-            }
             all.insert(option.clone(), value);
             // Read after each option, so that the message can name the one that is wrong.
-            serde_json::from_value::<T>(Value::Object(all.clone()))
-                .map_err(|e| ConfigError::value(&option, &e))?;
+            config = serde_json::from_value(Value::Object(all.clone()))
+                .map_err(|error| ConfigError::value(&option, &error))?;
         }
-        serde_json::from_value(Value::Object(all)).map_err(|error| ConfigError::value("options", &error))
+        Ok(config)
     }
 }
 
 fn tokenizer(options: Options) -> Result<Component, ConfigError> {
-    Ok(Component::WhitespaceTokenizer(options.over(&WhitespaceTokenizerConfig::default())?))
+    Ok(Component::WhitespaceTokenizer(options.over(WhitespaceTokenizerConfig::default())?))
 }
 
 fn patterns(mut options: Options) -> Result<Component, ConfigError> {
     let alias = options.alias()?;
-    let config = FeaturizerConfig::Patterns(options.over(&PatternsConfig::default())?);
+    let config = FeaturizerConfig::Patterns(options.over(PatternsConfig::default())?);
     Ok(Component::Featurizer { alias, config })
 }
 
 fn lexical(mut options: Options) -> Result<Component, ConfigError> {
     let alias = options.alias()?;
-    let config = FeaturizerConfig::Lexical(options.over(&LexicalConfig::default())?);
-    Ok(Component::Featurizer { alias, config })
+    let config: LexicalConfig = options.over(LexicalConfig::default())?;
+    config.validate()?;
+    Ok(Component::Featurizer { alias, config: FeaturizerConfig::Lexical(config) })
 }
 
 fn ngrams(mut options: Options) -> Result<Component, ConfigError> {
@@ -114,18 +127,19 @@ fn ngrams(mut options: Options) -> Result<Component, ConfigError> {
         "use_shared_vocab",
         "must be false: messages and labels have vocabularies of their own",
     )?;
-    let config = FeaturizerConfig::NGrams(options.over(&NGramConfig::default())?);
-    Ok(Component::Featurizer { alias, config })
+    let config: NGramConfig = options.over(NGramConfig::default())?;
+    config.validate()?;
+    Ok(Component::Featurizer { alias, config: FeaturizerConfig::NGrams(config) })
 }
 
 fn encoder(mut options: Options) -> Result<Component, ConfigError> {
     let alias = options.alias()?;
-    let problem = "say with `model_weights` (or `file`) where on this machine the folder of the encoder, or the file of \
-                   word vectors, lies; nothing is downloaded";
+    let (option, problem) =
+        ("model_weights", "(or `file`) must say where the encoder or the file of word vectors lies; nothing is downloaded");
     let mut path =
         ["path", "model_weights", "file"].into_iter().filter_map(|name| options.take(name).transpose());
-    let path = path.next().transpose()?.ok_or(ConfigError::Missing { option: "model_weights", problem })?;
-    let config: DenseConfig = options.over(&DenseConfig::new(path))?;
+    let path = path.next().transpose()?.ok_or(ConfigError::Conflict { option, problem })?;
+    let config: DenseConfig = options.over(DenseConfig::new(path))?;
     let rate = config.fine_tune_learning_rate;
     let problem = "must be at least 1; 3 are usual";
     ConfigError::unless(config.fine_tune_epochs > 0, "fine_tune_epochs", problem)?;
@@ -144,7 +158,7 @@ fn word_vectors(options: Options) -> Result<Component, ConfigError> {
 fn diet(mut options: Options) -> Result<Component, ConfigError> {
     let featurizers = options.take("featurizers")?.unwrap_or_default();
     let mut config = DietConfig::default();
-    for (option, value) in options.own.into_iter().filter(|(_, value)| !value.is_null()) {
+    for (option, value) in options.own {
         config.set(&option, value)?;
     }
     config.validate()?;
@@ -153,7 +167,7 @@ fn diet(mut options: Options) -> Result<Component, ConfigError> {
 
 fn extractor(options: Options) -> Result<Component, ConfigError> {
     let default = PatternsConfig { case_sensitive: false, ..PatternsConfig::default() };
-    Ok(Component::RegexEntityExtractor(options.over(&default)?))
+    Ok(Component::RegexEntityExtractor(options.over(default)?))
 }
 
 fn synonyms(options: Options) -> Result<Component, ConfigError> {
@@ -164,7 +178,7 @@ fn synonyms(options: Options) -> Result<Component, ConfigError> {
 }
 
 fn fallback(options: Options) -> Result<Component, ConfigError> {
-    let config: FallbackConfig = options.over(&FallbackConfig::default())?;
+    let config: FallbackConfig = options.over(FallbackConfig::default())?;
     let problem = "must lie between 0 and 1";
     let share = |value: f32| (0.0..=1.0).contains(&value);
     let fits = matches!(config.threshold, Threshold::Fitted(_)) || share(config.threshold.or(None));

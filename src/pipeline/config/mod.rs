@@ -2,6 +2,7 @@
 //! `components` which components there are and with which options.
 
 mod components;
+mod custom;
 mod options;
 mod read;
 mod recipe;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Components, PipelineError};
 use crate::diet::DietConfig;
-use crate::features::{FeaturizerConfig, PatternsConfig};
+use crate::features::{CustomConfig, FeaturizerConfig, PatternsConfig};
 use crate::text::WhitespaceTokenizerConfig;
 
 pub use options::{DenseConfig, FallbackConfig, Fitted, Threshold};
@@ -23,12 +24,7 @@ pub enum Component {
     /// Finds the tokens.
     WhitespaceTokenizer(WhitespaceTokenizerConfig),
     /// Finds the tokens, from outside this crate.
-    CustomTokenizer {
-        /// The name that it is registered with.
-        name: String,
-        /// Its fields.
-        options: serde_json::Map<String, serde_json::Value>,
-    },
+    CustomTokenizer(CustomConfig),
     /// `RegexFeaturizer`, `LexicalSyntacticFeaturizer` or `CountVectorsFeaturizer`, with its alias.
     Featurizer {
         /// The name that `featurizers` of DIET refers to.
@@ -57,12 +53,7 @@ pub enum Component {
     /// Says `nlu_fallback` where the intent is unsure.
     FallbackClassifier(FallbackConfig),
     /// Changes the answer, from outside this crate ([`PostProcessor`](super::PostProcessor)).
-    PostProcessor {
-        /// The name that it is registered with.
-        name: String,
-        /// Its fields.
-        options: serde_json::Map<String, serde_json::Value>,
-    },
+    PostProcessor(CustomConfig),
 }
 
 impl Component {
@@ -72,7 +63,7 @@ impl Component {
     }
 
     pub(super) fn is_tokenizer(&self) -> bool {
-        matches!(self, Self::WhitespaceTokenizer(_) | Self::CustomTokenizer { .. })
+        matches!(self, Self::WhitespaceTokenizer(_) | Self::CustomTokenizer(_))
     }
 
     /// What a featurizer is called.
@@ -118,50 +109,43 @@ impl PipelineConfig {
     ///
     /// If it is not YAML, a component or an option does not exist, or the components do not fit together.
     pub fn from_yaml(yaml: &str, file: &str) -> Result<Self, PipelineError> {
-        Self::read(yaml, file, &Components::default())
+        Self::from_yaml_with(yaml, file, &Components::default())
     }
 
-    pub(super) fn read(yaml: &str, file: &str, components: &Components) -> Result<Self, PipelineError> {
+    /// Reads a `config.yml` that also lists custom components; `file` is named in errors.
+    ///
+    /// # Errors
+    ///
+    /// As [`PipelineConfig::from_yaml`].
+    pub fn from_yaml_with(yaml: &str, file: &str, components: &Components) -> Result<Self, PipelineError> {
         let config = read::config(yaml, file, components)?;
         config.validate(file)?;
         Ok(config)
     }
 
     fn validate(&self, file: &str) -> Result<(), PipelineError> {
-        let wrong =
-            |problem: &str| Err(PipelineError::Order { file: file.to_owned(), problem: problem.to_owned() });
+        let file = file.to_owned();
         let places = |wanted: fn(&Component) -> bool| -> Vec<usize> {
             (0..self.components.len()).filter(|at| wanted(&self.components[*at])).collect()
         };
         let tokenizers = places(Component::is_tokenizer);
-        let featurizers = places(|component| {
-            matches!(component, Component::Featurizer { .. } | Component::DenseFeaturizer { .. })
-        });
+        let featurizers = places(|component| component.alias().is_some());
         let classifiers = places(|component| matches!(component, Component::DietClassifier { .. }));
-        if tokenizers.len() != 1 {
-            return wrong("the pipeline needs exactly one tokenizer: list WhitespaceTokenizer first");
+        let [tokenizer] = tokenizers[..] else { return Err(PipelineError::Tokenizers { file }) };
+        let [classifier] = classifiers[..] else { return Err(PipelineError::Classifiers { file }) };
+        if featurizers.is_empty() || featurizers.iter().any(|at| *at > classifier || *at < tokenizer) {
+            return Err(PipelineError::Featurizers { file });
         }
-        if classifiers.len() != 1 {
-            return wrong("the pipeline needs exactly one DIETClassifier");
-        }
-        if featurizers.is_empty() || featurizers.iter().any(|at| *at > classifiers[0] || *at < tokenizers[0])
-        {
-            return wrong(
-                "featurizers belong between the tokenizer and DIETClassifier, and there must be one at least",
-            );
-        }
-        if let Component::DietClassifier { featurizers: wanted, .. } = &self.components[classifiers[0]] {
-            let names: Vec<&str> = self.components.iter().filter_map(Component::alias).collect();
-            if let Some(alias) = wanted.iter().find(|alias| !names.contains(&alias.as_str())) {
-                return wrong(&format!(
-                    "DIETClassifier listens to `{alias}`, but the featurizers are called {}",
-                    names.join(", ")
-                ));
+        let known: Vec<&str> = self.components.iter().filter_map(Component::alias).collect();
+        match self.aliases().iter().find(|alias| !known.contains(&alias.as_str())) {
+            Some(alias) => {
+                Err(PipelineError::UnknownAlias { file, alias: alias.clone(), known: known.join(", ") })
             }
+            None => Ok(()),
         }
-        Ok(())
     }
 
+    /// Options of the tokenizer of this crate.
     pub(super) fn tokenizer(&self) -> WhitespaceTokenizerConfig {
         let found = self.components.iter().find_map(|component| match component {
             Component::WhitespaceTokenizer(config) => Some(config.clone()),
@@ -170,40 +154,63 @@ impl PipelineConfig {
         found.unwrap_or_default()
     }
 
-    /// Options of DIET and the featurizers it listens to.
-    pub(super) fn diet(&self) -> (DietConfig, Vec<FeaturizerConfig>) {
-        let found = self.components.iter().find_map(|component| match component {
-            Component::DietClassifier { config, featurizers } => Some((config.as_ref().clone(), featurizers)),
+    /// The custom tokenizer, where there is one.
+    pub(super) fn custom_tokenizer(&self) -> Option<&CustomConfig> {
+        self.components.iter().find_map(|component| match component {
+            Component::CustomTokenizer(config) => Some(config),
             _ => None,
-        });
-        let (config, wanted) =
-            found.map_or_else(|| (DietConfig::default(), Vec::new()), |(c, w)| (c, w.clone()));
-        (config, self.featurizers(&wanted).into_iter().map(|(_, config)| config.clone()).collect())
+        })
     }
 
-    /// Featurizers by alias; all where none is asked for.
-    fn featurizers(&self, wanted: &[String]) -> Vec<(&str, &FeaturizerConfig)> {
-        let all = self.components.iter().filter_map(|component| match component {
-            Component::Featurizer { alias, config } => Some((alias.as_str(), config)),
+    /// The post-processors in their order.
+    pub(super) fn post_processors(&self) -> impl Iterator<Item = &CustomConfig> {
+        self.components.iter().filter_map(|component| match component {
+            Component::PostProcessor(config) => Some(config),
+            _ => None,
+        })
+    }
+
+    /// Options of DIET.
+    pub(super) fn diet(&self) -> DietConfig {
+        let found = self.components.iter().find_map(|component| match component {
+            Component::DietClassifier { config, .. } => Some(config.as_ref().clone()),
             _ => None,
         });
-        all.filter(|(alias, _)| wanted.is_empty() || wanted.iter().any(|own| own == alias)).collect()
+        found.unwrap_or_default()
+    }
+
+    /// The aliases of the featurizers that DIET listens to; none means all.
+    fn aliases(&self) -> &[String] {
+        let found = self.components.iter().find_map(|component| match component {
+            Component::DietClassifier { featurizers, .. } => Some(&featurizers[..]),
+            _ => None,
+        });
+        found.unwrap_or_default()
+    }
+
+    /// The featurizers that DIET listens to.
+    fn heard(&self) -> impl Iterator<Item = &Component> {
+        let aliases = self.aliases();
+        let is_heard = |alias: &str| aliases.is_empty() || aliases.iter().any(|own| own == alias);
+        self.components.iter().filter(move |component| component.alias().is_some_and(is_heard))
+    }
+
+    /// Options of the sparse featurizers that DIET listens to.
+    pub(super) fn featurizers(&self) -> Vec<FeaturizerConfig> {
+        let own = |component: &Component| match component {
+            Component::Featurizer { config, .. } => Some(config.clone()),
+            _ => None,
+        };
+        self.heard().filter_map(own).collect()
     }
 
     /// Where the dense features come from that DIET listens to.
     pub(super) fn dense(&self) -> Vec<DenseConfig> {
-        let wanted = self.components.iter().find_map(|component| match component {
-            Component::DietClassifier { featurizers, .. } => Some(&featurizers[..]),
-            _ => None,
-        });
-        let wanted = wanted.unwrap_or_default();
         let own = |component: &Component| match component {
-            Component::DenseFeaturizer { alias, config } if wanted.is_empty() || wanted.contains(alias) => {
-                Some(config.clone())
-            }
+            Component::DenseFeaturizer { config, .. } => Some(config.clone()),
             _ => None,
         };
-        self.components.iter().filter_map(own).collect()
+        self.heard().filter_map(own).collect()
     }
 
     /// Replaces options of DIET, for flags such as `--epochs`.

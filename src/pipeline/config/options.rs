@@ -8,19 +8,15 @@ use crate::embed::FineTuning;
 
 /// Where dense features come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct DenseConfig {
     /// The folder of a pretrained encoder, or a file of word vectors.
-    #[serde(alias = "model_weights", alias = "file")]
     pub path: PathBuf,
     /// Whether the encoder learns from the examples before DIET does ([`FineTuning`]).
-    #[serde(default)]
     pub fine_tune: bool,
     /// Rounds through the examples then; few examples are gone through more often.
-    #[serde(default = "DenseConfig::default_epochs")]
     pub fine_tune_epochs: usize,
     /// Largest learning rate then.
-    #[serde(default = "DenseConfig::default_learning_rate")]
     pub fine_tune_learning_rate: f64,
 }
 
@@ -28,16 +24,19 @@ impl DenseConfig {
     /// What is there, as it is.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
+        Self { path, ..Self::default() }
+    }
+}
+
+impl Default for DenseConfig {
+    fn default() -> Self {
         let FineTuning { epochs, learning_rate, .. } = FineTuning::default();
-        Self { path, fine_tune: false, fine_tune_epochs: epochs, fine_tune_learning_rate: learning_rate }
-    }
-
-    fn default_epochs() -> usize {
-        FineTuning::default().epochs
-    }
-
-    fn default_learning_rate() -> f64 {
-        FineTuning::default().learning_rate
+        Self {
+            path: PathBuf::new(),
+            fine_tune: false,
+            fine_tune_epochs: epochs,
+            fine_tune_learning_rate: learning_rate,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::{Components, PipelineError};
-use super::components::Kind;
+use super::components::{self, Kind};
 use super::{Component, PipelineConfig};
 
 /// The file as it is written.
@@ -25,7 +25,7 @@ struct RawConfig {
 pub(super) fn config(
     yaml: &str,
     file: &str,
-    components: &Components,
+    custom: &Components,
 ) -> Result<PipelineConfig, PipelineError> {
     let problem = |problem: String| PipelineError::Config { file: file.to_owned(), problem };
     let raw: RawConfig = serde_saphyr::from_str(yaml).map_err(|error| problem(first_line(&error)))?;
@@ -36,7 +36,7 @@ pub(super) fn config(
     };
     let components = pipeline
         .into_iter()
-        .map(|entry| components.read(&entry).map_or_else(|| component(entry, file), Ok))
+        .map(|entry| component(entry, file, custom))
         .collect::<Result<_, _>>()?;
     Ok(PipelineConfig { language: raw.language, components })
 }
@@ -48,7 +48,11 @@ fn first_line(error: &impl ToString) -> String {
     line.trim_start_matches("error: ").to_owned()
 }
 
-fn component(mut entry: Map<String, Value>, file: &str) -> Result<Component, PipelineError> {
+fn component(
+    mut entry: Map<String, Value>,
+    file: &str,
+    custom: &Components,
+) -> Result<Component, PipelineError> {
     let file = file.to_owned();
     let Some(Value::String(name)) = entry.remove("name") else {
         return Err(PipelineError::Config {
@@ -56,10 +60,15 @@ fn component(mut entry: Map<String, Value>, file: &str) -> Result<Component, Pip
             problem: "each entry of `pipeline` needs a `name`".to_owned(),
         });
     };
-    let Some(kind) = Kind::find(&name) else {
-        let known = Component::names().collect::<Vec<_>>().join(", ");
-        return Err(PipelineError::UnknownComponent { file, name, known });
+    // `option:` with nothing behind it means the default.
+    entry.retain(|_, value| !value.is_null());
+    let (component, found) = match (custom.kind(&name), Kind::find(&name)) {
+        (Some(kind), _) => (name.clone(), components::custom(kind, name, entry)),
+        (None, Some(kind)) => (kind.name.to_owned(), kind.component(entry)),
+        (None, None) => {
+            let known = Component::names().collect::<Vec<_>>().join(", ");
+            return Err(PipelineError::UnknownComponent { file, name, known });
+        }
     };
-    let component = kind.name;
-    kind.component(entry).map_err(|error| PipelineError::Option { file, component, error })
+    found.map_err(|error| PipelineError::Option { file, component, error })
 }

@@ -1,6 +1,5 @@
 //! The pipelines that come with the program.
 
-use super::super::PipelineError;
 use super::PipelineConfig;
 
 /// A pipeline that comes with the program.
@@ -12,15 +11,13 @@ use super::PipelineConfig;
 ///
 /// let mut config = Recipe::accurate();
 /// config.change_diet(|diet| diet.training.epochs = 20);
-/// assert_eq!(Recipe::find("accurate").unwrap().name, "accurate");
+/// assert_eq!(Recipe::find("accurate").unwrap().name(), "accurate");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recipe {
-    /// What it is called; the folder below `models/`.
-    pub name: &'static str,
-    /// Its `config.yml`.
-    pub yaml: &'static str,
+    name: &'static str,
+    yaml: &'static str,
 }
 
 impl Recipe {
@@ -34,23 +31,19 @@ impl Recipe {
     /// The most accurate pipeline, and the default.
     #[must_use]
     pub fn accurate() -> PipelineConfig {
-        Self::ALL[0].read()
+        Self::ALL[0].config()
     }
 
     /// The pipeline for little memory and a quick start.
     #[must_use]
     pub fn small() -> PipelineConfig {
-        Self::ALL[1].read()
+        Self::ALL[1].config()
     }
 
     /// The pipeline that Rasa fills in by itself.
     #[must_use]
     pub fn rasa() -> PipelineConfig {
-        Self::ALL[2].read()
-    }
-
-    fn read(self) -> PipelineConfig {
-        self.config().expect("a test reads every built-in recipe")
+        Self::ALL[2].config()
     }
 
     /// The recipe with this name.
@@ -59,12 +52,22 @@ impl Recipe {
         Self::ALL.into_iter().find(|recipe| recipe.name == name)
     }
 
-    /// What it says.
-    ///
-    /// # Errors
-    ///
-    /// Never for the recipes in [`Recipe::ALL`]; a test reads them.
-    pub fn config(self) -> Result<PipelineConfig, PipelineError> {
-        PipelineConfig::from_yaml(self.yaml, &format!("recipe {}", self.name))
+    /// What it is called; the folder below `models/`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// Its `config.yml`.
+    #[must_use]
+    pub fn yaml(self) -> &'static str {
+        self.yaml
+    }
+
+    /// The pipeline that its `config.yml` describes.
+    #[must_use]
+    pub fn config(self) -> PipelineConfig {
+        let config = PipelineConfig::from_yaml(self.yaml, &format!("recipe {}", self.name));
+        config.expect("a test reads every built-in recipe")
     }
 }

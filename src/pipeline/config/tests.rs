@@ -9,7 +9,7 @@ fn error(rest: &str) -> String {
 #[test]
 fn the_recipes_are_valid() {
     for recipe in Recipe::ALL {
-        recipe.config().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(recipe.config().validate(recipe.name()).map_err(|error| error.to_string()), Ok(()));
     }
     assert!(Recipe::find("rasa").is_some() && Recipe::find("none").is_none());
 }
@@ -57,7 +57,7 @@ fn module_paths_and_policies_are_accepted() {
         - name: DIETClassifier\n  epochs: 100\n  constrain_similarities: true\n  random_seed:\n";
     let config = PipelineConfig::from_yaml(yaml, "config.yml").unwrap();
     assert_eq!(config.language.as_deref(), Some("de"));
-    assert_eq!(config.diet().0.training.epochs, 100);
+    assert_eq!(config.diet().training.epochs, 100);
 }
 
 #[test]

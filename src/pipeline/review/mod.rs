@@ -18,9 +18,8 @@ pub use intents::IntentDoubt;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::data::Utterance;
+use crate::diet::FALLBACK;
 use crate::prediction::{Prediction, Scored};
-
-use super::post::FALLBACK;
 
 /// What looks wrong in labelled data.
 #[derive(Clone, Debug, Default, PartialEq)]

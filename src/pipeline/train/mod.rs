@@ -1,25 +1,23 @@
 //! From labelled messages to a model.
 
-mod options;
-mod split;
+mod earlier;
 mod warnings;
 
 use std::sync::Arc;
 
 use super::dense::DenseEncoders;
+use super::examples::Examples;
 use super::memory::Memory;
 use super::parts::Parts;
 use super::tokenizer::MessageTokenizer;
-use super::{Component, Components, Nlu, PipelineConfig, PipelineError, finetune};
+use super::{Component, Nlu, PipelineConfig, PipelineError, Training, TrainingOptions};
 use crate::bundle::Weights;
 use crate::data::{HoldOut, TrainingData, Utterance, stratified_split};
-use crate::diet::{DietConfig, HeldOut, Labels};
+use crate::diet::{HeldOut, Labels};
 use crate::error::{ComputationError, Result};
-use crate::features::{FeatureSet, FeaturizerConfig, Patterns};
+use crate::features::{FeatureSet, Patterns};
 use crate::train::{Event, Score, Trainable, Trainer};
 
-pub use options::{Training, TrainingOptions};
-use split::{Examples, Split};
 use warnings::misaligned;
 
 impl Nlu {
@@ -71,58 +69,80 @@ impl Nlu {
         options: &TrainingOptions,
         mut observe: impl FnMut(Event),
     ) -> Result<(Self, Training)> {
-        let pipeline = adapted(pipeline, earlier);
-        let (config, featurizers) = pipeline.diet();
-        config.validate()?;
-        let components = earlier.map_or(&options.components, |earlier| &earlier.components);
+        let threads = options.threads.max(1);
+        let forgetful = earlier.filter(|earlier| !earlier.remembers());
+        let mut pipeline = pipeline.clone();
+        if let Some(earlier) = earlier {
+            pipeline.change_diet(|diet| earlier.prepare(diet));
+        }
+        let diet = pipeline.diet();
+        diet.validate()?;
+        let components = earlier.map_or(&options.components, |earlier| &earlier.parts.components);
         let tokenizer = MessageTokenizer::new(&pipeline, components)?;
-        let labels = labels(data, &config, earlier);
-        let held_out = HoldOut::Count(config.training.held_out_examples);
-        let (train, held_out) = stratified_split(&data.utterances, held_out, config.seed());
+        let labels = match forgetful {
+            Some(earlier) => earlier.labels().and_those_of(&data.utterances, &diet),
+            None => Labels::new(&data.utterances, &diet),
+        };
+        let held_out = HoldOut::Count(diet.training.held_out_examples);
+        let (train, held_out) = stratified_split(&data.utterances, held_out, diet.training.seed());
         let held_out: Vec<Utterance> = held_out.into_iter().cloned().collect();
-        let split = Split::new(&train, &labels, &config)?;
-        let examples = split.tokenize(&tokenizer);
+        let examples = Examples::new(&train, &labels, &diet, &tokenizer)?;
 
-        let features = fit_features(&featurizers, &examples, data, components, earlier)?;
-        let for_encoders = examples.for_encoders(&labels);
-        let dense = DenseEncoders::for_training(&pipeline, earlier, &for_encoders, options, &mut observe)?;
+        // What needs no encoder comes first: its errors should not wait until one is fine-tuned.
+        let extractor = extractor(&pipeline, data)?;
+        let earlier_processors = forgetful.map_or(&[][..], |earlier| &earlier.parts.post_processors);
+        let post_processors = components
+            .fit_post_processors(pipeline.post_processors(), data, earlier_processors)
+            .map_err(PipelineError::from)?;
+        let featurizers = pipeline.featurizers();
+        let features =
+            FeatureSet::fit_with(&featurizers, &examples.messages(), data, &components.featurizers)?;
+        let features = match forgetful {
+            Some(earlier) => features.with_columns_of(&earlier.parts.features),
+            None => features,
+        };
+        let memory = options.remember_examples.then(|| Memory::of(&data.utterances)).transpose()?;
+
+        let before = earlier.map(|earlier| (&earlier.parts.config, earlier.parts.encoders.as_ref()));
+        let dense =
+            DenseEncoders::for_training(&pipeline, before, &examples, &labels, options, &mut observe)?;
         let (encoders, dense) = dense.unzip();
         let training_set = examples.training_set(&features, &dense.unwrap_or_default(), &labels);
 
-        let parts = Parts {
-            extractor: extractor(&pipeline, data)?,
-            post_processors: components.fit_post_processors(&pipeline, data).map_err(PipelineError::from)?,
-            components: components.clone(),
+        let parts = Arc::new(Parts {
             config: pipeline,
-            diet: config,
+            diet,
+            label_features: tokenizer.label_features(&labels),
             tokenizer,
             labels,
             features,
             encoders,
+            extractor,
+            post_processors,
+            components: components.clone(),
             synonyms: data.synonyms.clone(),
-            memory: remembered(data, options)?,
-            threads: options.threads.max(1),
-        };
+            memory,
+        });
         let messages = training_set.examples.len() - training_set.names;
-        let mut learner = parts.learner(training_set, scorer(&parts, &held_out))?;
-        let mut settings = parts.diet.trainer(learner.examples(), parts.threads);
+        let mut learner = parts.learner(training_set, scorer(&parts, &held_out, threads))?;
+        let mut settings = parts.diet.training.trainer(learner.examples(), threads);
         if let Some(earlier) = earlier {
             earlier.warm_start(&mut learner, &parts.features)?;
-            finetune::shorten(&mut settings, options.epoch_fraction);
+            earlier::shorten(&mut settings, options.epoch_fraction);
         }
         let outcome = Trainer::new(settings, &options.stop)
             .run(&learner, |event| observe(of_messages(event, messages)))
             .map_err(ComputationError::new)?;
-        let confidence = learner.calibrate(parts.threads).map_err(ComputationError::new)?;
+        let confidence = learner.calibrate(threads).map_err(ComputationError::new)?;
         let training = Training {
             outcome,
-            warnings: misaligned(&parts.labels, &examples.utterances, &examples.tokens),
+            warnings: misaligned(&parts.labels, &examples),
             examples: messages,
             held_out: held_out.len(),
             parameters: learner.parameters().count(),
         };
         let weights = learner.weights().map_err(ComputationError::new)?;
-        Ok((parts.model(weights, confidence).map_err(PipelineError::from)?, training))
+        Ok((parts.model(weights, confidence, threads).map_err(PipelineError::from)?, training))
     }
 }
 
@@ -137,45 +157,6 @@ fn of_messages(event: Event, messages: usize) -> Event {
     }
 }
 
-/// The pipeline, with the options that learning on from an earlier model needs.
-fn adapted(pipeline: &PipelineConfig, earlier: Option<&Nlu>) -> PipelineConfig {
-    let mut pipeline = pipeline.clone();
-    if let Some(earlier) = earlier {
-        pipeline.change_diet(|diet| earlier.prepare(diet));
-    }
-    pipeline
-}
-
-/// The labels of the data, and those of an earlier model that forgot its examples.
-fn labels(data: &TrainingData, config: &DietConfig, earlier: Option<&Nlu>) -> Labels {
-    let labels = Labels::new(&data.utterances, config);
-    match earlier {
-        Some(earlier) => earlier.grow_labels(labels, data, config),
-        None => labels,
-    }
-}
-
-/// The features of the examples, and those of an earlier model that forgot its examples.
-fn fit_features(
-    featurizers: &[FeaturizerConfig],
-    examples: &Examples<'_>,
-    data: &TrainingData,
-    components: &Components,
-    earlier: Option<&Nlu>,
-) -> Result<FeatureSet> {
-    let features = FeatureSet::fit_with(featurizers, &examples.messages(), data, &components.featurizers)?;
-    Ok(match earlier {
-        Some(earlier) => earlier.grow_features(features),
-        None => features,
-    })
-}
-
-/// The examples as the model keeps them, where it shall.
-fn remembered(data: &TrainingData, options: &TrainingOptions) -> Result<Option<Arc<Memory>>> {
-    let memory = options.remember_examples.then(|| Memory::of(&data.utterances));
-    Ok(memory.transpose()?.map(Arc::new))
-}
-
 /// Patterns that are named like an entity type of the data, where the pipeline extracts them.
 fn extractor(config: &PipelineConfig, data: &TrainingData) -> Result<Option<Patterns>> {
     let options = config.components.iter().find_map(|component| match component {
@@ -188,17 +169,17 @@ fn extractor(config: &PipelineConfig, data: &TrainingData) -> Result<Option<Patt
 }
 
 /// Scores weights on the messages that are held out, where there are any.
-fn scorer<'s>(parts: &'s Parts, held_out: &'s [Utterance]) -> Option<HeldOut<'s>> {
-    let score_weights = |weights: &Weights| {
-        let model = parts.model(weights.clone(), None).map_err(candle_core::Error::wrap)?;
-        score(&model, held_out)
+fn scorer<'s>(parts: &'s Arc<Parts>, held_out: &'s [Utterance], threads: usize) -> Option<HeldOut<'s>> {
+    let score_weights = move |weights: &Weights| {
+        let model = parts.model(weights.clone(), None, threads)?;
+        Ok(score(&model, held_out)?)
     };
     (!held_out.is_empty()).then(|| Box::new(score_weights) as HeldOut<'s>)
 }
 
 /// Intent accuracy and exact-span F1 on the held-out messages; their mean decides.
-fn score(nlu: &Nlu, held_out: &[Utterance]) -> candle_core::Result<Score> {
-    let found = nlu.evaluate(held_out).map_err(candle_core::Error::wrap)?;
+fn score(nlu: &Nlu, held_out: &[Utterance]) -> Result<Score> {
+    let found = nlu.evaluate(held_out)?;
     let mut parts = Vec::new();
     if found.intent.messages > 0 && !nlu.labels().intents.is_empty() {
         parts.push(("intent_accuracy", found.intent.accuracy));

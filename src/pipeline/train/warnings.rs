@@ -2,26 +2,31 @@
 
 use crate::data::Utterance;
 use crate::diet::Labels;
+use crate::pipeline::examples::Examples;
 use crate::text::Span;
 
 /// How many annotations are named.
 const NAMED: usize = 10;
 
 /// Entities whose borders are not token borders.
-pub(super) fn misaligned(labels: &Labels, utterances: &[&Utterance], tokens: &[Vec<Span>]) -> Vec<String> {
+pub(super) fn misaligned(labels: &Labels, examples: &Examples<'_>) -> Vec<String> {
     let Some(set) = &labels.entities else { return Vec::new() };
-    let of_one = |(utterance, tokens): (&&Utterance, &Vec<Span>)| -> Vec<String> {
-        let spans = utterance.entities.iter().map(|entity| (entity.span, entity.entity.as_str()));
-        let found = set.encode(tokens, spans).misaligned;
-        found.into_iter().map(|at| describe(utterance, at, tokens)).collect()
+    let of_one = |at: usize| {
+        let entities = &examples.utterances[at].entities;
+        let spans = entities.iter().map(|entity| (entity.span, entity.entity.as_str()));
+        let found = set.encode(&examples.tokens[at], spans).misaligned;
+        found.into_iter().map(move |entity| (at, entity))
     };
-    let mut found: Vec<String> = utterances.iter().zip(tokens).flat_map(of_one).collect();
-    let more = found.len().saturating_sub(NAMED);
+    let found: Vec<(usize, usize)> = (0..examples.utterances.len()).flat_map(of_one).collect();
+    let named = |(at, entity): &(usize, usize)| {
+        describe(&examples.utterances[*at], *entity, &examples.tokens[*at])
+    };
+    let mut warnings: Vec<String> = found.iter().take(NAMED).map(named).collect();
+    let more = found.len() - warnings.len();
     if more > 0 {
-        found.truncate(NAMED);
-        found.push(format!("… and {more} more annotations that do not fit the tokens"));
+        warnings.push(format!("… and {more} more annotations that do not fit the tokens"));
     }
-    found
+    warnings
 }
 
 fn describe(utterance: &Utterance, entity: usize, tokens: &[Span]) -> String {

@@ -10,7 +10,7 @@ use crate::train;
 /// The pipelines to train with, the default recipe where none is named.
 pub(super) fn pipelines(args: &PipelineArgs) -> anyhow::Result<Vec<(PipelineConfig, String)>> {
     let mut all: Vec<(PipelineConfig, String)> = if args.config.is_empty() {
-        let default = [Recipe::ALL[0].name.to_owned()];
+        let default = [Recipe::ALL[0].name().to_owned()];
         let names = if args.recipe.is_empty() { &default[..] } else { &args.recipe[..] };
         names.iter().map(|name| train::pipeline_of_recipe(name)).collect::<anyhow::Result<_>>()?
     } else {

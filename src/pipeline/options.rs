@@ -1,9 +1,10 @@
 //! What training takes beside a pipeline and data, and what it tells afterwards.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::pipeline::{Components, Nlu};
+use super::Components;
 use crate::train::Outcome;
 
 /// How to train, beside what the pipeline says.
@@ -23,11 +24,11 @@ pub struct TrainingOptions {
     pub threads: usize,
     /// Training ends after the current step once this is true.
     pub stop: Arc<AtomicBool>,
-    /// Whether the model keeps the examples, in order to learn on from new ones ([`Nlu::finetune`]).
+    /// Whether the model keeps the examples, in order to be fine-tuned with new ones ([`Nlu::finetune`](super::Nlu::finetune)).
     pub remember_examples: bool,
     /// Share of the epochs that finetuning takes; zero learns nothing and only makes room for new words and labels.
     pub epoch_fraction: f64,
-    /// Components of one's own. A model that learns on keeps those that it has.
+    /// Custom components. A model that is fine-tuned keeps those that it has.
     pub components: Components,
 }
 
@@ -48,13 +49,18 @@ impl Default for TrainingOptions {
     /// One thread per core.
     fn default() -> Self {
         Self {
-            threads: Nlu::default_threads(),
+            threads: default_threads(),
             stop: Arc::default(),
             remember_examples: true,
             epoch_fraction: Self::EPOCH_FRACTION,
             components: Components::default(),
         }
     }
+}
+
+/// One thread per core.
+pub(super) fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// How training went.

@@ -1,0 +1,93 @@
+//! A message on its way through the featurizers: its tokens go in, its rows come out.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::DenseFeatures;
+use crate::numbers::SparseRows;
+use crate::text::Span;
+
+/// A text and where its tokens are.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The whole text.
+    pub text: &'a str,
+    /// Its tokens in order.
+    pub tokens: &'a [Span],
+}
+
+impl<'a> Message<'a> {
+    /// The text of one token.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such token, or the tokens are those of another text.
+    #[must_use]
+    pub fn token(&self, index: usize) -> &'a str {
+        self.tokens[index].of(self.text)
+    }
+}
+
+/// The non-zero columns of one row, with their values.
+pub(super) type Entries = Vec<(u32, f32)>;
+
+/// The rows of one message while featurizers fill them.
+#[derive(Debug)]
+pub(super) struct Rows {
+    /// One per token.
+    pub(super) sequence: Vec<Entries>,
+    /// That of the message.
+    pub(super) sentence: Entries,
+    /// First column of the current featurizer in the rows of the tokens.
+    pub(super) token_start: u32,
+    /// And in the row of the message.
+    pub(super) message_start: u32,
+}
+
+impl Rows {
+    pub(super) fn new(tokens: usize) -> Self {
+        let sequence = (0..tokens).map(|_| Vec::with_capacity(48)).collect();
+        Self { sequence, sentence: Vec::with_capacity(24 * tokens), token_start: 0, message_start: 0 }
+    }
+}
+
+/// The features of one message.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Features {
+    /// One row per token: `[token, sequence column]`.
+    pub sequence: SparseRows,
+    /// One row for the message: `[1, sentence column]`.
+    pub sentence: SparseRows,
+    /// What an encoder says, where there is one.
+    pub dense: Option<Arc<DenseFeatures>>,
+}
+
+impl Features {
+    /// Whether nothing is known of the message: only unknown words, say.
+    pub(crate) fn are_none(&self) -> bool {
+        let known = |dense: &Arc<DenseFeatures>| dense.tokens.iter().chain(&dense.message).any(|x| *x != 0.0);
+        self.sentence.entries() == 0
+            && self.sequence.entries() == 0
+            && !self.dense.as_ref().is_some_and(known)
+    }
+
+    /// The row of the message with its dense numbers, as a row of this length, behind the `columns` sparse ones.
+    pub(crate) fn joined(&self, columns: usize, length: f32) -> Cow<'_, SparseRows> {
+        let Some(dense) = &self.dense else { return Cow::Borrowed(&self.sentence) };
+        let mut joined = SparseRows::default();
+        joined.push(
+            self.sentence.row(0).chain((columns as u32..).zip(dense.message.iter().map(|x| x * length))),
+        );
+        Cow::Owned(joined)
+    }
+}
+
+/// Columns that are scaled together to length one: a range for each featurizer that does so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnitRanges {
+    /// In the row of a token.
+    pub sequence: Vec<Range<u32>>,
+    /// In that of a message.
+    pub sentence: Vec<Range<u32>>,
+}
