@@ -1,4 +1,4 @@
-//! A tokenizer, a featurizer and a post-processor of one's own in a pipeline: a parcel service that knows its codes.
+//! A custom tokenizer, featurizer and post-processor in a pipeline: a parcel service that knows its codes.
 //!
 //! ```text
 //! cargo run --release --example custom_components

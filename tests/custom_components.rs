@@ -1,4 +1,4 @@
-//! The promise that a pipeline takes components of one's own, saves them, and names those that are missing.
+//! The promise that a pipeline takes custom components, saves them, and names those that are missing.
 
 use std::error::Error;
 
@@ -88,7 +88,7 @@ fn train(mut config: PipelineConfig) -> Nlu {
 }
 
 #[test]
-fn components_of_ones_own_are_trained_saved_and_opened() {
+fn custom_components_are_trained_saved_and_opened() {
     let config = Recipe::small().with_tokenizer("Characters").with_featurizer("Vowels");
     let nlu = train(config.with_post_processor("First"));
     let answer = nlu.parse("ab b").unwrap();

@@ -1,4 +1,4 @@
-//! Confidences that can be trusted: the weights of the ensemble, fitted on messages that nobody has learnt from.
+//! Calibrated confidences: the ensemble weights, fitted on messages that no part has learnt from.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,18 +10,19 @@ use super::multi_label::Decision;
 use super::{DietConfig, Example, Widths};
 use crate::features::{Features, Known, UnitRanges};
 
-/// What was found on the messages that were held out for calibration.
+/// The ensemble weights and a threshold, fitted on the messages that were held out for calibration.
 ///
-/// Older models also hold what the transformer weighs alone; it is not read any more.
+/// Older models also hold the weight of the transformer alone, which is not read any more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FittedConfidence {
     /// How many there were.
     pub messages: usize,
-    /// What a similarity after the transformer weighs: one over its temperature.
+    /// Weight of a similarity after the transformer: one over its temperature.
     pub transformer: f32,
-    /// What the linear classifier of all intents at once weighs.
+    /// Weight of the linear classifier of all intents at once.
     pub softmax: f32,
-    /// What the linear classifiers of one intent against all others weigh.
+    /// Weight of the linear classifiers of one intent against all others.
     pub hinge: f32,
     /// Expected calibration error on these messages with the transformer alone, at temperature one.
     pub error_before: f64,
@@ -40,7 +41,7 @@ impl FittedConfidence {
         [self.transformer, self.softmax, self.hinge]
     }
 
-    /// Whether this holds for a model with, or without, a linear path: the transformer weighs more where it is alone.
+    /// Whether these weights suit a model with, or without, a linear path: alone, the transformer has a larger weight.
     pub(super) fn holds(&self, has_linear_path: bool) -> bool {
         has_linear_path || self.softmax + self.hinge == 0.0
     }
@@ -49,7 +50,7 @@ impl FittedConfidence {
 /// Weights of the ensemble where no messages are held out to fit them on, and where fitting begins.
 pub(super) const DEFAULT_WEIGHTS: [f32; PARTS] = [0.5, 1.0, 0.5];
 
-/// How firmly few messages hold on to the weights that they begin with.
+/// How strongly the weights are pulled towards those that fitting begins with; with few messages this matters.
 const PRIOR: f64 = 1.0;
 
 /// The examples, of which some at the end are held out to fit confidences on.
@@ -128,8 +129,8 @@ impl CalibrationSplit<'_> {
         &self.examples[self.learnt()..]
     }
 
-    /// What each part of the ensemble says of the held-out messages, whose features are as they would be had only the
-    /// others been there.
+    /// The scores of the held-out messages by each part of the ensemble. Their features are those that they would have
+    /// if featurizers had been fitted to the other messages alone.
     fn scores(&self, engine: &Engine) -> HeldOutScores {
         let gold = self.messages().iter().filter_map(|message| message.intent).collect();
         let mut found = HeldOutScores { gold, labels: self.intents.len(), ..Default::default() };
@@ -148,7 +149,7 @@ impl CalibrationSplit<'_> {
         found
     }
 
-    /// Where [`FittedConfidence::KEPT`] of the right answers in scope are surer.
+    /// The confidence that [`FittedConfidence::KEPT`] of the right answers in scope exceed.
     fn threshold(&self, held_out: &HeldOutScores, weights: [f32; PARTS]) -> f32 {
         let mut sure = Vec::new();
         for (message, gold) in held_out.gold.iter().enumerate() {

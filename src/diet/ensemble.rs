@@ -1,4 +1,4 @@
-//! What the parts of the intent ensemble weigh: the transformer, and the two classifiers of the linear path.
+//! The weights of the intent ensemble: of the transformer, and of the two classifiers of the linear path.
 
 use crate::metrics::Calibration;
 
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::kernels::dropout::bits;
 
-    /// Messages whose label is drawn from `softmax(2 · first + 0.5 · third)`; the second part says nothing.
+    /// Messages whose label is drawn from `softmax(2 · first + 0.5 · third)`; the second part does not matter.
     fn held_out(messages: usize) -> HeldOutScores {
         let uniform = |a: usize, b: usize| (bits(a as u64, b as u64) >> 40) as f32 / (1 << 24) as f32;
         let labels = 5;

@@ -158,7 +158,7 @@ fn parts<'l>(label: &'l str, separator: Option<&str>) -> Vec<&'l str> {
 /// One message in numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
-    /// What is seen.
+    /// The features of the message.
     pub features: Features,
     /// The intent, among [`Labels::intents`]; the first where there is more than one.
     pub intent: Option<u32>,

@@ -11,7 +11,7 @@ use crate::numbers::SparseRows;
 /// The cost of an error in the classifier of all classes at once. Chosen on development data: `docs/experiments.md`.
 const SOFTMAX_COST: f32 = 30.0;
 
-/// And in that of one class against all others.
+/// The same in the classifier of one class against all others.
 const HINGE_COST: f32 = 1.0;
 
 /// Two linear classifiers of intents, with different losses. Their sum is linear as well, and that is what is kept.
@@ -25,11 +25,11 @@ pub(super) struct LinearPath {
     dense_length: f32,
 }
 
-/// How long rows of dense features may be, beside sparse ones of a length of about two: where the encoder knows the
-/// language they should decide, where it does not they should not.
+/// Lengths to which rows of dense features may be scaled, beside sparse ones of a length of about two. The longer they
+/// are the more they count, which is best where the encoder knows the language.
 const DENSE_LENGTHS: [f32; 2] = [1.0, 3.0];
 
-/// Every so many examples one is held out to choose that length.
+/// One example in so many is held out to choose that length.
 const LENGTH_STRIDE: u32 = 5;
 
 /// What a linear path is fitted to.
@@ -46,7 +46,7 @@ pub(super) struct Problem<'e> {
     pub(super) dense_length: f32,
 }
 
-/// Rows to learn from, whichever of them are learnt from.
+/// The rows of all examples, of which some are learnt from.
 struct Joined<'e> {
     problem: Problem<'e>,
     rows: Vec<Cow<'e, SparseRows>>,
@@ -75,7 +75,7 @@ impl<'e> Problem<'e> {
         tried.into_iter().max_by_key(|(right, _)| *right).map_or(DENSE_LENGTHS[0], |(_, length)| length)
     }
 
-    /// Learns from the first examples, so many of them.
+    /// Learns from the first `learning` examples.
     pub(super) fn fit(self, learning: usize) -> LinearPath {
         let learning: Vec<u32> = (0..learning as u32).collect();
         self.joined().solve(&learning, !self.config.intents.multi_label)
@@ -121,7 +121,7 @@ impl Joined<'_> {
 }
 
 impl LinearPath {
-    /// What each of the two says of a message: `[label]`; nothing where there is none.
+    /// The scores of a message by each of the two, `[label]`; empty where there is no such classifier.
     pub(super) fn scores(&self, message: &Features) -> [Vec<f32>; 2] {
         let row = message.joined(self.widths.sentence, self.dense_length);
         let softmax = self.softmax.as_ref().map_or_else(Vec::new, |softmax| softmax.scores(&row));

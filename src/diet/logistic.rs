@@ -1,8 +1,7 @@
 //! Logistic regression with a few inputs.
 
 /// Logistic regression by Newton's method: the weights with the least binary cross-entropy over pairs of inputs and
-/// right answers, drawn a little to those at the `start`, so that inputs which part the answers without a mistake
-/// do not make them grow without bounds.
+/// right answers, pulled a little towards `start`, so that separable data does not make them grow without bounds.
 pub(super) fn regression<const N: usize>(pairs: &[([f64; N], f64)], start: [f64; N]) -> [f64; N] {
     const PULL: f64 = 1.0;
     const ROUNDS: usize = 100;
@@ -28,7 +27,7 @@ pub(super) fn regression<const N: usize>(pairs: &[([f64; N], f64)], start: [f64;
             }
         }
         let step = solve(curvature, gradient);
-        // Half a step as long as a whole one goes too far.
+        // The step is halved as long as it goes too far.
         let shares = std::iter::successors(Some(1.0), |share| Some(share / 2.0)).take(20);
         let mut next = shares.map(|share| std::array::from_fn(|i| at[i] - share * step[i]));
         let Some(better) = next.find(|next| loss(next) < value - 1e-10) else { break };
@@ -55,7 +54,7 @@ fn solve<const N: usize>(mut matrix: [[f64; N]; N], mut right: [f64; N]) -> [f64
 
 /// `1 / (1 + exp(−z))`
 pub(super) fn sigmoid(z: f64) -> f64 {
-    // Never the exponential of a large number.
+    // The exponential of a large number would overflow.
     if z < 0.0 { z.exp() / (1.0 + z.exp()) } else { 1.0 / (1.0 + (-z).exp()) }
 }
 

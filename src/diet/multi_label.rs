@@ -11,7 +11,7 @@ pub(super) struct Decision {
     pub(super) offset: f32,
     /// Confidences above this count.
     pub(super) threshold: f32,
-    /// What the linear path adds to the score, for one that the transformer adds.
+    /// The weight of the linear path in the score, where that of the transformer is one.
     pub(super) linear: f32,
 }
 
@@ -23,7 +23,7 @@ impl Default for Decision {
 }
 
 impl Decision {
-    /// Where there is nothing to fit: the linear path has about as much of a say as the transformer.
+    /// Where there is nothing to fit: the linear path counts about as much as the transformer.
     pub(super) fn unfitted(has_linear_path: bool) -> Self {
         Self { linear: if has_linear_path { 2.0 } else { 0.0 }, ..Self::default() }
     }
@@ -74,7 +74,7 @@ impl Decision {
             .collect();
         let start = Self::unfitted(!linear.is_empty());
         let [scale, share, offset] = regression(&pairs, [1.0, f64::from(start.linear), 0.0]);
-        // A model that is wrong more often than right would turn the ranking around.
+        // A negative scale, of a model that is wrong more often than right, would turn the ranking around.
         let scale = scale.max(1e-3) as f32;
         let fitted = Self { scale, offset: offset as f32, linear: share.max(0.0) as f32 / scale, ..start };
         let sum = |(at, score): (usize, &f32)| score + fitted.linear * linear.get(at).unwrap_or(&0.0);

@@ -48,7 +48,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// What the heads read.
+/// The rows that the heads read.
 struct Encoded {
     /// `[token, model_dim]`
     tokens: Tensor,
@@ -56,7 +56,7 @@ struct Encoded {
     messages: Tensor,
 }
 
-/// What a batch of messages comes out as.
+/// The scores of a batch of messages.
 #[cfg(test)]
 #[derive(Debug)]
 pub(super) struct Scores {
@@ -126,7 +126,8 @@ impl Network {
     }
 
     /// All losses of some examples, means over the examples. Where two readings of an example learn from each other
-    /// ([`r_drop`](crate::heads::SimilarityConfig::r_drop)), the second half must be the examples of the first once more.
+    /// ([`r_drop`](crate::heads::SimilarityConfig::r_drop)), the second half of the readings must be of the same
+    /// examples as the first.
     ///
     /// # Errors
     ///
@@ -136,7 +137,7 @@ impl Network {
         let same = |(one, other): (&Reading<'_>, &Reading<'_>)| std::ptr::eq(one.example, other.example);
         let mirrored = first.len() == second.len() && first.iter().zip(second).all(same);
         if self.reads_twice && !mirrored {
-            candle_core::bail!("readings that learn from each other are of the same examples");
+            candle_core::bail!("with r_drop, the second half of the readings must be of the same examples as the first");
         }
         let batch = Batch::new(readings.iter().map(|reading| reading.features));
         let examples: Vec<&Example> = readings.iter().map(|reading| reading.example).collect();
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn so_does_the_loss_over_several_intents() -> Result<()> {
+    fn the_loss_over_several_intents_gives_right_gradients_too() -> Result<()> {
         check_gradients(&config().with(|c| c.intents.multi_label = true))
     }
 

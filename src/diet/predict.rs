@@ -22,12 +22,12 @@ pub struct Diet {
     engine: Arc<Engine>,
 }
 
-/// What the network says of a message.
+/// The answer of the network to a message.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
     /// The likeliest intents, best first.
     pub ranking: Vec<Scored>,
-    /// One less the confidence in the best intent that is in scope.
+    /// One minus the confidence in the best intent that is in scope.
     pub out_of_scope: Option<f32>,
     /// In order of the text.
     pub entities: Vec<TokenEntity>,
@@ -99,8 +99,8 @@ impl Diet {
         self.engine.model_dim()
     }
 
-    /// What the transformer makes of each message: a row for each token, then one for the message, which is what intents
-    /// are told by; `[token + 1, model_dim]` each.
+    /// The last rows of the transformer for each message: one for each token, then one for the message, which the
+    /// intent is told by; `[token + 1, model_dim]` each.
     ///
     /// # Panics
     ///

@@ -1,10 +1,10 @@
 //! A warm start: a network begins with what another has learnt, though words, intents and tags are not the same.
 //!
-//! Most weights know neither words nor labels and are copied as they are. A few have an axis on which each place
-//! stands for something that has a name, as [`parameters`](super::parameters) declares: a column of the features, a word
-//! of the names of intents, a tag. Each slice along such an axis moves to the place that has the same name now. What has
-//! a new name keeps the numbers that the new network has drawn for it, and what has no place any more is left behind. So
-//! words and labels may come and go any number of times.
+//! Most weights know neither words nor labels and are copied as they are. A few have an axis on which each place stands
+//! for something that has a name, as [`parameters`](super::parameters) declares: a column of the features, a word of
+//! the names of intents, a tag. Each slice along such an axis moves to the place that has the same name now. A new name
+//! keeps the numbers that the new network has drawn for it, and what no longer has a place is dropped. So words and
+//! labels may come and go any number of times.
 
 use std::collections::BTreeMap;
 

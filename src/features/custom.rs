@@ -36,8 +36,8 @@ pub trait CustomFeaturizer: Debug + Send + Sync {
         Ok(())
     }
 
-    /// What each column means, in a name of its own. A model that learns on takes its weights to the columns with the
-    /// same names.
+    /// A distinct name for each column. A model that is fine-tuned moves its weights to the columns with the same
+    /// names.
     fn columns(&self) -> Vec<String>;
 
     /// The columns of one token of a message that are not zero, with their values.

@@ -1,4 +1,4 @@
-//! Rows in which every column has a number: what an encoder says of a message.
+//! Dense features: what an encoder says of a message.
 
 /// Dense features of one message, all rows equally wide and as long as one, or zero.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,7 +12,7 @@ pub struct DenseFeatures {
 }
 
 impl DenseFeatures {
-    /// How long rows are in the network, beside those of sparse features.
+    /// The length to which rows are scaled in the network, beside sparse ones.
     const LENGTH: f32 = 3.0;
 
     /// The numbers that the network reads, tokens first: `[token + 1, dim]`.

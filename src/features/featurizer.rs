@@ -11,6 +11,7 @@ use crate::data::TrainingData;
 
 /// Settings of one featurizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum FeaturizerConfig {
     /// Word or character n-grams.
     NGrams(NGramConfig),
@@ -24,6 +25,7 @@ pub enum FeaturizerConfig {
 
 /// A featurizer that has seen the training data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Featurizer {
     /// Word or character n-grams.
     NGrams(NGrams),

@@ -1,4 +1,4 @@
-//! What the names of intents are made of.
+//! Features of labels: the words of their names.
 
 use std::collections::{BTreeMap, BTreeSet};
 

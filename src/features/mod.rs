@@ -14,7 +14,7 @@
 //! | `patterns` | a regular expression or a lookup table matches here |
 //! | `label` | this word occurs in the name of an intent |
 //! | `origins` | which column of an earlier feature set meant the same |
-//! | `dense` | no word of ours: one dimension of an encoder |
+//! | `dense` | one dimension of an encoder |
 //! | `custom` | whatever a featurizer from outside this crate says; `registry` builds, fits and restores such components |
 //! | `leave_one_out` | the features that a message would have had the featurizers been fitted without it |
 //!

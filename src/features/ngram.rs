@@ -34,7 +34,7 @@ pub enum Analyzer {
 /// Letters of each word that make a pair.
 const PAIR_PREFIX: usize = 4;
 
-/// Words between which there is a pair, counted from the first.
+/// How many words behind the first the second word of a pair may be.
 const PAIR_REACH: usize = 10;
 
 /// In how many training messages an n-gram must, or may, occur.

@@ -86,7 +86,7 @@ impl TryFrom<Saved> for Patterns {
     }
 }
 
-/// Where patterns stand that come from a model.
+/// The source of patterns that were read from a model.
 fn here() -> Source {
     Source::new("the saved model", 0)
 }
@@ -161,7 +161,7 @@ impl Patterns {
     }
 
     /// For each column, the one of the same expression, or of the table of the same name, in an earlier featurizer.
-    /// Of several tables of one name the first is that of the first, and so on.
+    /// Several tables of one name are matched in their order.
     pub(super) fn origins(&self, earlier: &Self) -> Vec<Option<u32>> {
         let known: BTreeMap<Key<'_>, u32> = keys(&earlier.saved.patterns).into_iter().zip(0..).collect();
         keys(&self.saved.patterns).iter().map(|key| known.get(key).copied()).collect()

@@ -7,7 +7,7 @@ use crate::data::TrainingData;
 use crate::diet::FittedConfidence;
 use crate::train::Stopped;
 
-/// What the card tells beside what the model knows itself.
+/// What the card says in addition to what the model holds.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Card {
@@ -23,7 +23,7 @@ pub struct Card {
     pub seconds: f64,
 }
 
-/// The card of a model of which nothing more is known than what it holds itself.
+/// The card of a model about which nothing is known but what it holds.
 pub(super) fn brief(nlu: &Nlu) -> String {
     let labels = nlu.labels();
     let types = labels.entities.as_ref().map_or(&[][..], |tags| tags.types());

@@ -26,8 +26,9 @@ impl Default for CrossValidation {
     }
 }
 
-/// Where a cross-validation is.
+/// How far a cross-validation has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fold {
     /// The part that is left out now, counted from 0.
     pub fold: usize,
@@ -37,6 +38,7 @@ pub struct Fold {
 
 /// The pooled answers of all models of a cross-validation.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct OutOfFold {
     /// The answer to each message of the data, in its order, by the model that was trained without it.
     pub predictions: Vec<Prediction>,

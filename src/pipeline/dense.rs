@@ -29,7 +29,7 @@ type OfMessages = Vec<Arc<DenseFeatures>>;
 pub(super) struct DenseEncoders {
     encoders: Vec<Embedder>,
     origins: Vec<Origin>,
-    /// What they have learnt, by the number of the encoder and the name of the tensor.
+    /// Tuned layers, by the number of the encoder and the name of the tensor.
     tuned: Weights,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Origin {
 }
 
 impl DenseEncoders {
-    /// The part of a bundle that says where they are, and the one with what they have learnt.
+    /// The part of a bundle that says where they are, and the one with their tuned layers.
     const ORIGINS: &'static str = "encoders.json";
     const TUNED: &'static str = "encoders.safetensors";
 
@@ -91,7 +91,7 @@ impl DenseEncoders {
         Ok(dim)
     }
 
-    /// The same for training a network with these options, and what they say of each example. `earlier` are the pipeline
+    /// The same for training a network with these options, and the features of each example. `earlier` are the pipeline
     /// and the encoders of a model that is fine-tuned.
     pub(super) fn for_training(
         pipeline: &PipelineConfig,
@@ -159,7 +159,7 @@ impl DenseEncoders {
         Ok(Some(Arc::new(found)))
     }
 
-    /// Where each lies, and what became of it, for people.
+    /// The path of each and whether it was fine-tuned, for people.
     pub(super) fn described(&self) -> impl Iterator<Item = String> + '_ {
         self.origins.iter().map(|Origin { path, dim, tuned, .. }| {
             let what = if *tuned { "fine-tuned, the layers are in the model" } else { "as it is" };
@@ -233,7 +233,7 @@ fn fine_tune(
     tuning.run(&config.path, &labelled, &options.stop, |event| observe(Event::Encoder(Box::new(event))))
 }
 
-/// What the encoder of this number has learnt, as a bundle keeps it: matrices in `bf16`.
+/// The tuned layers of the encoder of this number, as a bundle keeps them: matrices in `bf16`.
 fn numbered(at: usize, tuned: &Tuned) -> Weights {
     let weight = |shape: &[usize], values: &[f32]| match shape {
         [] | [_] => Weight::f32(shape.to_vec(), values.to_vec()),
@@ -243,7 +243,7 @@ fn numbered(at: usize, tuned: &Tuned) -> Weights {
     tensors.map(|(name, (shape, values))| (format!("{at}.{name}"), weight(shape, values))).collect()
 }
 
-/// The same back.
+/// The tuned layers of the encoder of this number, as they were kept.
 fn of_number(at: usize, weights: &Weights) -> Tuned {
     let own = |(name, weight): (&String, &Weight)| {
         let name = name.strip_prefix(&format!("{at}."))?.to_owned();
@@ -252,7 +252,7 @@ fn of_number(at: usize, weights: &Weights) -> Tuned {
     Tuned::new(weights.iter().filter_map(own).collect())
 }
 
-/// How the encoders are recognised.
+/// The fingerprints of the encoders.
 fn prints(encoders: Option<&Arc<DenseEncoders>>) -> Vec<&str> {
     let origins = encoders.into_iter().flat_map(|encoders| &encoders.origins);
     origins.map(|origin| origin.fingerprint.as_str()).collect()

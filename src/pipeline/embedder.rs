@@ -1,4 +1,4 @@
-//! An embedder of whatever stands at a path, our own models among it.
+//! Opens an embedder of any kind by its path, our own models included.
 
 use std::path::Path;
 
@@ -37,8 +37,8 @@ pub fn embedder(path: impl AsRef<Path>, options: &EmbedOptions) -> Result<Embedd
     Ok(Embedder::open(path, options)?)
 }
 
-/// The rows of the last layer. That of the message is what its intent is told by, so texts lie near each other where the
-/// model would give them the same intent.
+/// The rows of the last layer. The intent of a message is told by its row, so texts lie near each other where the model
+/// would give them the same intent.
 impl TextEncoder for Nlu {
     fn dim(&self) -> usize {
         self.diet.model_dim()

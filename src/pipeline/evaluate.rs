@@ -68,6 +68,7 @@ pub struct Evaluation {
 
 /// How often the intent is right, among messages that have one.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct IntentScores {
     /// Messages with an intent.
     pub messages: usize,
@@ -83,6 +84,7 @@ pub struct IntentScores {
 
 /// Entity scores by two rules that must not be confused.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct EntityScoresByRule {
     /// Entities in the data.
     pub entities: usize,
@@ -100,6 +102,7 @@ pub struct EntityScoresByRule {
 
 /// Whether confidences mean what they say.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct CalibrationScores {
     /// Expected calibration error and its bins.
     #[serde(flatten)]
@@ -112,6 +115,7 @@ pub struct CalibrationScores {
 
 /// What was fitted on held-out data while the model was trained; `None` where nothing was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ModelCalibration {
     /// Similarities are divided by this before they become confidences.
     pub temperature: Option<f64>,
@@ -136,6 +140,7 @@ pub struct Answer {
 
 /// One token: which entity it belongs to, [`NO_ENTITY`] where to none.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct TokenAnswer {
     /// The right label.
     pub gold: String,

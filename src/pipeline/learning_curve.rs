@@ -34,6 +34,7 @@ impl Default for LearningCurve {
 
 /// One trained model and its scores on the part that was held out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct CurvePoint {
     /// The run, counted from 0.
     pub run: usize,
@@ -51,6 +52,7 @@ pub struct CurvePoint {
 
 /// The points of one pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct CurveSeries {
     /// The name of the pipeline.
     pub name: String,

@@ -77,7 +77,7 @@ impl Nlu {
         &self.parts.config
     }
 
-    /// What was found on the messages that were held out for calibration, where there were any.
+    /// The ensemble weights and the threshold, where messages were held out to fit them on.
     #[must_use]
     pub fn confidence(&self) -> Option<&FittedConfidence> {
         self.confidence.as_ref()

@@ -1,4 +1,4 @@
-//! What training takes beside a pipeline and data, and what it tells afterwards.
+//! The options of a training beside its pipeline, and how it went.
 
 use std::num::NonZero;
 use std::sync::Arc;

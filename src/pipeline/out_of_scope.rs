@@ -21,6 +21,7 @@ pub fn is_out_of_scope(intent: &str, named: Option<&str>) -> bool {
 /// The score of a message is [`Prediction::out_of_scope`], or where the model gives none 1 less the confidence in the
 /// best intent that is in scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct OutOfScopeScores {
     /// Messages that are in scope.
     pub in_scope: usize,

@@ -7,8 +7,8 @@ use crate::diet::FALLBACK;
 use crate::features::Patterns;
 use crate::prediction::{PredictedEntity, Prediction, REGEX_EXTRACTOR, SYNONYM_MAPPER, Scored};
 
-/// Adds every match of a pattern that is named like an entity type. Nothing is said of how sure it is, and
-/// entities that others found at the same place stay.
+/// Adds every match of a pattern that is named like an entity type. These have no confidence, and entities that others
+/// found at the same place stay.
 pub(super) fn extract_patterns(patterns: &Patterns, prediction: &mut Prediction) {
     let found = patterns
         .find(&prediction.text)

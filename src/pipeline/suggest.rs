@@ -28,6 +28,7 @@ pub enum Unsure {
 
 /// A message that is worth annotating.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Suggestion<'p> {
     /// Its place among the predictions.
     pub at: usize,

@@ -79,7 +79,7 @@ fn print(review: &Review<'_>, examples: usize, most: usize) -> anyhow::Result<()
     writeln!(out, "\n{count} pairs of intents are confused{}", shown(count, most, "most frequent"))?;
     for pair in review.confused.iter().take(most) {
         for mistaken in pair.directions.iter().filter(|mistaken| mistaken.count > 0) {
-            let Mistaken { intent, taken_for, count, of, examples } = mistaken;
+            let Mistaken { intent, taken_for, count, of, examples, .. } = mistaken;
             writeln!(out, "  {count} of {of} of `{intent}` are taken for `{taken_for}`")?;
             for example in examples {
                 writeln!(out, "      {}: {}", example.source, example.text)?;

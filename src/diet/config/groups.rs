@@ -57,8 +57,8 @@ pub struct LayersConfig {
     /// Share of readings in `[0, 1]` in which features that no other message has (a word, a piece of one) are left out,
     /// as they would be for a user's message, where what is new has no column. Ours.
     ///
-    /// With fewer than 10,000 messages this and [`r_drop`](crate::heads::SimilarityConfig::r_drop) are less in
-    /// proportion, and nothing with fewer than 2,000, where they gained nothing or cost something.
+    /// With fewer than 10,000 messages this and [`r_drop`](crate::heads::SimilarityConfig::r_drop) are reduced in
+    /// proportion, and with fewer than 2,000 they are zero: there they gained nothing or did harm.
     pub drop_rate_rare: f64,
 }
 
@@ -102,7 +102,7 @@ impl Settings for LayersConfig {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MaskingConfig {
-    /// Whether it does. Rasa's `use_masked_language_model`.
+    /// Whether it is on. Rasa's `use_masked_language_model`.
     pub enabled: bool,
     /// Tokens are hidden only in the first part of training, up to this share in `[0, 1]`; afterwards the network sees
     /// messages as users type them. Ours, `masked_until`.
@@ -138,9 +138,8 @@ pub struct IntentConfig {
     pub linear_path: bool,
     /// Whether the name of an intent, cut into words, is one more example of it. Ours, `learn_intent_names`.
     pub learn_names: bool,
-    /// Share of the examples, in `[0, 0.5]` and 600 at most, that the network does not learn from, in order to fit on them
-    /// the weights of the transformer and of the linear path, so that a confidence is how often the answer is right. Zero:
-    /// nothing is fitted. Ours.
+    /// Share of the examples, in `[0, 0.5]` and 600 at most, that the network does not learn from, in order to fit the
+    /// ensemble weights on them, so that a confidence is how often the answer is right. Zero: nothing is fitted. Ours.
     pub calibration_share: f64,
     /// Whether a message may have several intents, each with a confidence of its own: a sigmoid of its score. The
     /// answer names those above a threshold that is fitted in training. Ours, `multi_label_intents`.

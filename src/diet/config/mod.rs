@@ -46,7 +46,7 @@ pub struct DietConfig {
     pub masking: MaskingConfig,
     /// How intents are learnt and given out.
     pub intents: IntentConfig,
-    /// How entities are.
+    /// How entities are learnt and given out.
     pub entities: EntityConfig,
 }
 
@@ -165,14 +165,13 @@ impl DietConfig {
         }
     }
 
-    /// With fewer messages than this, readings are single and whole; see [`LayersConfig::drop_rate_rare`].
+    /// With fewer messages than this, `r_drop` and `drop_rate_rare` are off; see [`LayersConfig::drop_rate_rare`].
     const FEW: usize = 2000;
 
-    /// And with so many their options count in full.
+    /// With at least this many they count in full.
     const ENOUGH: usize = 10_000;
 
-    /// These settings with what makes readings differ ([`LayersConfig::drop_rate_rare`] and `r_drop`) as it is for so
-    /// many messages.
+    /// These settings with `r_drop` and `drop_rate_rare` scaled for so many messages.
     pub(super) fn for_messages(mut self, messages: usize) -> Self {
         let share = if messages < Self::FEW { 0.0 } else { (messages as f64 / Self::ENOUGH as f64).min(1.0) };
         self.similarity.r_drop *= share;

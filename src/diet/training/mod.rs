@@ -89,7 +89,7 @@ impl<'a> Learner<'a> {
         })
     }
 
-    /// Lets the network begin with what another has learnt; its labels are these.
+    /// Lets the network begin with what another has learnt.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl<'a> Learner<'a> {
     pub fn warm_start(&mut self, earlier: &Predecessor<'_>) -> std::result::Result<(), WeightsError> {
         let has_linear_path = self.config.intents.linear_path;
         self.confidence = earlier.confidence.filter(|found| found.holds(has_linear_path)).cloned();
-        // A decision that counts on a linear path says nothing without one.
+        // A decision that was fitted with a linear path does not hold without one.
         let decision = earlier.decision().filter(|own| own.linear == 0.0 || has_linear_path);
         self.decision = self.decision.and(decision).or(self.decision);
         let (declared, parameters) = (&self.declarations, &self.parameters);
@@ -106,8 +106,8 @@ impl<'a> Learner<'a> {
         Ok(())
     }
 
-    /// Fits the weights of the ensemble to the network as it is, on the examples that are held out for calibration, and then the
-    /// linear path on all. What was found, where there was something to fit.
+    /// Fits the ensemble weights to the network as it is, on the examples that are held out for calibration, and then
+    /// the linear path to all examples. Returns the ensemble weights, where there are any.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use crate::features::{Features, Known, UnitRanges};
 pub struct TrainingSet {
     /// All of them.
     pub examples: Vec<Example>,
-    /// How many at the beginning are no messages but names of intents.
+    /// How many at the beginning are names of intents instead of messages.
     pub names: usize,
     /// How many at the end are held out for calibration: the network does not learn from them.
     pub calibration: usize,
@@ -28,7 +28,7 @@ impl TrainingSet {
         self.examples.len() - self.calibration
     }
 
-    /// Of each example, the features that it would have had the featurizers been fitted to the others.
+    /// The leave-one-out features of each example.
     pub(super) fn leave_one_out(&self, widths: Widths) -> Vec<Features> {
         let features = || self.examples.iter().map(|example| &example.features);
         let known = Known::of(features(), (widths.sequence, widths.sentence), 2);

@@ -3,10 +3,10 @@ use crate::data::{Entity, Utterance};
 use crate::numbers::SparseRows;
 use crate::text::{Span, WhitespaceTokenizer};
 
-/// So many messages that all is done with them.
+/// Enough messages for `r_drop` and `drop_rate_rare` to count in full.
 const MANY: usize = 10_000;
 
-/// So many messages of two intents, of which the first says something (column 3) that no other does.
+/// `count` messages of two intents; only the first has column 3.
 fn training_set(count: usize) -> (Labels, TrainingSet, Widths) {
     let message = |at: usize| Utterance {
         entities: vec![Entity::new(["city", "date"][at % 2], Span::new(0, 1))],
@@ -71,7 +71,7 @@ fn many_messages_are_read_twice_and_few_once() {
         let one = config.clone().with(|c| (c.intents.enabled, c.entities.enabled) = (intents, entities));
         assert!(far(&one) < far(&one.clone().with(|c| c.similarity.r_drop = 2.0)));
     }
-    // Readings of different examples have nothing to say to each other.
+    // Readings of different examples cannot be pulled together.
     let learner = learner(&config, MANY, |_| ());
     let readings = [0, 1].map(|at| Reading::of(&learner.set.examples[at]));
     assert!(learner.network.loss(&readings, &Pass::training(5)).is_err());

@@ -95,6 +95,7 @@ impl Component {
 /// # Ok::<(), talkformer::pipeline::PipelineError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PipelineConfig {
     /// The language of the messages, for whoever reads the card.
     pub language: Option<String>,

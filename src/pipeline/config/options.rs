@@ -9,6 +9,7 @@ use crate::embed::FineTuning;
 /// Where dense features come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct DenseConfig {
     /// The folder of a pretrained encoder, or a file of word vectors.
     pub path: PathBuf,

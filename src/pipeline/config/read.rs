@@ -21,7 +21,7 @@ struct RawConfig {
     importers: Option<Value>,
 }
 
-/// What a file says, whether or not its components fit together.
+/// Reads a file, without checking whether its components fit together.
 pub(super) fn config(
     yaml: &str,
     file: &str,
@@ -41,7 +41,7 @@ pub(super) fn config(
     Ok(PipelineConfig { language: raw.language, components })
 }
 
-/// What an error says, without the picture of the source that some libraries add.
+/// The first line of an error: some libraries add an excerpt of the source.
 fn first_line(error: &impl ToString) -> String {
     let text = error.to_string();
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();

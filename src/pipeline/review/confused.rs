@@ -19,6 +19,7 @@ pub struct ConfusedIntents<'d> {
 
 /// How often examples of one intent are taken for another one.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Mistaken<'d> {
     /// The intent that the examples have.
     pub intent: &'d str,

@@ -144,7 +144,7 @@ fn seen_at<'d>(entity: &Entity, all: &[Entity], prediction: &'d Prediction) -> S
     }
 }
 
-/// What was found by a model that has learnt, not by patterns.
+/// Entities that were found by a trained model, not by patterns.
 fn learnt(prediction: &Prediction) -> impl Iterator<Item = (&PredictedEntity, f32)> {
     prediction.entities.iter().filter_map(|entity| Some((entity, entity.confidence?)))
 }

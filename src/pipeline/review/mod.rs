@@ -23,6 +23,7 @@ use crate::prediction::{Prediction, Scored};
 
 /// What looks wrong in labelled data.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Review<'d> {
     /// Examples whose intent is probably another, likeliest first.
     pub intents: Vec<IntentDoubt<'d>>,
