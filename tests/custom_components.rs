@@ -118,9 +118,38 @@ fn a_config_file_lists_them_with_options() {
     assert_eq!(nlu.parse("z").unwrap().entities.last().unwrap().extractor, "First");
     let error = PipelineConfig::from_yaml(yaml, "config.yml").unwrap_err().to_string();
     assert!(error.contains("unknown component `Characters`"), "{error}");
+    let read = |yaml: &str| PipelineConfig::from_yaml_with(yaml, "config.yml", &components());
+    let without = read(&yaml.replace("  also: z\n", "")).unwrap();
+    assert_eq!(read(&yaml.replace("also: z", "also:\n  alias:")).unwrap(), without);
+    let error = read(&yaml.replace("also: z", "alias: [1]")).unwrap_err().to_string();
+    assert!(error.starts_with("config.yml: component Vowels: option `alias`: invalid type"), "{error}");
     let wrong = yaml.replace("also: z", "also: [1]");
     let config = PipelineConfig::from_yaml_with(&wrong, "config.yml", &components()).unwrap();
     let options = TrainingOptions::default().components(components());
     let error = Nlu::train_with(&config, &data(), &options, |_| {}).unwrap_err().to_string();
     assert!(error.contains("featurizer `Vowels` cannot be built from its options"), "{error}");
+}
+
+#[test]
+fn a_model_that_forgot_its_examples_keeps_what_its_components_learnt() {
+    let mut config = Recipe::small().with_featurizer("Vowels").with_post_processor("First");
+    config.change_diet(|diet| diet.training.set_epochs(20));
+    let options = TrainingOptions::default().threads(1).components(components()).remember_examples(false);
+    let nlu = Nlu::train_with(&config, &data(), &options, |_| {}).unwrap().0;
+    let new = [("oo bo", "enormous"), ("bo oo", "enormous")];
+    let new: TrainingData =
+        new.map(|(text, intent)| Utterance::new(text, Some(intent))).into_iter().collect();
+    let grown = nlu.finetune_with(&config, &new, &options, |_| {}).unwrap().0;
+    assert_eq!(grown.labels().intents, ["enormous", "long", "tall"]);
+    let marked = |nlu: &Nlu| nlu.parse("ab").unwrap().entities.last().unwrap().entity.clone();
+    assert_eq!((marked(&nlu), marked(&grown)), ("tall".to_owned(), "tall".to_owned()));
+    // Of the new examples alone, the featurizer would know `o` and nothing else.
+    let folder = tempfile::tempdir().unwrap();
+    let place = grown.save(folder.path().join("model")).unwrap();
+    let features = std::fs::read_to_string(place.join("features.json")).unwrap();
+    assert!(features.contains(r#""columns":["a","i"]"#), "{features}");
+
+    let other = Recipe::small().with_featurizer("Other vowels").with_post_processor("First");
+    let error = nlu.finetune_with(&other, &new, &options, |_| {}).unwrap_err().to_string();
+    assert!(error.contains("the featurizers are others"), "{error}");
 }

@@ -89,7 +89,10 @@ fn a_text_given_again_counts_as_given_now_and_a_label_may_go() {
         .collect();
     let renamed = new(&format!("- intent: stop\n  examples: |\n    - {}\n", cancel.join("\n    - ")));
     let news = nlu.preview_finetuning(&renamed).unwrap();
-    assert_eq!((news.replaced, news.added, &news.intents_without_examples[..]), (4, 0, &["cancel".to_owned()][..]));
+    assert_eq!(
+        (news.replaced, news.added, &news.intents_without_examples[..]),
+        (4, 0, &["cancel".to_owned()][..])
+    );
     let nlu = finetune(&nlu, &renamed, &options(0.5));
     assert_eq!(nlu.labels().intents, ["order_ride", "stop", "thank"]);
     assert_eq!(nlu.parse("forget it").unwrap().intent.unwrap().name, "stop");

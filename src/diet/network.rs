@@ -137,7 +137,9 @@ impl Network {
         let same = |(one, other): (&Reading<'_>, &Reading<'_>)| std::ptr::eq(one.example, other.example);
         let mirrored = first.len() == second.len() && first.iter().zip(second).all(same);
         if self.reads_twice && !mirrored {
-            candle_core::bail!("with r_drop, the second half of the readings must be of the same examples as the first");
+            candle_core::bail!(
+                "with r_drop, the second half of the readings must be of the same examples as the first"
+            );
         }
         let batch = Batch::new(readings.iter().map(|reading| reading.features));
         let examples: Vec<&Example> = readings.iter().map(|reading| reading.example).collect();

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::message::{Entries, Rows};
-use super::origins::name_origins;
 use super::registry::{Registry, State};
+use super::vocabulary::name_origins;
 use super::{ComponentError, CustomConfig, Message};
 use crate::data::TrainingData;
 

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::message::Rows;
 use super::{
-    ComponentError, Custom, CustomConfig, CustomFeaturizers, FEATURIZER, FeatureError, Features, Lexical, LexicalConfig,
-    Message, NGramConfig, NGrams, Patterns, PatternsConfig, UnitRanges,
+    ComponentError, Custom, CustomConfig, CustomFeaturizers, FEATURIZER, FeatureError, Features, Lexical,
+    LexicalConfig, Message, NGramConfig, NGrams, Patterns, PatternsConfig, UnitRanges,
 };
 use crate::data::TrainingData;
 

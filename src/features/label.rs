@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ngram::words_of;
+use super::words::words_of;
 use crate::numbers::SparseRows;
 use crate::text::WhitespaceTokenizer;
 

@@ -8,7 +8,7 @@
 //! | file | what a column means |
 //! | --- | --- |
 //! | `ngram` | this word or character n-gram occurs |
-//! | `units` | what n-grams are made of |
+//! | `words`, `units` | what n-grams are made of |
 //! | `vocabulary` | how n-grams are found and saved |
 //! | `lexical` | this token, or its neighbour, is lower case, a number, the first … |
 //! | `patterns` | a regular expression or a lookup table matches here |
@@ -34,6 +34,7 @@ mod patterns;
 mod registry;
 mod units;
 mod vocabulary;
+mod words;
 
 pub use custom::{Custom, CustomFeaturizer};
 pub(crate) use custom::{CustomFeaturizers, FEATURIZER};
@@ -46,7 +47,7 @@ pub use lexical::{Lexical, LexicalConfig};
 pub use message::{Features, Message, UnitRanges};
 pub use ngram::{Analyzer, DocumentLimit, NGramConfig, NGrams, StripAccents, Weighting};
 pub use origins::ColumnOrigins;
-pub(crate) use origins::name_origins;
 pub use patterns::{Patterns, PatternsConfig};
 pub use registry::{ComponentError, CustomConfig};
 pub(crate) use registry::{Registry, State};
+pub(crate) use vocabulary::name_origins;

@@ -4,16 +4,8 @@
 //! stands at another place, and only its meaning says which one it was. Two columns mean the same if they stand
 //! for the same n-gram, the same value of the same property, or the same pattern, in featurizers at the same place.
 
-use std::collections::HashMap;
-
 use super::{FeatureSet, Featurizer, Message};
 use crate::data::{Lookup, Pattern};
-
-/// Where each of these names was among the earlier ones.
-pub(crate) fn name_origins<S: AsRef<str>>(now: &[S], earlier: &[S]) -> Vec<Option<u32>> {
-    let places: HashMap<&str, u32> = earlier.iter().map(AsRef::as_ref).zip(0..).collect();
-    now.iter().map(|name| places.get(name.as_ref()).copied()).collect()
-}
 
 /// For each column of a feature set, the column of an earlier one that means the same, if there is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,14 @@
 //! Strings and their columns: found by a text, saved by what neighbours share.
 
+use std::collections::HashMap;
+
 use super::FeatureError;
+
+/// Where each of these names was among the earlier ones.
+pub(crate) fn name_origins<S: AsRef<str>>(now: &[S], earlier: &[S]) -> Vec<Option<u32>> {
+    let places: HashMap<&str, u32> = earlier.iter().map(AsRef::as_ref).zip(0..).collect();
+    now.iter().map(|name| places.get(name.as_ref()).copied()).collect()
+}
 
 /// Distinct strings in alphabetical order; the place of each is its column.
 ///

@@ -47,9 +47,10 @@ impl<T: Tokenizer + Debug + Send + Sync> SharedTokenizer for T {}
 
 /// Components of your own, by the names they have in a pipeline.
 ///
-/// They are given to the training ([`TrainingOptions::components`](super::TrainingOptions::components)) and again when the
-/// model is opened ([`Nlu::open_with`](super::Nlu::open_with)), for a saved model holds their options and what they have
-/// learnt, but no code. The names and the order of the components are those of the [`PipelineConfig`].
+/// They are given to the training ([`TrainingOptions::components`](super::TrainingOptions::components)) and again when
+/// the model is opened ([`Nlu::open_with`](super::Nlu::open_with)), for a saved model holds their options and what they
+/// have learnt, but no code. The names and the order of the components are those of the
+/// [`PipelineConfig`](super::PipelineConfig).
 ///
 /// # Example
 ///

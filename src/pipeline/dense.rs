@@ -51,7 +51,7 @@ impl DenseEncoders {
     const ORIGINS: &'static str = "encoders.json";
     const TUNED: &'static str = "encoders.safetensors";
 
-    /// The encoders of a pipeline; none where it has none. Those that are to learn do so first.
+    /// The encoders of a pipeline; none where it has none. Those that are to be fine-tuned learn first.
     fn open(
         pipeline: &PipelineConfig,
         examples: &Examples<'_>,
@@ -105,7 +105,7 @@ impl DenseEncoders {
             return Err(PipelineError::SharedHiddenLayers.into());
         }
         let encoders = match earlier {
-            // The same pipeline means the same encoders, wherever they are by now, with what they had learnt.
+            // The same pipeline means the same encoders, with the layers that were tuned, wherever they are by now.
             Some((config, encoders)) if config.dense() == pipeline.dense() => encoders.cloned(),
             Some((config, earlier)) => {
                 let learns = |of: &PipelineConfig| of.dense().iter().any(|config| config.fine_tune);

@@ -18,7 +18,7 @@ use crate::text::Span;
 
 /// The label of a token that belongs to no entity, as in Rasa's reports.
 pub const NO_ENTITY: &str = "no_entity";
-/// Whose entities are scored.
+/// The component whose entities are scored.
 const EXTRACTOR: &str = DIET_CLASSIFIER;
 
 /// How to score.
@@ -47,10 +47,10 @@ pub struct Evaluation {
     pub entity: EntityScoresByRule,
     /// How far the scores could be off, where that was asked for.
     pub intervals: Intervals,
-    /// Whether confidences mean what they say, over messages with an intent that is in scope.
+    /// How well confidences agree with accuracy, over messages with an intent that is in scope.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<CalibrationScores>,
-    /// What the model itself knows of its confidences.
+    /// What was fitted in training to calibrate the confidences.
     pub model: ModelCalibration,
     /// Where the data has messages that are out of scope.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,7 +127,7 @@ pub struct ModelCalibration {
     pub out_of_scope_threshold: Option<f64>,
 }
 
-/// One message: what was answered, and what counts of it.
+/// One message: its answer, and what of it is scored.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
     /// The best intent, a fallback undone.
@@ -313,7 +313,7 @@ impl Nlu {
         Ok(self.score(utterances, &self.parse_batch(&texts)?, options))
     }
 
-    /// Scores answers that this model gave, and adds what it knows of its own confidences.
+    /// Scores answers that this model gave, and adds what was fitted in training to calibrate them.
     #[must_use]
     pub fn score(
         &self,
@@ -362,7 +362,7 @@ fn tokens(gold: &Utterance, found: &Prediction) -> Vec<TokenAnswer> {
         [Some(entity), group, role].into_iter().flatten().collect::<Vec<_>>().join(".")
     };
     let answer = |&token: &Span| {
-        // Of equals the first counts, which `max_by_key` would not take.
+        // Of equals the first is taken; `max_by_key` would take the last.
         let wanted = gold.entities.iter().rev().max_by_key(|entity| covers(token, entity.span));
         let wanted = wanted.filter(|entity| covers(token, entity.span) > 0);
         let ours = found.entities.iter().rev().filter(|entity| entity.extractor == EXTRACTOR);

@@ -159,7 +159,12 @@ impl Nlu {
             repeated: updated.repeated,
             entities: new(names(all.entity_types()), types),
             words: words.len(),
-            intents_without_examples: known.intents.iter().filter(|intent| !intents.contains(*intent)).cloned().collect(),
+            intents_without_examples: known
+                .intents
+                .iter()
+                .filter(|intent| !intents.contains(*intent))
+                .cloned()
+                .collect(),
             intents: new(intents, &known.intents),
         })
     }

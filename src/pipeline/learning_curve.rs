@@ -19,7 +19,7 @@ const TEST_SHARE: f64 = 0.2;
 pub struct LearningCurve {
     /// How much of the training part is left out, in percent below 100, as Rasa counts it.
     pub percentages: Vec<u8>,
-    /// How often all that is repeated, with other parts.
+    /// How often this is repeated with other parts.
     pub runs: usize,
     /// Decides the parts of the first run; further runs count on from it.
     pub seed: u64,

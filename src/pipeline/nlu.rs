@@ -6,7 +6,7 @@ use super::parts::Parts;
 use super::tokenizer::MAX_TOKENS;
 use super::{Component, PipelineConfig, post};
 use crate::bundle::Weights;
-use crate::diet::{Answer, Diet, FittedConfidence, Labels, TokenEntity};
+use crate::diet::{Answer, Diet, FittedConfidence, Labels, TokenEntity, WeightsError};
 use crate::error::Result;
 use crate::features::{DenseFeatures, Features, Message};
 use crate::prediction::{DIET_CLASSIFIER, PredictedEntity, Prediction, Scored};
@@ -56,16 +56,29 @@ impl Nlu {
     /// A longer message is read up to this many tokens: attention compares each with each.
     pub const MAX_TOKENS: usize = MAX_TOKENS;
 
-    /// Messages, and bytes of text, that go through the network together at most: enough to read weights once for
-    /// many, and so few that what is between two layers stays in a near cache.
+    /// Messages, and bytes of text, that go through the network together at most: enough to read weights once for many,
+    /// and so few that the rows between two layers stay in a near cache.
     const BATCH: (usize, usize) = (16, 1 << 13);
 
     /// Messages whose dense features are held at a time.
     const ENCODED_TOGETHER: usize = 1024;
 
+    /// A model of these parts with these weights, which answers on so many threads.
+    pub(super) fn new(
+        parts: &Arc<Parts>,
+        weights: Weights,
+        confidence: Option<FittedConfidence>,
+        threads: usize,
+    ) -> Result<Self, WeightsError> {
+        let (diet, labels) = (parts.diet.clone(), parts.labels.clone());
+        let diet = Diet::new(diet, parts.widths(), labels, &parts.label_features, &weights)?;
+        Ok(Self { parts: Arc::clone(parts), diet, weights: Arc::new(weights), confidence, threads })
+    }
+
     /// The same model, which answers many messages on so many threads; at least one.
     ///
-    /// Without this it is one per core. One message is answered on the thread that asks; only a pretrained encoder takes others for it.
+    /// Without this it is one per core. One message is answered on the thread that asks; only a pretrained encoder uses
+    /// further ones.
     #[must_use]
     pub fn with_threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }

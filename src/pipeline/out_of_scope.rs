@@ -18,8 +18,8 @@ pub fn is_out_of_scope(intent: &str, named: Option<&str>) -> bool {
 
 /// Scores over messages with an intent, where some of those are out of scope.
 ///
-/// The score of a message is [`Prediction::out_of_scope`], or where the model gives none 1 less the confidence in the
-/// best intent that is in scope.
+/// The score of a message is [`Prediction::out_of_scope`], or where the model gives none one minus the confidence in
+/// the best intent that is in scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct OutOfScopeScores {

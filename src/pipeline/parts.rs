@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::PipelineConfig;
 use super::custom::{Components, FittedPostProcessor};
 use super::dense::DenseEncoders;
 use super::memory::Memory;
 use super::tokenizer::MessageTokenizer;
-use super::{Nlu, PipelineConfig};
-use crate::bundle::Weights;
-use crate::diet::{
-    Diet, DietConfig, FittedConfidence, HeldOut, Labels, Learner, TrainingSet, WeightsError, Widths,
-};
+use crate::diet::{DietConfig, HeldOut, Labels, Learner, TrainingSet, Widths};
 use crate::error::ComputationError;
 use crate::features::{FeatureSet, LabelFeatures, Patterns};
 
@@ -40,7 +37,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    fn widths(&self) -> Widths {
+    pub(super) fn widths(&self) -> Widths {
         let (sequence, sentence) = self.features.widths();
         Widths { sequence, sentence, dense: self.encoders.as_ref().map_or(0, |encoders| encoders.dim()) }
     }
@@ -53,17 +50,5 @@ impl Parts {
     ) -> Result<Learner<'h>, ComputationError> {
         Learner::new(&self.diet, self.widths(), &self.labels, &self.label_features, set, held_out)
             .map_err(ComputationError::new)
-    }
-
-    /// The model with these weights, which answers on so many threads.
-    pub(super) fn model(
-        self: &Arc<Self>,
-        weights: Weights,
-        confidence: Option<FittedConfidence>,
-        threads: usize,
-    ) -> Result<Nlu, WeightsError> {
-        let (diet, labels) = (self.diet.clone(), self.labels.clone());
-        let diet = Diet::new(diet, self.widths(), labels, &self.label_features, &weights)?;
-        Ok(Nlu { parts: Arc::clone(self), diet, weights: Arc::new(weights), confidence, threads })
     }
 }

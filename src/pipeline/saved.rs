@@ -108,7 +108,7 @@ impl Nlu {
             memory: Memory::open(&bundle)?,
         });
         let confidence = optional(&bundle, CONFIDENCE)?;
-        Ok(parts.model(bundle.weights()?, confidence, threads).map_err(PipelineError::from)?)
+        Ok(Self::new(&parts, bundle.weights()?, confidence, threads).map_err(PipelineError::from)?)
     }
 }
 

@@ -32,7 +32,7 @@ pub enum Unsure {
 pub struct Suggestion<'p> {
     /// Its place among the predictions.
     pub at: usize,
-    /// What the model says of it now.
+    /// The model's answer to it.
     pub prediction: &'p Prediction,
     /// What the model is most unsure of.
     pub unsure: Unsure,
@@ -67,7 +67,7 @@ impl Suggestion<'_> {
     }
 }
 
-/// Picks `most` messages that a model should be taught next, from what it says of them, best first.
+/// Picks `most` messages that a model should be taught next, from its answers to them, best first.
 ///
 /// A message scores `uncertainty · novelty`, and the choice is greedy: the best of all, then the best beside
 /// that one, and so on. So the suggestions are hard and differ from each other, where the hardest alone
@@ -76,7 +76,7 @@ impl Suggestion<'_> {
 /// **Uncertainty** is the largest of
 ///
 /// - `1 − (p₁ − p₂)`, the margin between the two best intents ([Scheffer et al., 2001]; with many intents the better
-///   measure than entropy, which listens to the unlikely ones as well, [Joshi et al., 2009]);
+/// measure than entropy, which depends on the unlikely ones as well, [Joshi et al., 2009]);
 /// - where a message may have several intents instead `1 − |2p − 1|` of the intent whose `p` is nearest to ½;
 /// - `1 − p` of the least sure entity (least confidence, [Settles, 2009], 2.1);
 /// - the out-of-scope score, where there is one: what it rejects either belongs to an intent whose examples
@@ -87,8 +87,8 @@ impl Suggestion<'_> {
 /// ([Carbonell and Goldstein, 1998]). Likeness is the Dice coefficient of the sets of character trigrams, without case
 /// and punctuation: it needs no words, so it works in every script. From 0.8 on the message is left out.
 ///
-/// Messages of which nothing is unsure, and blank ones, are never suggested. The same input gives the same
-/// suggestions; of equals the earlier wins.
+/// Messages that the model is sure of in every respect, and blank ones, are never suggested. The same input gives the
+/// same suggestions; of equals the earlier wins.
 ///
 /// [Scheffer et al., 2001]: https://doi.org/10.1007/3-540-44816-0_31
 /// [Joshi et al., 2009]: https://doi.org/10.1109/CVPR.2009.5206627
@@ -127,7 +127,7 @@ pub fn suggest(predictions: &[Prediction], most: usize) -> Vec<Suggestion<'_>> {
         .collect();
     let mut chosen: Vec<Suggestion<'_>> = Vec::new();
     let mut chosen_trigrams: Vec<Vec<u64>> = Vec::new();
-    // Scores only fall as more is chosen, so whoever leads with a fresh score is the best of all, and most messages
+    // Scores only fall as more is chosen, so the first with an up-to-date score is the best of all, and most messages
     // are never compared with anything.
     while chosen.len() < most
         && let Some(mut best) = queue.pop()
@@ -221,7 +221,7 @@ fn trigrams(text: &str) -> Vec<u64> {
     found
 }
 
-/// Twice what both have over what each has, of sorted sets; two empty ones are alike.
+/// The Dice coefficient of sorted sets: twice the common elements over the elements of each; two empty ones are alike.
 fn dice(a: &[u64], b: &[u64]) -> f32 {
     if a.is_empty() && b.is_empty() {
         return 1.0;

@@ -24,10 +24,12 @@
 //! Read `span` first, then `tokenizer`, then `scan` for the rules themselves. `features` takes it from
 //! here: it turns the tokens into numbers.
 
+mod config;
 mod scan;
 mod script;
 mod span;
 mod tokenizer;
 
+pub use config::{TokenizerError, WhitespaceTokenizerConfig};
 pub use span::{CharOffsets, Span};
-pub use tokenizer::{Tokenizer, TokenizerError, WhitespaceTokenizer, WhitespaceTokenizerConfig};
+pub use tokenizer::{Tokenizer, WhitespaceTokenizer};

@@ -1,9 +1,8 @@
 //! The [`Tokenizer`] trait and the tokenizer that reads messages and intent names the way Rasa does.
 
 use regex::Regex;
-use serde::{Deserialize, Serialize};
 
-use super::{Span, scan, script};
+use super::{Span, TokenizerError, WhitespaceTokenizerConfig, scan, script};
 
 /// Anything that finds the tokens of a text.
 ///
@@ -12,78 +11,6 @@ use super::{Span, scan, script};
 pub trait Tokenizer {
     /// The places of the tokens of `text`; none for a text of blanks.
     fn tokenize(&self, text: &str) -> Vec<Span>;
-}
-
-/// A [`WhitespaceTokenizerConfig`] that cannot work.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TokenizerError {
-    /// The pattern is malformed, or uses look-around or back-references.
-    #[error(
-        "`token_pattern` {pattern:?} is no regular expression that can be read here (look-around and \
-         back-references are unknown)"
-    )]
-    TokenPattern {
-        /// The pattern as written.
-        pattern: String,
-        /// Where the pattern breaks off.
-        #[source]
-        source: Box<regex::Error>,
-    },
-    /// With one group the group is the token, with none the whole match; with more nobody could tell.
-    #[error("`token_pattern` {pattern:?} has {groups} capture groups, expected at most one: write `(?:…)`")]
-    TokenPatternGroups {
-        /// The pattern as written.
-        pattern: String,
-        /// How many capture groups it has.
-        groups: usize,
-    },
-    /// A separator without characters separates nothing.
-    #[error("`{option}` is empty, expected at least one character")]
-    EmptySymbol {
-        /// The name of the option.
-        option: &'static str,
-    },
-}
-
-/// Settings of a [`WhitespaceTokenizer`], under the names Rasa gives them.
-///
-/// # Example
-///
-/// ```
-/// use talkformer::text::{WhitespaceTokenizer, WhitespaceTokenizerConfig};
-///
-/// let config = WhitespaceTokenizerConfig { intent_tokenization_flag: true, ..Default::default() };
-/// let tokenizer = WhitespaceTokenizer::new(config)?;
-/// assert_eq!(tokenizer.label_tokens("greet_and+thank"), ["greet", "and+thank"]);
-/// # Ok::<(), talkformer::text::TokenizerError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct WhitespaceTokenizerConfig {
-    /// Whether an intent name is several label tokens. Off by default: each intent is one.
-    pub intent_tokenization_flag: bool,
-    /// What stands between the label tokens of an intent name. Default `_`; may not be empty while
-    /// `intent_tokenization_flag` is on.
-    pub intent_split_symbol: String,
-    /// A regular expression that picks tokens inside each token found so far. Where it matches, its
-    /// matches (or, with one capture group, what the group caught) are the tokens; where it does not, the
-    /// token stays. A pattern also takes over from the rules for writing without blanks. Default: none.
-    pub token_pattern: Option<String>,
-    /// What stands between an intent name and a prefix that is one label token, whatever the flag says;
-    /// it counts once, at its first place. Default: none; may not be empty.
-    pub prefix_separator_symbol: Option<String>,
-}
-
-impl Default for WhitespaceTokenizerConfig {
-    fn default() -> Self {
-        Self {
-            intent_tokenization_flag: false,
-            intent_split_symbol: "_".to_owned(),
-            token_pattern: None,
-            prefix_separator_symbol: None,
-        }
-    }
 }
 
 /// Cuts at blanks, and takes the punctuation off the words without breaking links, numbers and times.

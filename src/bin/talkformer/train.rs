@@ -163,7 +163,9 @@ fn learn_on(earlier: &Nlu, model: &Path, data: TrainingData, json: bool) -> anyh
 fn pipeline_or_that_of(args: &TrainNlu, earlier: Option<&Nlu>) -> anyhow::Result<(PipelineConfig, String)> {
     match (&args.config, earlier, &args.recipe) {
         (None, Some(earlier), None) => Ok((earlier.config().clone(), "of the model".to_owned())),
-        (config, _, recipe) => pipeline(config.as_deref(), recipe.as_deref().unwrap_or(Recipe::ALL[0].name())),
+        (config, _, recipe) => {
+            pipeline(config.as_deref(), recipe.as_deref().unwrap_or(Recipe::ALL[0].name()))
+        }
     }
 }
 

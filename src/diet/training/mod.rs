@@ -101,8 +101,7 @@ impl<'a> Learner<'a> {
         let decision = earlier.decision().filter(|own| own.linear == 0.0 || has_linear_path);
         self.decision = self.decision.and(decision).or(self.decision);
         let (declared, parameters) = (&self.declarations, &self.parameters);
-        self.earlier_rows =
-            earlier.move_weights(declared, parameters, &self.labels, &self.label_features)?;
+        self.earlier_rows = earlier.move_weights(declared, parameters, &self.labels, &self.label_features)?;
         Ok(())
     }
 

@@ -57,12 +57,13 @@ pub(super) fn custom(
     own: Map<String, Value>,
 ) -> Result<Component, ConfigError> {
     let mut options = Options { component: name, own };
-    let alias = if matches!(kind, CustomKind::Featurizer) { options.alias()? } else { String::new() };
-    let config = CustomConfig { name: options.component, options: options.own };
     Ok(match kind {
-        CustomKind::Tokenizer => Component::CustomTokenizer(config),
-        CustomKind::Featurizer => Component::Featurizer { alias, config: FeaturizerConfig::Custom(config) },
-        CustomKind::PostProcessor => Component::PostProcessor(config),
+        CustomKind::Tokenizer => Component::CustomTokenizer(options.all()),
+        CustomKind::Featurizer => {
+            let alias = options.alias()?;
+            Component::Featurizer { alias, config: FeaturizerConfig::Custom(options.all()) }
+        }
+        CustomKind::PostProcessor => Component::PostProcessor(options.all()),
     })
 }
 
@@ -82,6 +83,11 @@ impl Options {
     /// The name that `featurizers` refers to.
     fn alias(&mut self) -> Result<String, ConfigError> {
         Ok(self.take("alias")?.unwrap_or_else(|| self.component.clone()))
+    }
+
+    /// All other options, of a custom component.
+    fn all(self) -> CustomConfig {
+        CustomConfig { name: self.component, options: self.own }
     }
 
     /// All other options, over those of a default, whose names are the known ones.
@@ -134,8 +140,10 @@ fn ngrams(mut options: Options) -> Result<Component, ConfigError> {
 
 fn encoder(mut options: Options) -> Result<Component, ConfigError> {
     let alias = options.alias()?;
-    let (option, problem) =
-        ("model_weights", "(or `file`) must say where the encoder or the file of word vectors lies; nothing is downloaded");
+    let (option, problem) = (
+        "model_weights",
+        "(or `file`) must say where the encoder or the file of word vectors lies; nothing is downloaded",
+    );
     let mut path =
         ["path", "model_weights", "file"].into_iter().filter_map(|name| options.take(name).transpose());
     let path = path.next().transpose()?.ok_or(ConfigError::Conflict { option, problem })?;

@@ -133,12 +133,14 @@ impl PipelineConfig {
         let featurizers = places(|component| component.alias().is_some());
         let classifiers = places(|component| matches!(component, Component::DietClassifier { .. }));
         let [tokenizer] = tokenizers[..] else { return Err(PipelineError::Tokenizers { file }) };
-        let [classifier] = classifiers[..] else { return Err(PipelineError::Classifiers { file }) };
-        if featurizers.is_empty() || featurizers.iter().any(|at| *at > classifier || *at < tokenizer) {
+        let ([classifier], Some((_, aliases))) = (&classifiers[..], self.classifier()) else {
+            return Err(PipelineError::Classifiers { file });
+        };
+        if featurizers.is_empty() || featurizers.iter().any(|at| at > classifier || *at < tokenizer) {
             return Err(PipelineError::Featurizers { file });
         }
         let known: Vec<&str> = self.components.iter().filter_map(Component::alias).collect();
-        match self.aliases().iter().find(|alias| !known.contains(&alias.as_str())) {
+        match aliases.iter().find(|alias| !known.contains(&alias.as_str())) {
             Some(alias) => {
                 Err(PipelineError::UnknownAlias { file, alias: alias.clone(), known: known.join(", ") })
             }
@@ -171,27 +173,22 @@ impl PipelineConfig {
         })
     }
 
-    /// Options of DIET.
-    pub(super) fn diet(&self) -> DietConfig {
-        let found = self.components.iter().find_map(|component| match component {
-            Component::DietClassifier { config, .. } => Some(config.as_ref().clone()),
+    /// Options of DIET, and the aliases of the featurizers that it listens to; none means all.
+    fn classifier(&self) -> Option<(&DietConfig, &[String])> {
+        self.components.iter().find_map(|component| match component {
+            Component::DietClassifier { config, featurizers } => Some((&**config, &featurizers[..])),
             _ => None,
-        });
-        found.unwrap_or_default()
+        })
     }
 
-    /// The aliases of the featurizers that DIET listens to; none means all.
-    fn aliases(&self) -> &[String] {
-        let found = self.components.iter().find_map(|component| match component {
-            Component::DietClassifier { featurizers, .. } => Some(&featurizers[..]),
-            _ => None,
-        });
-        found.unwrap_or_default()
+    /// Options of DIET.
+    pub(super) fn diet(&self) -> DietConfig {
+        self.classifier().map(|(config, _)| config.clone()).unwrap_or_default()
     }
 
     /// The featurizers that DIET listens to.
     fn heard(&self) -> impl Iterator<Item = &Component> {
-        let aliases = self.aliases();
+        let aliases = self.classifier().map_or(&[][..], |(_, aliases)| aliases);
         let is_heard = |alias: &str| aliases.is_empty() || aliases.iter().any(|own| own == alias);
         self.components.iter().filter(move |component| component.alias().is_some_and(is_heard))
     }

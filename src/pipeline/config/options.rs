@@ -15,14 +15,14 @@ pub struct DenseConfig {
     pub path: PathBuf,
     /// Whether the encoder learns from the examples before DIET does ([`FineTuning`]).
     pub fine_tune: bool,
-    /// Rounds through the examples then; few examples are gone through more often.
+    /// Epochs of fine-tuning; few examples are gone through more often.
     pub fine_tune_epochs: usize,
-    /// Largest learning rate then.
+    /// Largest learning rate of fine-tuning.
     pub fine_tune_learning_rate: f64,
 }
 
 impl DenseConfig {
-    /// What is there, as it is.
+    /// The encoder or the word vectors at this path, without fine-tuning.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         Self { path, ..Self::default() }

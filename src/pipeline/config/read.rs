@@ -22,11 +22,7 @@ struct RawConfig {
 }
 
 /// Reads a file, without checking whether its components fit together.
-pub(super) fn config(
-    yaml: &str,
-    file: &str,
-    custom: &Components,
-) -> Result<PipelineConfig, PipelineError> {
+pub(super) fn config(yaml: &str, file: &str, custom: &Components) -> Result<PipelineConfig, PipelineError> {
     let problem = |problem: String| PipelineError::Config { file: file.to_owned(), problem };
     let raw: RawConfig = serde_saphyr::from_str(yaml).map_err(|error| problem(first_line(&error)))?;
     let Some(pipeline) = raw.pipeline.filter(|pipeline| !pipeline.is_empty()) else {
@@ -34,10 +30,8 @@ pub(super) fn config(
             "there is no `pipeline`; list its components, such as `- name: WhitespaceTokenizer`".into(),
         ));
     };
-    let components = pipeline
-        .into_iter()
-        .map(|entry| component(entry, file, custom))
-        .collect::<Result<_, _>>()?;
+    let components =
+        pipeline.into_iter().map(|entry| component(entry, file, custom)).collect::<Result<_, _>>()?;
     Ok(PipelineConfig { language: raw.language, components })
 }
 

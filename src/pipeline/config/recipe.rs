@@ -65,6 +65,10 @@ impl Recipe {
     }
 
     /// The pipeline that its `config.yml` describes.
+    ///
+    /// # Panics
+    ///
+    /// Never: a test reads every recipe.
     #[must_use]
     pub fn config(self) -> PipelineConfig {
         let config = PipelineConfig::from_yaml(self.yaml, &format!("recipe {}", self.name));

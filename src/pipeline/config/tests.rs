@@ -39,6 +39,19 @@ fn unknown_things_are_named_and_the_known_ones_listed() {
 }
 
 #[test]
+fn options_that_make_no_sense_name_the_file() {
+    let start = |component| format!("config.yml: component {component}: option ");
+    for (component, options, expected) in [
+        ("CountVectorsFeaturizer", "min_ngram: 3", "`min_ngram` must be at least 1 and at most `max_ngram`"),
+        ("CountVectorsFeaturizer", "max_df: 1.5", "`max_df` must be a count, or a share between 0.0 and 1.0"),
+        ("LexicalSyntacticFeaturizer", "features: []", "`features` needs at least one list"),
+    ] {
+        let message = error(&format!("- name: {component}\n  {options}\n"));
+        assert!(message.starts_with(&(start(component) + expected)), "{message}");
+    }
+}
+
+#[test]
 fn components_must_fit_together() {
     assert!(error("- name: DIETClassifier\n").contains("there must be one at least"));
     assert!(error("- name: CountVectorsFeaturizer\n").contains("exactly one DIETClassifier"));

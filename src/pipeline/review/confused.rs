@@ -27,7 +27,7 @@ pub struct Mistaken<'d> {
     pub taken_for: &'d str,
     /// How many.
     pub count: usize,
-    /// Examples of `intent` there are.
+    /// Number of examples that have `intent`.
     pub of: usize,
     /// The two that models were surest of.
     pub examples: Vec<&'d Utterance>,

@@ -35,10 +35,10 @@ impl IntentDoubt<'_> {
 /// `t_j = mean { p(j | x) : x has intent j }`,
 ///
 /// so an intent that models are never sure of needs less to be believed, and one that they overrate needs more. An
-/// example counts to the likeliest intent `j` with `p(j | x) ≥ t_j`, if any; where that is not the one it has, it
-/// lies off the diagonal of the paper's confident joint and is doubted. The largest margin between that intent and its
-/// own comes first. Where its own is the likelier one, below its threshold, there is nothing to suggest: we leave those
-/// out, other than the paper.
+/// example counts as one of the likeliest intent `j` with `p(j | x) ≥ t_j`, if any; where that is not the one it has,
+/// it lies off the diagonal of the paper's confident joint and is doubted. The largest margin between that intent and
+/// its own comes first. Where its own is the likelier one, below its threshold, there is nothing to suggest: we leave
+/// those out, unlike the paper.
 pub(super) fn doubts<'d>(utterances: &'d [Utterance], predictions: &'d [Prediction]) -> Vec<IntentDoubt<'d>> {
     let examples = with_intent(utterances, predictions);
     let mut sums: BTreeMap<&str, (f32, f32)> = BTreeMap::new();

@@ -1,8 +1,8 @@
-//! What looks wrong in labelled data, as models see it that have not learnt the example in question.
+//! What looks wrong in labelled data, according to models that have not learnt the example in question.
 //!
-//! In come examples and what out-of-fold models say of them: [`CrossValidation`](super::CrossValidation) trains a
-//! model on all folds but one and asks it about the one. A model that learnt an example would repeat its label,
-//! right or wrong; one that did not, and is sure of another, is worth listening to.
+//! The input is examples with the predictions of out-of-fold models: [`CrossValidation`](super::CrossValidation) trains
+//! a model on all folds but one and applies it to that one. A model that learnt an example would repeat its label,
+//! right or wrong; one that did not, and is sure of another label, deserves attention.
 //!
 //! `intents` finds mislabelled examples, `confused` the intents that are hard to tell apart, `entities` what is
 //! annotated in one place and not in another. All are pure functions and put the surest first.
@@ -33,7 +33,7 @@ pub struct Review<'d> {
     pub entities: Vec<EntityDoubt<'d>>,
 }
 
-/// Finds what looks wrong, from examples and what models say of them that have learnt from others only.
+/// Finds what looks wrong, from examples and the predictions of models that have learnt from other examples only.
 ///
 /// Rankings should hold all intents (`ranking_length: 0`): one that is missing counts as impossible.
 ///

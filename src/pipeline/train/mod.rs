@@ -142,7 +142,8 @@ impl Nlu {
             parameters: learner.parameters().count(),
         };
         let weights = learner.weights().map_err(ComputationError::new)?;
-        Ok((parts.model(weights, confidence, threads).map_err(PipelineError::from)?, training))
+        let nlu = Self::new(&parts, weights, confidence, threads).map_err(PipelineError::from)?;
+        Ok((nlu, training))
     }
 }
 
@@ -171,7 +172,7 @@ fn extractor(config: &PipelineConfig, data: &TrainingData) -> Result<Option<Patt
 /// Scores weights on the messages that are held out, where there are any.
 fn scorer<'s>(parts: &'s Arc<Parts>, held_out: &'s [Utterance], threads: usize) -> Option<HeldOut<'s>> {
     let score_weights = move |weights: &Weights| {
-        let model = parts.model(weights.clone(), None, threads)?;
+        let model = Nlu::new(parts, weights.clone(), None, threads)?;
         Ok(score(&model, held_out)?)
     };
     (!held_out.is_empty()).then(|| Box::new(score_weights) as HeldOut<'s>)

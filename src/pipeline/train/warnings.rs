@@ -18,9 +18,8 @@ pub(super) fn misaligned(labels: &Labels, examples: &Examples<'_>) -> Vec<String
         found.into_iter().map(move |entity| (at, entity))
     };
     let found: Vec<(usize, usize)> = (0..examples.utterances.len()).flat_map(of_one).collect();
-    let named = |(at, entity): &(usize, usize)| {
-        describe(&examples.utterances[*at], *entity, &examples.tokens[*at])
-    };
+    let named =
+        |(at, entity): &(usize, usize)| describe(&examples.utterances[*at], *entity, &examples.tokens[*at]);
     let mut warnings: Vec<String> = found.iter().take(NAMED).map(named).collect();
     let more = found.len() - warnings.len();
     if more > 0 {

@@ -1,149 +1,26 @@
 //! Word and character n-grams.
 
+mod config;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
 
 use super::message::Rows;
 use super::units::{PaddedWord, Units};
 use super::vocabulary::Vocabulary;
+use super::words::words_of;
 use super::{FeatureError, Message};
-use crate::settings::ConfigError;
 
-/// What an n-gram is made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Analyzer {
-    /// Words.
-    #[default]
-    Word,
-    /// Characters of the whole message, blanks included.
-    Char,
-    /// Characters inside each word, with one blank on either side. Where a writing puts no blanks between words, the
-    /// whole run of characters is one word.
-    CharWb,
-    /// The beginnings of two words, in either order and not far from each other: the message alone has these, no
-    /// token, and n-gram lengths do not count. Ours, not Rasa's.
-    WordPair,
-}
+pub use config::{Analyzer, DocumentLimit, NGramConfig, StripAccents, Weighting};
 
 /// Letters of each word that make a pair.
 const PAIR_PREFIX: usize = 4;
 
 /// How many words behind the first the second word of a pair may be.
 const PAIR_REACH: usize = 10;
-
-/// In how many training messages an n-gram must, or may, occur.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum DocumentLimit {
-    /// This many.
-    Count(usize),
-    /// This share of them.
-    Share(f64),
-}
-
-impl DocumentLimit {
-    fn of(self, documents: usize) -> f64 {
-        match self {
-            Self::Count(count) => count as f64,
-            Self::Share(share) => share * documents as f64,
-        }
-    }
-}
-
-/// How letters lose their accents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StripAccents {
-    /// By Unicode decomposition; what is not ASCII afterwards is removed.
-    Ascii,
-    /// By Unicode decomposition; combining marks are removed.
-    Unicode,
-}
-
-/// What an n-gram counts for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Weighting {
-    /// How often it occurs, as in Rasa.
-    #[default]
-    Count,
-    /// `(1 + ln count) · idf` with `idf = 1 + ln((1 + messages) / (1 + messages with it))`, and each
-    /// row scaled to length one: rare n-grams speak louder, long messages not.
-    TfIdf,
-}
-
-/// Settings of one n-gram featurizer; names and defaults are those of Rasa's `CountVectorsFeaturizer`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NGramConfig {
-    /// What an n-gram is made of.
-    pub analyzer: Analyzer,
-    /// Shortest n-gram.
-    pub min_ngram: usize,
-    /// Longest n-gram.
-    pub max_ngram: usize,
-    /// Fewest training messages an n-gram must occur in.
-    pub min_df: DocumentLimit,
-    /// Most training messages it may occur in.
-    pub max_df: DocumentLimit,
-    /// Keep only this many of the most frequent n-grams.
-    pub max_features: Option<usize>,
-    /// Whether case is ignored.
-    pub lowercase: bool,
-    /// Whether and how accents are removed.
-    pub strip_accents: Option<StripAccents>,
-    /// Words that are left out (analyzer `word` only).
-    pub stop_words: Option<Vec<String>>,
-    /// What unknown words become (analyzer `word` only).
-    #[serde(rename = "OOV_token")]
-    pub oov_token: Option<String>,
-    /// Words that become the unknown word in training.
-    #[serde(rename = "OOV_words")]
-    pub oov_words: Vec<String>,
-    /// What an n-gram counts for. Ours, not Rasa's.
-    pub weighting: Weighting,
-}
-
-impl Default for NGramConfig {
-    fn default() -> Self {
-        Self {
-            analyzer: Analyzer::Word,
-            min_ngram: 1,
-            max_ngram: 1,
-            min_df: DocumentLimit::Count(1),
-            max_df: DocumentLimit::Share(1.0),
-            max_features: None,
-            lowercase: true,
-            strip_accents: None,
-            stop_words: None,
-            oov_token: None,
-            oov_words: Vec::new(),
-            weighting: Weighting::Count,
-        }
-    }
-}
-
-impl NGramConfig {
-    /// What it is called in `config.yml`.
-    pub(crate) const COMPONENT: &str = "CountVectorsFeaturizer";
-
-    /// Checks what the types cannot.
-    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        let in_order = self.min_ngram > 0 && self.min_ngram <= self.max_ngram;
-        ConfigError::unless(in_order, "min_ngram", "must be at least 1 and at most `max_ngram`")?;
-        for (option, limit) in [("min_df", self.min_df), ("max_df", self.max_df)] {
-            let fits = !matches!(limit, DocumentLimit::Share(share) if !(0.0..=1.0).contains(&share));
-            ConfigError::unless(fits, option, "must be a count, or a share between 0.0 and 1.0")?;
-        }
-        Ok(())
-    }
-}
 
 /// N-grams of the training texts and their columns.
 ///
@@ -209,7 +86,7 @@ impl NGrams {
         check(config)?;
         let mut ngrams = Self::new(config.clone(), Vocabulary::default(), Vec::new(), 0);
         let rare: HashSet<String> =
-            config.oov_words.iter().map(|word| ngrams.fold(word).into_owned()).collect();
+            config.oov_words.iter().map(|word| config.fold(word).into_owned()).collect();
         // In how many messages, and how often in all.
         let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         for message in messages {
@@ -275,7 +152,7 @@ impl NGrams {
 
     /// The words without a column of their own; `None` where n-grams are not made of words.
     pub(super) fn unknown_words(&self, message: Message<'_>) -> Option<Vec<String>> {
-        let tokens = (0..message.tokens.len()).map(|at| self.fold(message.token(at)));
+        let tokens = (0..message.tokens.len()).map(|at| self.config.fold(message.token(at)));
         let unknown = |token: Cow<'_, str>| {
             words_of(&token)
                 .filter(|word| self.columns.get(word).is_none())
@@ -334,7 +211,7 @@ impl NGrams {
         found: &mut impl FnMut(Range<usize>, &str),
     ) {
         let lengths = self.config.min_ngram..self.config.max_ngram.saturating_add(1);
-        let tokens = (0..message.tokens.len()).map(|at| self.fold(message.token(at)));
+        let tokens = (0..message.tokens.len()).map(|at| self.config.fold(message.token(at)));
         match self.config.analyzer {
             Analyzer::Word => self.words(tokens, rare).each_run(lengths, found),
             Analyzer::Char => Units::characters(tokens).each_run(lengths, found),
@@ -371,7 +248,7 @@ impl NGrams {
     /// The words of each token; unknown ones, where they have a name, under that name.
     fn words<'t>(&self, tokens: impl Iterator<Item = Cow<'t, str>>, rare: &HashSet<String>) -> Units {
         let stop = self.config.stop_words.as_deref().unwrap_or_default();
-        let oov = self.config.oov_token.as_deref().map(|token| self.fold(token));
+        let oov = self.config.oov_token.as_deref().map(|token| self.config.fold(token));
         let known = oov.as_ref().is_some_and(|oov| self.columns.get(oov).is_some());
         let mut units = Units::default();
         for (at, token) in tokens.enumerate() {
@@ -385,59 +262,11 @@ impl NGrams {
         }
         units
     }
-
-    /// Numbers, case and accents made equal.
-    fn fold<'t>(&self, token: &'t str) -> Cow<'t, str> {
-        let mut text = fold_numbers(token);
-        let low = |text: &str| {
-            if text.is_ascii() {
-                !text.bytes().any(|byte| byte.is_ascii_uppercase())
-            } else {
-                text.chars().all(char::is_lowercase)
-            }
-        };
-        if self.config.lowercase && !low(&text) {
-            text = Cow::Owned(text.to_lowercase());
-        }
-        match self.config.strip_accents {
-            Some(_) if text.is_ascii() => text,
-            Some(StripAccents::Unicode) => text.nfkd().filter(|c| !is_combining_mark(*c)).collect(),
-            Some(StripAccents::Ascii) => text.nfkd().filter(char::is_ascii).collect(),
-            None => text,
-        }
-    }
 }
 
 /// The first letters of a word.
 fn beginning(word: &str) -> &str {
     word.char_indices().nth(PAIR_PREFIX).map_or(word, |(end, _)| &word[..end])
-}
-
-fn is_word(c: char) -> bool {
-    regex_syntax::try_is_word_character(c).unwrap_or_else(|_| c.is_alphanumeric())
-}
-
-/// Runs of letters, digits, marks and `_`.
-pub(super) fn words_of(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c| !is_word(c)).filter(|word| !word.is_empty())
-}
-
-/// Every word that is all ASCII digits becomes `__NUMBER__`.
-fn fold_numbers(token: &str) -> Cow<'_, str> {
-    if !token.bytes().any(|byte| byte.is_ascii_digit()) {
-        return Cow::Borrowed(token);
-    }
-    let mut out = String::with_capacity(token.len());
-    let mut rest = token;
-    while !rest.is_empty() {
-        let in_word = rest.starts_with(is_word);
-        let end = rest.find(|c| is_word(c) != in_word).unwrap_or(rest.len());
-        let (part, after) = rest.split_at(end);
-        let number = in_word && part.bytes().all(|byte| byte.is_ascii_digit());
-        out.push_str(if number { "__NUMBER__" } else { part });
-        rest = after;
-    }
-    Cow::Owned(out)
 }
 
 #[cfg(test)]
