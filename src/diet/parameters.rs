@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn every_axis_is_declared_as_what_its_size_depends_on() {
         let config = all_options();
-        let other_widths = Widths { sequence: 11, sentence: 13, ..WIDTHS };
+        let other_widths = Widths { sequence: 8, sentence: 6, ..WIDTHS };
         let one = (WIDTHS, labels(&config, 6, [1, 2, 3]));
         let other = (other_widths, labels(&config, 10, [4, 5, 7]));
         let kinds = [Axis::SequenceColumn, Axis::SentenceColumn, Axis::LabelWord]
