@@ -1,6 +1,6 @@
 //! Parts of a collection that take turns in being tested, each with the intents in the same proportions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -57,6 +57,15 @@ pub fn stratified_folds(utterances: &[Utterance], folds: usize, seed: u64) -> Ve
         }
     }
     part
+}
+
+/// The different texts of each intent.
+pub(crate) fn texts_by_intent(utterances: &[Utterance]) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut texts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (utterance, intent) in utterances.iter().filter_map(|one| Some((one, one.intent.as_deref()?))) {
+        texts.entry(intent).or_default().insert(utterance.text.trim());
+    }
+    texts
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod warning;
 mod write;
 
 pub use folds::stratified_folds;
+pub(crate) use folds::texts_by_intent;
 pub use read::{AnnotationError, Format, Limits, ReadError, read, read_str, read_with};
 pub use split::{HoldOut, stratified_split};
 pub use tags::{Encoding, OUTSIDE, TagSet, UnsortedTypes};

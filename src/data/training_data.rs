@@ -131,6 +131,14 @@ impl TrainingData {
         before - self.utterances.len()
     }
 
+    /// The same data with only these of its examples, and without its warnings.
+    pub(crate) fn only<'d>(&'d self, utterances: impl IntoIterator<Item = &'d Utterance>) -> Self {
+        let (synonyms, regexes, lookups) =
+            (self.synonyms.clone(), self.regexes.clone(), self.lookups.clone());
+        let utterances = utterances.into_iter().cloned().collect();
+        Self { utterances, synonyms, regexes, lookups, warnings: Vec::new() }
+    }
+
     /// The intents in alphabetical order, each with its number of examples.
     #[must_use]
     pub fn intents(&self) -> BTreeMap<&str, usize> {

@@ -64,7 +64,7 @@ pub(crate) const FEATURIZER: &str = "featurizer";
 /// A [`CustomFeaturizer`] that has seen the training data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Custom {
-    name: String,
+    pub(super) name: String,
     columns: Vec<String>,
     state: Value,
     /// `None` between reading a bundle and [`attach`](Self::attach).
@@ -115,11 +115,6 @@ impl Custom {
             }
         }
         entries
-    }
-
-    /// Whether this is the same component as an earlier one, whatever it has learnt.
-    pub(super) fn is_named_like(&self, earlier: &Self) -> bool {
-        self.name == earlier.name
     }
 
     /// For each column, the one of the same name in an earlier featurizer.

@@ -23,7 +23,7 @@ impl Featurizer {
             (Self::NGrams(now), Self::NGrams(earlier)) => now.origins(earlier),
             (Self::Lexical(now), Self::Lexical(earlier)) => now.origins(earlier),
             (Self::Patterns(now), Self::Patterns(earlier)) => now.origins(earlier),
-            (Self::Custom(now), Self::Custom(earlier)) if now.is_named_like(earlier) => now.origins(earlier),
+            (Self::Custom(now), Self::Custom(earlier)) if now.name == earlier.name => now.origins(earlier),
             _ => {
                 let (sequence, sentence) = self.widths();
                 vec![None; sequence.max(sentence)]
@@ -37,7 +37,7 @@ impl Featurizer {
             (Self::NGrams(now), Self::NGrams(earlier)) => Self::NGrams(now.with_columns_of(earlier)),
             (Self::Lexical(now), Self::Lexical(earlier)) => Self::Lexical(now.with_columns_of(earlier)),
             // Only its author could say how to join the two, so it stays as it was.
-            (Self::Custom(now), Self::Custom(earlier)) if now.is_named_like(earlier) => {
+            (Self::Custom(now), Self::Custom(earlier)) if now.name == earlier.name => {
                 Self::Custom(earlier.clone())
             }
             (now, _) => now, // patterns can be had again, see `FeatureSet::patterns`

@@ -1,10 +1,9 @@
 //! Answers to labelled messages by models that have not seen them.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use super::{Nlu, PipelineConfig, PipelineError, Training, TrainingOptions};
-use crate::data::{TrainingData, Utterance, stratified_folds};
+use crate::data::{TrainingData, Utterance, stratified_folds, texts_by_intent};
 use crate::error::Result;
 use crate::prediction::Prediction;
 use crate::train::{Event, Stopped};
@@ -87,7 +86,8 @@ impl CrossValidation {
         let mut trainings = Vec::with_capacity(folds);
         for fold in 0..folds {
             let place = Fold { fold, folds };
-            let without = without(data, &part, fold);
+            let others = all.iter().zip(&part).filter(|&(_, &of)| of != fold);
+            let without = data.only(others.map(|(utterance, _)| utterance));
             let (nlu, training) =
                 Nlu::train_with(pipeline, &without, options, |event| observe(place, event))?;
             if training.outcome.stopped == Stopped::Interrupted || options.stop.load(Ordering::Relaxed) {
@@ -104,26 +104,9 @@ impl CrossValidation {
     }
 }
 
-/// Everything but the messages of one part.
-fn without(data: &TrainingData, part: &[usize], fold: usize) -> TrainingData {
-    let others = data.utterances.iter().zip(part).filter(|&(_, &of)| of != fold);
-    TrainingData {
-        utterances: others.map(|(utterance, _)| utterance.clone()).collect(),
-        synonyms: data.synonyms.clone(),
-        regexes: data.regexes.clone(),
-        lookups: data.lookups.clone(),
-        warnings: Vec::new(),
-    }
-}
-
 /// Intents that cannot be in every part, in one sentence for those with one text and one for the others.
 fn rare_intents(utterances: &[Utterance], folds: usize) -> Vec<String> {
-    let mut texts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for utterance in utterances {
-        if let Some(intent) = utterance.intent.as_deref() {
-            texts.entry(intent).or_default().insert(utterance.text.trim());
-        }
-    }
+    let texts = texts_by_intent(utterances);
     let named = |wanted: &dyn Fn(usize) -> bool| -> Vec<String> {
         let found = texts.iter().filter(|(_, texts)| wanted(texts.len()));
         found.map(|(name, _)| format!("`{name}`")).collect()

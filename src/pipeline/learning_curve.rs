@@ -108,18 +108,10 @@ impl LearningCurve {
             if tested.is_empty() {
                 return Err(PipelineError::NothingToHoldOut.into());
             }
-            let learnt: Vec<_> = learnt.into_iter().cloned().collect();
             let tested: Vec<_> = tested.into_iter().cloned().collect();
             for &percentage in &self.percentages {
                 let left_out = HoldOut::Share(f64::from(percentage) / 100.0);
-                let part = stratified_split(&learnt, left_out, seed).0;
-                let part = TrainingData {
-                    utterances: part.into_iter().cloned().collect(),
-                    synonyms: data.synonyms.clone(),
-                    regexes: data.regexes.clone(),
-                    lookups: data.lookups.clone(),
-                    warnings: Vec::new(),
-                };
+                let part = data.only(stratified_split(&learnt, left_out, seed).0);
                 let (nlu, training) =
                     Nlu::train_with(pipeline, &part, options, |event| observe(run, percentage, event))?;
                 if training.outcome.stopped == Stopped::Interrupted || options.stop.load(Ordering::Relaxed) {

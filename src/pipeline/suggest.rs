@@ -76,7 +76,7 @@ impl Suggestion<'_> {
 /// **Uncertainty** is the largest of
 ///
 /// - `1 − (p₁ − p₂)`, the margin between the two best intents ([Scheffer et al., 2001]; with many intents the better
-/// measure than entropy, which depends on the unlikely ones as well, [Joshi et al., 2009]);
+///   measure than entropy, which depends on the unlikely ones as well, [Joshi et al., 2009]);
 /// - where a message may have several intents instead `1 − |2p − 1|` of the intent whose `p` is nearest to ½;
 /// - `1 − p` of the least sure entity (least confidence, [Settles, 2009], 2.1);
 /// - the out-of-scope score, where there is one: what it rejects either belongs to an intent whose examples

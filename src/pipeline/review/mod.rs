@@ -15,9 +15,7 @@ pub use confused::{ConfusedIntents, Mistaken};
 pub use entities::{EntityDoubt, EntityProblem};
 pub use intents::IntentDoubt;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::data::Utterance;
+use crate::data::{Utterance, texts_by_intent};
 use crate::diet::FALLBACK;
 use crate::prediction::{Prediction, Scored};
 
@@ -85,12 +83,7 @@ fn with_intent<'d>(
     utterances: &'d [Utterance],
     predictions: &'d [Prediction],
 ) -> Vec<(&'d Utterance, &'d str, Vec<&'d Scored>)> {
-    let mut texts = BTreeMap::<&str, BTreeSet<&str>>::new();
-    for utterance in utterances {
-        if let Some(intent) = utterance.intent.as_deref() {
-            texts.entry(intent).or_default().insert(utterance.text.trim());
-        }
-    }
+    let texts = texts_by_intent(utterances);
     let all = utterances.iter().zip(predictions).filter_map(|(utterance, prediction)| {
         Some((utterance, utterance.intent.as_deref()?, ranking(prediction).collect::<Vec<_>>()))
     });

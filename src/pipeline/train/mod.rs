@@ -13,7 +13,7 @@ use super::tokenizer::MessageTokenizer;
 use super::{Component, Nlu, PipelineConfig, PipelineError, Training, TrainingOptions};
 use crate::bundle::Weights;
 use crate::data::{HoldOut, TrainingData, Utterance, stratified_split};
-use crate::diet::{HeldOut, Labels};
+use crate::diet::{HeldOut, Labels, TrainingSet};
 use crate::error::{ComputationError, Result};
 use crate::features::{FeatureSet, Patterns};
 use crate::train::{Event, Score, Trainable, Trainer};
@@ -69,7 +69,6 @@ impl Nlu {
         options: &TrainingOptions,
         mut observe: impl FnMut(Event),
     ) -> Result<(Self, Training)> {
-        let threads = options.threads.max(1);
         let forgetful = earlier.filter(|earlier| !earlier.remembers());
         let mut pipeline = pipeline.clone();
         if let Some(earlier) = earlier {
@@ -123,8 +122,23 @@ impl Nlu {
             synonyms: data.synonyms.clone(),
             memory,
         });
-        let messages = training_set.examples.len() - training_set.names;
-        let mut learner = parts.learner(training_set, scorer(&parts, &held_out, threads))?;
+        let (nlu, mut training) = Self::fit(&parts, training_set, &held_out, earlier, options, observe)?;
+        training.warnings = misaligned(&parts.labels, &examples);
+        Ok((nlu, training))
+    }
+
+    /// Trains the network of these parts, from scratch or from where an earlier model is.
+    fn fit(
+        parts: &Arc<Parts>,
+        set: TrainingSet,
+        held_out: &[Utterance],
+        earlier: Option<&Self>,
+        options: &TrainingOptions,
+        mut observe: impl FnMut(Event),
+    ) -> Result<(Self, Training)> {
+        let threads = options.threads.max(1);
+        let messages = set.examples.len() - set.names;
+        let mut learner = parts.learner(set, scorer(parts, held_out, threads))?;
         let mut settings = parts.diet.training.trainer(learner.examples(), threads);
         if let Some(earlier) = earlier {
             earlier.warm_start(&mut learner, &parts.features)?;
@@ -134,16 +148,15 @@ impl Nlu {
             .run(&learner, |event| observe(of_messages(event, messages)))
             .map_err(ComputationError::new)?;
         let confidence = learner.calibrate(threads).map_err(ComputationError::new)?;
+        let weights = learner.weights().map_err(ComputationError::new)?;
         let training = Training {
             outcome,
-            warnings: misaligned(&parts.labels, &examples),
+            warnings: Vec::new(),
             examples: messages,
             held_out: held_out.len(),
             parameters: learner.parameters().count(),
         };
-        let weights = learner.weights().map_err(ComputationError::new)?;
-        let nlu = Self::new(&parts, weights, confidence, threads).map_err(PipelineError::from)?;
-        Ok((nlu, training))
+        Ok((Self::new(parts, weights, confidence, threads).map_err(PipelineError::from)?, training))
     }
 }
 
