@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 
 use common::{command, run, stderr, stdout, workplace};
 use serde_json::Value;
@@ -15,6 +16,12 @@ fn tiny(family: &str) -> String {
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Files that are being written end in `.tmp`.
+fn assert_nothing_unfinished(folder: &Path) {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.ends_with(".tmp")).collect::<Vec<_>>(), [""; 0]);
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
@@ -39,7 +46,7 @@ fn lines_become_lines_and_the_same_numbers_in_every_format() {
     for (input, out) in [("texts.txt", "x.npy"), ("texts.jsonl", "y.npy")] {
         let output = run(folder.path(), &["embed", "--model", &model, "--input", input, "--out", out]);
         assert!(output.status.success() && stdout(&output).is_empty(), "{}", stderr(&output));
-        assert!(!folder.path().join(format!("{out}.part")).exists());
+        assert_nothing_unfinished(folder.path());
     }
     let npy = fs::read(folder.path().join("x.npy")).unwrap();
     assert!(npy.starts_with(
@@ -179,7 +186,10 @@ fn what_cannot_be_embedded_says_what_to_change() {
         let error = stderr(&output);
         assert!(words.iter().all(|word| error.contains(word)), "{arguments:?}: {error}");
     }
-    assert!(!folder.path().join("x.npy").exists() && !folder.path().join("x.npy.part").exists());
+    let output = run(folder.path(), &["embed", "--model", &model, "--out", "empty", "x"]);
+    assert!(!output.status.success() && stderr(&output).contains("empty: cannot be written"));
+    assert!(!folder.path().join("x.npy").exists());
+    assert_nothing_unfinished(folder.path());
     let output = run(folder.path(), &["vectors", "convert", "broken.txt", "b.safetensors", "--lossy"]);
     assert!(
         output.status.success() && stderr(&output).contains("warning: broken.txt:2"),

@@ -131,7 +131,7 @@ fn files_are_written_where_and_when_asked_for() {
     assert_eq!(names(&path.join("here")), wanted.map(str::to_owned).into());
     fs::write(path.join("file"), "").unwrap();
     let output = run(path, &["test", "nlu", "--model", "model", "--data", "nlu.yml", "--out", "file"]);
-    assert!(!output.status.success() && stderr(&output).contains("file: cannot be made"));
+    assert!(!output.status.success() && stderr(&output).contains("file: cannot be created"));
 }
 
 #[test]

@@ -39,23 +39,42 @@ impl AtomicFile {
     ///
     /// If the path does not end in a name, or its folder cannot be written.
     pub fn create(path: &Path) -> io::Result<Self> {
+        clear_abandoned(Kind::File, parent_of(path));
+        Self::begin(path)
+    }
+
+    fn begin(path: &Path) -> io::Result<Self> {
         let name =
             path.file_name().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "not a file name"))?;
-        let parent = parent_of(path);
-        clear_abandoned(Kind::File, parent);
-        let temporary = Temporary::create(Kind::File, parent, name).map_err(|(_, error)| error)?;
+        let temporary =
+            Temporary::create(Kind::File, parent_of(path), name).map_err(|(_, error)| error)?;
         Ok(Self { file: temporary.file()?, temporary, path: path.to_owned() })
     }
 
-    /// Replaces the file at `path` by these bytes.
+    /// Replaces several files of a folder, given by name and content, one after the other.
+    ///
+    /// Unlike [`commit`](Self::commit) this does not wait for the disk: after a power failure a file may be empty.
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create) and [`commit`](Self::commit).
-    pub fn write_to(path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = Self::create(path)?;
-        file.write_all(bytes)?;
-        file.commit()
+    /// As [`create`](Self::create) and [`commit`](Self::commit). The files before the one that failed are replaced.
+    pub fn write_files<'a>(
+        folder: &Path,
+        files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> io::Result<()> {
+        clear_abandoned(Kind::File, folder);
+        for (name, bytes) in files {
+            let mut file = Self::begin(&folder.join(name))?;
+            file.write_all(bytes)?;
+            file.publish()?;
+        }
+        Ok(())
+    }
+
+    /// Where the file is to be.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Waits until the disk has the content, and moves the file to its path.
@@ -65,9 +84,13 @@ impl AtomicFile {
     /// If the system refuses; what was at the path is then still there.
     pub fn commit(self) -> io::Result<()> {
         self.file.sync_all()?;
-        fs::rename(self.temporary.path(), &self.path)?;
+        self.publish()?;
         let _ = sync_folder(parent_of(&self.path)); // the file is whole under either name
         Ok(())
+    }
+
+    fn publish(&self) -> io::Result<()> {
+        fs::rename(self.temporary.path(), &self.path)
     }
 }
 
@@ -101,9 +124,8 @@ mod tests {
         file.write_all(b"half")?;
         drop(file);
         assert_eq!(fs::read(&path)?, b"old");
-        AtomicFile::write_to(&path, b"new")?;
-        assert_eq!(fs::read(&path)?, b"new");
-        assert_eq!(fs::read_dir(folder.path())?.count(), 1);
+        AtomicFile::write_files(folder.path(), [("file", &b"new"[..]), ("other", b"")])?;
+        assert_eq!((fs::read(&path)?, fs::read_dir(folder.path())?.count()), (b"new".to_vec(), 2));
         Ok(())
     }
 
@@ -128,7 +150,10 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let left = folder.path().join(fresh_name("other".as_ref()));
         fs::write(&left, "half")?;
-        AtomicFile::write_to(&folder.path().join("file"), b"new")?;
+        AtomicFile::create(&folder.path().join("file"))?.commit()?;
+        assert!(!left.exists());
+        fs::write(&left, "half")?;
+        AtomicFile::write_files(folder.path(), [])?;
         assert!(!left.exists());
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Writes a report, whole or with a word that it is not.
+//! Writes the files of a report, or says that the report is incomplete.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,15 +15,15 @@ const FOLDER: &str = "results";
 /// The last file that is written.
 const PAGE: &str = "report.html";
 
-/// The folder of the report, or `None` where none is wanted. It is made now: better to hear before a long training
-/// that it cannot be written.
+/// The folder of the report, or `None` where none is wanted. It is created at once, so that a folder that cannot be
+/// written is noticed before a long training.
 pub(crate) fn folder(args: &TestNlu) -> anyhow::Result<Option<PathBuf>> {
     let folder = match &args.report.out {
         Some(folder) => folder.clone(),
         None if args.report.no_report || args.json => return Ok(None),
         None => PathBuf::from(FOLDER),
     };
-    fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be created", folder.display()))?;
     Ok(Some(folder))
 }
 
@@ -35,13 +35,13 @@ pub(crate) fn write(report: &Report<'_>, folder: &Path, args: &TestNlu) -> anyho
         pictures: !args.report.no_plot,
     };
     let files = report.files(options);
-    // The page of an earlier report must not speak for files of this one.
+    // Otherwise an incomplete report would lie beside the page of an earlier one.
     match fs::remove_file(folder.join(PAGE)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
     .and_then(|()| {
-        files.iter().try_for_each(|file| AtomicFile::write_to(&folder.join(&file.name), &file.bytes))
+        AtomicFile::write_files(folder, files.iter().map(|file| (&file.name[..], &file.bytes[..])))
     })
     .with_context(|| format!("the report in {} is incomplete", folder.display()))?;
     say(&format!("{} files in {}; open {}", files.len(), folder.display(), folder.join(PAGE).display()));

@@ -14,7 +14,7 @@ use talkformer::ndarray;
 
 use super::args::{Embed, Format};
 
-/// The format that is asked for, or that the name of the file asks for.
+/// The format of `--format`, or else the one that goes with the name of the file.
 pub(crate) fn decide(args: &Embed) -> anyhow::Result<Format> {
     let end = args.out.as_deref().and_then(Path::extension).and_then(|end| end.to_str());
     let format = args.format.unwrap_or(match end {
@@ -23,10 +23,10 @@ pub(crate) fn decide(args: &Embed) -> anyhow::Result<Format> {
         _ => Format::Jsonl,
     });
     if format != Format::Jsonl && args.out.is_none() {
-        bail!("this format is no text: say with --out where it goes");
+        bail!("this format is binary; name a file with --out");
     }
     if args.tokens && (format != Format::Jsonl || args.out.is_some()) {
-        bail!("--tokens is written to standard output, as JSON Lines; leave --out and --format away");
+        bail!("--tokens is written to standard output, as JSON Lines; leave out --out and --format");
     }
     if format == Format::Arrow && !cfg!(feature = "arrow") {
         bail!(
@@ -36,7 +36,7 @@ pub(crate) fn decide(args: &Embed) -> anyhow::Result<Format> {
     Ok(format)
 }
 
-/// Where vectors go.
+/// Writes vectors in one of the formats.
 pub(crate) enum Sink {
     Jsonl(Target),
     Npy(Target, Npy),
@@ -50,7 +50,7 @@ pub(crate) enum Target {
     Stdout(BufWriter<io::Stdout>),
 }
 
-/// What an array still needs when all its rows are there: how many there are.
+/// What the header of an array says; the number of rows is only known at the end.
 pub(crate) struct Npy {
     rows: usize,
     dim: usize,
@@ -61,8 +61,7 @@ impl Target {
         let Some(path) = path else {
             return Ok(Self::Stdout(BufWriter::new(io::stdout())));
         };
-        let file =
-            AtomicFile::create(path).with_context(|| format!("{}: cannot be written", path.display()))?;
+        let file = AtomicFile::create(path).with_context(|| cannot_write(path))?;
         Ok(Self::File(BufWriter::new(file)))
     }
 
@@ -76,11 +75,18 @@ impl Target {
 
     fn finish(self) -> anyhow::Result<()> {
         match self {
-            Self::File(file) => file.into_inner().map_err(io::IntoInnerError::into_error)?.commit()?,
-            Self::Stdout(mut out) => out.flush()?,
+            Self::File(file) => {
+                let path = file.get_ref().path().to_owned();
+                let file = file.into_inner().map_err(io::IntoInnerError::into_error);
+                file.and_then(AtomicFile::commit).with_context(|| cannot_write(&path))
+            }
+            Self::Stdout(mut out) => Ok(out.flush()?),
         }
-        Ok(())
     }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("{}: cannot be written", path.display())
 }
 
 impl Write for Target {
@@ -130,7 +136,7 @@ impl Sink {
                     serde_json::to_writer(&mut *target, &Line { text, embedding })?;
                     target.write_all(b"\n")?;
                 }
-                target.flush()?; // whoever reads along gets all that there is
+                target.flush()?; // a program that reads along should not have to wait
             }
             Self::Npy(target, npy) => {
                 for value in &vectors {
