@@ -10,6 +10,10 @@ check:
 test *ARGS:
     cargo test {{ARGS}}
 
+# Run the tests of the features `hub` and `arrow`, which are not defaults
+test-features:
+    cargo test --features hub,arrow --lib --test embedding -- hub:: arrow
+
 # Check the imports against the table in ARCHITECTURE.md
 layers:
     cargo test --test layers
