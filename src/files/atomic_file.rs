@@ -46,8 +46,7 @@ impl AtomicFile {
     fn begin(path: &Path) -> io::Result<Self> {
         let name =
             path.file_name().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "not a file name"))?;
-        let temporary =
-            Temporary::create(Kind::File, parent_of(path), name).map_err(|(_, error)| error)?;
+        let temporary = Temporary::create(Kind::File, parent_of(path), name).map_err(|(_, error)| error)?;
         Ok(Self { file: temporary.file()?, temporary, path: path.to_owned() })
     }
 

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use talkformer::pipeline::TrainingOptions;
 
 use super::embed::args::{Attention, Embed, Similar, VectorsCommand};
+use super::pipelines::{Overrides, PipelineArgs};
 use super::test::args::TestNlu;
 
 const AFTER: &str = "\
@@ -196,18 +197,10 @@ pub(crate) struct TrainNlu {
     /// Leave the examples out of the model. It cannot learn on from new ones alone then.
     #[arg(long)]
     pub forget_examples: bool,
-    /// A Rasa config.yml; without it the recipe decides.
-    #[arg(long, short, value_name = "FILE", conflicts_with = "recipe")]
-    pub config: Option<PathBuf>,
-    /// A built-in pipeline: accurate (the default), small or rasa.
-    #[arg(long, value_name = "NAME")]
-    pub recipe: Option<String>,
-    /// Rounds through the data, instead of what the pipeline says.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub epochs: Option<u32>,
-    /// Decides every random draw, instead of what the pipeline says.
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub overrides: Overrides,
     /// The numbers that the transformer multiplies while it learns, instead of what the pipeline says.
     #[arg(long, value_name = "NUMBERS")]
     pub precision: Option<Precision>,
@@ -256,24 +249,16 @@ pub(crate) struct Review {
     /// A file or a folder.
     #[arg(long, short = 'u', visible_alias = "nlu", value_name = "PATH", default_value = "data")]
     pub data: PathBuf,
-    /// A Rasa config.yml; without it the recipe decides.
-    #[arg(long, short, value_name = "FILE", conflicts_with = "recipe")]
-    pub config: Option<PathBuf>,
-    /// A built-in pipeline: accurate, small or rasa.
-    #[arg(long, value_name = "NAME", default_value = "accurate")]
-    pub recipe: String,
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
     /// How many parts the data is cut into.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..))]
     pub folds: u16,
     /// How many of each kind to show at most.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub most: u32,
-    /// Rounds through the data, instead of what the pipeline says.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub epochs: Option<u32>,
-    /// Decides folds and every random draw, instead of what the pipeline says.
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub overrides: Overrides,
     /// Worker threads; by default one per core.
     #[arg(long, visible_alias = "num-threads", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use talkformer::data::{Format, read_str};
-use talkformer::pipeline::{Nlu, Recipe, TrainingOptions};
+use talkformer::pipeline::{Nlu, Recipe};
 use talkformer::speed::{
     Attention, Bandwidth, DietTraining, Machine, Precision, Product, Times, bandwidth, ceiling,
 };
@@ -130,9 +130,9 @@ fn parse(time: Duration) -> anyhow::Result<Parse> {
     let data = read_str(Format::RasaYaml, demo::TRAIN, "train.yml")?;
     let messages = read_str(Format::RasaYaml, demo::TEST, "test.yml")?.utterances;
     let mut config = Recipe::accurate();
-    // How well it answers does not matter here, how large it is does.
+    // The quality of the answers does not matter here, only the size of the model.
     config.change_diet(|diet| diet.training.set_epochs(1));
-    let (nlu, _) = Nlu::train_with(&config, &data, &TrainingOptions::default(), |_| {})?;
+    let nlu = Nlu::train(&config, &data)?;
     nlu.parse(&messages[0].text)?;
     let mut next = messages.iter().cycle();
     let times = Times::measure(2 * time, || drop(next.next().map(|message| nlu.parse(&message.text))));

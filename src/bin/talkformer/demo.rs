@@ -30,11 +30,12 @@ pub(crate) fn run(args: &Demo) -> anyhow::Result<()> {
     say("a conference assistant, learnt from the data that comes with talkformer");
     let recipe = Recipe::ALL[0];
     let mut config = recipe.config();
-    // A first look should not take a minute, on a slow machine neither.
+    // Fewer steps than the recipe: this is a first look.
     config.change_diet(|diet| diet.training.minimum_steps = 600);
     let mut progress = Progress::new(args.json);
     let begun = Instant::now();
-    let (nlu, training) = train::train(&config, &data, args.threads, &mut progress, stop_on_interrupt()?)?;
+    let options = train::options(args.threads, stop_on_interrupt()?);
+    let (nlu, training) = train::train(None, &config, &data, &options, &mut progress)?;
     let seconds = begun.elapsed().as_secs_f64();
     if training.outcome.stopped == talkformer::train::Stopped::Interrupted {
         return Err(Interrupted.into());

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-/// Reads messages and knows their lines.
+/// Reads messages and counts lines.
 pub(crate) struct Lines {
     reader: BufReader<Box<dyn Read>>,
     name: String,
@@ -14,7 +14,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// The lines of this file; `-` and nothing are standard input.
+    /// The lines of this file; without one, or with `-`, those of standard input.
     pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let (source, name): (Box<dyn Read>, _) = match path {
             Some(path) if path != Path::new("-") => {
@@ -36,6 +36,11 @@ impl Lines {
         self.line
     }
 
+    /// File and number of the line read last.
+    pub(crate) fn location(&self) -> String {
+        format!("{}:{}", self.name, self.line)
+    }
+
     /// The next line without its end and without a byte order mark, or `None` behind the last.
     pub(crate) fn next_line(&mut self) -> anyhow::Result<Option<String>> {
         let mut bytes = Vec::new();
@@ -49,7 +54,7 @@ impl Lines {
         let end = end.strip_suffix(b"\r").unwrap_or(end);
         let mark: &[u8] = if self.line == 1 { b"\xef\xbb\xbf" } else { b"" };
         let Ok(text) = str::from_utf8(end.strip_prefix(mark).unwrap_or(end)) else {
-            bail!("{name}:{}: not valid UTF-8; save the file as UTF-8", self.line);
+            bail!("{}: not valid UTF-8; save the file as UTF-8", self.location());
         };
         Ok(Some(text.to_owned()))
     }

@@ -8,6 +8,7 @@ mod help;
 mod lines;
 mod output;
 mod parse;
+mod pipelines;
 mod progress;
 mod report;
 mod review;
@@ -15,8 +16,10 @@ mod score;
 mod stats;
 mod suggest;
 mod test;
+mod texts;
 mod threads;
 mod train;
+mod trainings;
 
 use std::process::ExitCode;
 
@@ -26,7 +29,7 @@ use args::{Args, Command, DataCommand, TestCommand, TrainCommand};
 use embed::args::VectorsCommand;
 use output::{Interrupted, is_closed_pipe};
 
-/// Tensors come and go by the megabyte; the system's allocator hands their pages back each time.
+/// Faster than the system's allocator, which returns the memory of each large tensor to the system.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -64,7 +67,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Not `eprintln`: a closed standard error is no reason to panic.
+            // Not `eprintln`, which panics if standard error is closed.
             let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("error: {error:#}\n"));
             ExitCode::from(if error.is::<Interrupted>() { 130 } else { 1 })
         }

@@ -18,9 +18,9 @@ const PAGE: &str = "report.html";
 /// The folder of the report, or `None` where none is wanted. It is created at once, so that a folder that cannot be
 /// written is noticed before a long training.
 pub(crate) fn folder(args: &TestNlu) -> anyhow::Result<Option<PathBuf>> {
-    let folder = match &args.report.out {
+    let folder = match &args.out {
         Some(folder) => folder.clone(),
-        None if args.report.no_report || args.json => return Ok(None),
+        None if args.no_report || args.json => return Ok(None),
         None => PathBuf::from(FOLDER),
     };
     fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be created", folder.display()))?;

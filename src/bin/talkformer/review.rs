@@ -3,35 +3,27 @@
 use std::io::Write as _;
 
 use serde_json::{Value, json};
-use talkformer::Error;
-use talkformer::data::{TrainingData, Utterance};
-use talkformer::pipeline::{
-    CrossValidation, EntityDoubt, EntityProblem, IntentDoubt, Mistaken, OutOfFold, PipelineConfig,
-    PipelineError, Review, review,
-};
+use talkformer::data::Utterance;
+use talkformer::pipeline::{EntityDoubt, EntityProblem, IntentDoubt, Mistaken, Review, review};
 use talkformer::text::CharOffsets;
-use talkformer::train::Event;
 
 use super::args::Review as Args;
-use super::output::{Interrupted, json_line, say, warn};
-use super::progress::{Progress, stop_on_interrupt};
+use super::output::{json_line, say, warn};
 use super::train;
+use super::trainings::out_of_fold;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let (mut config, recipe) = train::pipeline(args.config.as_deref(), &args.recipe)?;
+    let (mut config, recipe) = args.pipeline.resolve()?;
     config.change_diet(|diet| {
-        if let Some(epochs) = args.epochs {
-            diet.training.set_epochs(epochs as usize);
-        }
-        diet.training.random_seed = args.seed.or(diet.training.random_seed);
-        // How likely the given intent is counts, even where it comes last.
+        args.overrides.apply(diet);
+        // The confidence of the given intent is needed even if it ranks last.
         diet.intents.ranking_length = 0;
         // A set of intents is right or wrong as a whole.
         diet.intents.multi_label = false;
     });
     let data = train::read(&args.data)?;
     say(&format!("recipe {recipe}, data {}, {} folds", args.data.display(), args.folds));
-    let answers = answer(&config, &data, args)?;
+    let answers = out_of_fold(&config, &data, args.folds.into(), args.overrides.seed, args.threads)?;
     warn(&answers.warnings);
     let review = review(&data.utterances, &answers.predictions);
     let most = args.most as usize;
@@ -39,26 +31,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         json_line(&as_json(&review, data.utterances.len(), most))
     } else {
         print(&review, data.utterances.len(), most)
-    }
-}
-
-/// What models say of examples that they have not learnt, with progress for whoever waits.
-fn answer(config: &PipelineConfig, data: &TrainingData, args: &Args) -> anyhow::Result<OutOfFold> {
-    let options = train::options(args.threads, stop_on_interrupt()?);
-    let cut = CrossValidation::default().folds(args.folds.into()).seed(args.seed.unwrap_or(0));
-    let mut progress = Progress::new(false);
-    let answers = cut.run(config, data, &options, |place, event| {
-        if let Event::Started { .. } = event {
-            progress.clear();
-            progress = Progress::new(false);
-            say(&format!("fold {} of {}", place.fold + 1, place.folds));
-        }
-        progress.show(&event);
-    });
-    progress.clear();
-    match answers {
-        Err(Error::Pipeline(PipelineError::Stopped { .. })) => Err(Interrupted.into()),
-        answers => Ok(answers?),
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use serde_json::json;
 use talkformer::bundle::{check_writable, choose_place};
 use talkformer::data::{HoldOut, TrainingData};
-use talkformer::pipeline::{Card, Nlu, PipelineConfig, Recipe, Training, TrainingOptions};
+use talkformer::pipeline::{Card, Nlu, PipelineConfig, Training, TrainingOptions};
 use talkformer::train::Stopped;
 
 use super::args::TrainNlu;
@@ -21,35 +21,29 @@ const SAMPLE: usize = 1000;
 
 pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     let earlier = args.finetune.as_deref().map(Nlu::open).transpose()?;
-    let (mut config, recipe) = pipeline_or_that_of(args, earlier.as_ref())?;
+    let (mut config, recipe) = match &earlier {
+        Some(earlier) if !args.pipeline.is_given() => (earlier.config().clone(), "of the model".to_owned()),
+        _ => args.pipeline.resolve()?,
+    };
     config.change_diet(|diet| {
-        if let Some(epochs) = args.epochs {
-            diet.training.set_epochs(epochs as usize);
-        }
-        diet.training.random_seed = args.seed.or(diet.training.random_seed);
+        args.overrides.apply(diet);
         diet.transformer.precision = args.precision.map_or(diet.transformer.precision, Into::into);
     });
     let data = read(&args.data)?;
-    // Better to hear now than after the training that the model cannot be saved.
+    // A model that cannot be saved should fail before the training, not after it.
     check_writable(&args.out)?;
     say(&format!("recipe {recipe}, data {}", args.data.display()));
 
     let begun = Instant::now();
     let data = match (&earlier, &args.finetune) {
-        (Some(earlier), Some(model)) => learn_on(earlier, model, data, args.json)?,
+        (Some(earlier), Some(model)) => with_remembered(earlier, model, data, args.json)?,
         _ => data,
     };
     let mut progress = Progress::new(args.json);
     let options = options(args.threads, stop_on_interrupt()?)
         .remember_examples(!args.forget_examples)
         .epoch_fraction(args.epoch_fraction);
-    let result = match &earlier {
-        Some(earlier) => earlier.finetune_with(&config, &data, &options, |event| progress.show(&event)),
-        None => Nlu::train_with(&config, &data, &options, |event| progress.show(&event)),
-    };
-    progress.clear();
-    let (nlu, training) = result?;
-    warn(&training.warnings);
+    let (nlu, training) = train(earlier.as_ref(), &config, &data, &options, &mut progress)?;
     let interrupted = training.outcome.stopped == Stopped::Interrupted;
     if interrupted && !args.keep_interrupted {
         say("nothing was saved; with --keep-interrupted what was learnt so far is");
@@ -97,16 +91,19 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<TrainingData> {
     Ok(data)
 }
 
-/// Trains with progress for whoever watches.
+/// Trains a model, from scratch or from an earlier one, and shows progress and warnings.
 pub(crate) fn train(
+    earlier: Option<&Nlu>,
     config: &PipelineConfig,
     data: &TrainingData,
-    threads: Option<u16>,
+    options: &TrainingOptions,
     progress: &mut Progress,
-    stop: Arc<AtomicBool>,
 ) -> anyhow::Result<(Nlu, Training)> {
-    let options = options(threads, stop);
-    let result = Nlu::train_with(config, data, &options, |event| progress.show(&event));
+    let observe = |event| progress.show(&event);
+    let result = match earlier {
+        Some(earlier) => earlier.finetune_with(config, data, options, observe),
+        None => Nlu::train_with(config, data, options, observe),
+    };
     progress.clear();
     let (nlu, training) = result?;
     warn(&training.warnings);
@@ -121,8 +118,13 @@ pub(crate) fn options(threads: Option<u16>, stop: Arc<AtomicBool>) -> TrainingOp
     }
 }
 
-/// Says what these examples bring that the model does not know; gives all examples that it learns from.
-fn learn_on(earlier: &Nlu, model: &Path, data: TrainingData, json: bool) -> anyhow::Result<TrainingData> {
+/// Says what is new in these examples, and adds those that the model stores.
+fn with_remembered(
+    earlier: &Nlu,
+    model: &Path,
+    data: TrainingData,
+    json: bool,
+) -> anyhow::Result<TrainingData> {
     let news = earlier.preview_finetuning(&data)?;
     if json {
         json_line(&json!({"event": "finetuning", "model": model, "news": news}))?;
@@ -158,39 +160,6 @@ fn learn_on(earlier: &Nlu, model: &Path, data: TrainingData, json: bool) -> anyh
         )]);
     }
     Ok(earlier.with_remembered(&data)?.0)
-}
-
-fn pipeline_or_that_of(args: &TrainNlu, earlier: Option<&Nlu>) -> anyhow::Result<(PipelineConfig, String)> {
-    match (&args.config, earlier, &args.recipe) {
-        (None, Some(earlier), None) => Ok((earlier.config().clone(), "of the model".to_owned())),
-        (config, _, recipe) => {
-            pipeline(config.as_deref(), recipe.as_deref().unwrap_or(Recipe::ALL[0].name()))
-        }
-    }
-}
-
-/// The pipeline of a `config.yml` or else of a recipe, and what it is called.
-pub(crate) fn pipeline(config: Option<&Path>, recipe: &str) -> anyhow::Result<(PipelineConfig, String)> {
-    match config {
-        Some(file) => pipeline_of_file(file),
-        None => pipeline_of_recipe(recipe),
-    }
-}
-
-/// The pipeline of a `config.yml`, and what it is called.
-pub(crate) fn pipeline_of_file(file: &Path) -> anyhow::Result<(PipelineConfig, String)> {
-    let yaml =
-        std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
-    let name = file.display().to_string();
-    Ok((PipelineConfig::from_yaml(&yaml, &name)?, name))
-}
-
-/// The pipeline of a built-in recipe, and what it is called.
-pub(crate) fn pipeline_of_recipe(name: &str) -> anyhow::Result<(PipelineConfig, String)> {
-    let known = || Recipe::ALL.map(Recipe::name).join(", ");
-    let recipe =
-        Recipe::find(name).ok_or_else(|| anyhow!("unknown recipe `{name}`; known are {}", known()))?;
-    Ok((recipe.config(), recipe.name().to_owned()))
 }
 
 /// The command as it can be typed again.

@@ -1,4 +1,4 @@
-//! `talkformer embed`, and what else looks at vectors.
+//! `talkformer embed`, and the other commands that work with vectors.
 
 pub(crate) mod args;
 pub(crate) mod attention;
@@ -6,7 +6,6 @@ pub(crate) mod attention;
 pub(crate) mod download;
 mod format;
 pub(crate) mod similar;
-mod texts;
 pub(crate) mod vectors;
 
 use serde::Serialize;
@@ -15,9 +14,9 @@ use talkformer::pipeline;
 use talkformer::text::CharOffsets;
 
 use crate::output::{json_line, say};
+use crate::texts::Texts;
 use args::{Embed, Format};
 use format::Sink;
-use texts::Texts;
 
 /// Texts that are read, embedded and written before the next ones are read.
 const BATCH: usize = 4096;
@@ -25,26 +24,17 @@ const BATCH: usize = 4096;
 pub(crate) fn run(args: &Embed) -> anyhow::Result<()> {
     let format = format::decide(args)?;
     let embedder = pipeline::embedder(&args.encoder.model, &args.encoder.options())?;
-    let mut texts = Texts::new(&args.texts, args.input.as_deref())?;
+    let texts = Texts::new(&args.texts, args.input.as_deref())?;
     if args.tokens {
-        return tokens(&embedder, &mut texts);
+        return tokens(&embedder, texts);
     }
     let mut sink = Sink::create(format, args.out.as_deref(), embedder.dim())?;
     let mut truncated = 0;
-    loop {
-        let (batch, failure) = texts.next(if format == Format::Jsonl { 512 } else { BATCH });
-        if !batch.is_empty() {
-            let embeddings = embedder.embed(&batch)?;
-            truncated += embeddings.truncated;
-            sink.write(&batch, embeddings.vectors)?;
-        }
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        if batch.is_empty() {
-            break;
-        }
-    }
+    texts.each(if format == Format::Jsonl { 512 } else { BATCH }, |texts| {
+        let embeddings = embedder.embed(&texts)?;
+        truncated += embeddings.truncated;
+        sink.write(&texts, embeddings.vectors)
+    })?;
     sink.finish()?;
     if truncated > 0 {
         say(&format!(
@@ -69,19 +59,11 @@ struct Token<'a> {
     embedding: &'a [f32],
 }
 
-fn tokens(embedder: &Embedder, texts: &mut Texts) -> anyhow::Result<()> {
-    loop {
-        let (batch, failure) = texts.next(1);
-        for text in &batch {
-            json_line(&Line { text, tokens: of(text, &embedder.embed_tokens(text)?) })?;
-        }
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        if batch.is_empty() {
-            return Ok(());
-        }
-    }
+fn tokens(embedder: &Embedder, texts: Texts) -> anyhow::Result<()> {
+    texts.each(1, |texts| {
+        let text = &texts[0];
+        json_line(&Line { text, tokens: of(text, &embedder.embed_tokens(text)?) })
+    })
 }
 
 fn of<'a>(text: &'a str, found: &'a TokenEmbeddings) -> Vec<Token<'a>> {

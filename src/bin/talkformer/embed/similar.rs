@@ -4,12 +4,11 @@ use std::io::{self, Write as _};
 
 use ndarray::{Array2, ArrayView1};
 use serde::Serialize;
-use talkformer::embed::Embedder;
 use talkformer::{ndarray, pipeline};
 
 use super::args::Similar;
-use super::texts::Texts;
 use crate::output::json_line;
+use crate::texts::Texts;
 
 /// A text and the lines that are most like it.
 #[derive(Serialize)]
@@ -27,48 +26,29 @@ struct Hit<'a> {
 }
 
 pub(crate) fn run(args: &Similar) -> anyhow::Result<()> {
-    // Of vectors of length one the cosine is the product.
+    // The cosine of vectors of length one is their dot product.
     let options = args.encoder.options().normalize(Some(true));
     let embedder = pipeline::embedder(&args.encoder.model, &options)?;
     let lines = Texts::new(&[], Some(&args.input))?.all()?;
     let vectors = embedder.embed(&lines)?.vectors;
-    let mut queries = Texts::new(&args.texts, None)?;
-    loop {
-        let (texts, failure) = queries.next(1);
-        answer(args, &embedder, &lines, &vectors, &texts)?;
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        if texts.is_empty() {
-            return Ok(());
-        }
-    }
+    Texts::new(&args.texts, None)?.each(1, |texts| {
+        let query = embedder.embed(&texts)?.vectors;
+        let similar = nearest(&lines, &vectors, query.row(0), args.most as usize);
+        let answer = Answer { text: &texts[0], similar };
+        if args.json { json_line(&answer) } else { print(&answer) }
+    })
 }
 
-fn answer(
-    args: &Similar,
-    embedder: &Embedder,
-    lines: &[String],
-    vectors: &Array2<f32>,
-    texts: &[String],
-) -> anyhow::Result<()> {
-    let found = embedder.embed(texts)?.vectors;
-    for (text, query) in texts.iter().zip(found.outer_iter()) {
-        let answer = Answer { text, similar: nearest(lines, vectors, query, args.most as usize) };
-        if args.json {
-            json_line(&answer)?;
-            continue;
-        }
-        let mut out = io::stdout().lock();
-        writeln!(out, "{text}")?;
-        for hit in &answer.similar {
-            writeln!(out, "  {:.3}  line {}: {}", hit.similarity, hit.line, hit.text)?;
-        }
+fn print(answer: &Answer<'_>) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", answer.text)?;
+    for hit in &answer.similar {
+        writeln!(out, "  {:.3}  line {}: {}", hit.similarity, hit.line, hit.text)?;
     }
     Ok(())
 }
 
-/// The most similar lines, the best first; of equals the earlier.
+/// The most similar lines, the best first; of two that are equally similar, the earlier.
 fn nearest<'a>(
     lines: &'a [String],
     vectors: &Array2<f32>,

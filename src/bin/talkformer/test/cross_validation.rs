@@ -1,4 +1,4 @@
-//! Every message is answered by a model that has not seen it.
+//! `talkformer test nlu --cross-validation`: every message is answered by a model that was not trained on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,47 +6,37 @@ use anyhow::bail;
 use serde_json::{Value, json};
 use talkformer::data::Utterance;
 use talkformer::metrics::Bootstrap;
-use talkformer::pipeline::{CrossValidation, Evaluation};
+use talkformer::pipeline::Evaluation;
 use talkformer::prediction::Prediction;
 use talkformer::report::{FoldScores, Report, Tested};
 
 use super::args::TestNlu;
-use super::pipelines::{interrupted, pipelines};
-use super::watch::Watch;
 use super::{check_out_of_scope, facts, options};
 use crate::output::{json_line, warn};
-use crate::progress::stop_on_interrupt;
+use crate::trainings::out_of_fold;
 use crate::{report, score, train};
 
 /// Whether and how data is cut into parts.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CrossValidationArgs {
-    /// Train models on parts of the data and answer each message by one that has not seen it; --model is not used.
+    /// Train models on parts of the data and answer each message with one that has not seen it; --model is not used.
     #[arg(long, conflicts_with_all = ["percentages", "runs"])]
     pub cross_validation: bool,
-    /// Parts of a cross-validation.
+    /// Number of parts in a cross-validation.
     #[arg(long, short, value_name = "N", default_value = "5", requires = "cross_validation")]
     pub folds: usize,
 }
 
-/// Answers every message by a model that has not seen it, and scores the answers.
+/// Answers every message with a model that was not trained on it, and scores the answers.
 pub(super) fn run(args: &TestNlu) -> anyhow::Result<()> {
-    let mut pipelines = pipelines(&args.pipelines)?;
+    let mut pipelines = args.pipelines()?;
     let (Some((pipeline, name)), true) = (pipelines.pop(), pipelines.is_empty()) else {
         bail!("--cross-validation takes one pipeline; give one --config or one --recipe")
     };
     let folder = report::folder(args)?;
     let (options, data) = (options(args), train::read(&args.data)?);
     check_out_of_scope(args, &data.utterances);
-    let stop = stop_on_interrupt()?;
-    let cut =
-        CrossValidation::default().folds(args.cross.folds).seed(args.pipelines.seed.unwrap_or_default());
-    let mut watch = Watch::default();
-    let found = cut.run(&pipeline, &data, &train::options(args.threads, stop), |place, event| {
-        watch.show(&format!("fold {} of {}", place.fold + 1, place.folds), &event);
-    });
-    watch.clear();
-    let found = found.map_err(interrupted)?;
+    let found = out_of_fold(&pipeline, &data, args.cross.folds, args.overrides.seed, args.threads)?;
     warn(&found.warnings);
     warn(found.trainings.iter().flat_map(|training| &training.warnings).collect::<BTreeSet<_>>());
     let evaluation = Evaluation::new(&data.utterances, &found.predictions, &options);

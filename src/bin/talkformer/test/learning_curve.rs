@@ -8,10 +8,9 @@ use talkformer::report::Report;
 
 use super::args::TestNlu;
 use super::facts;
-use super::pipelines::{interrupted, pipelines};
-use super::watch::Watch;
 use crate::output::json_line;
 use crate::progress::stop_on_interrupt;
+use crate::trainings::{Watch, interrupted};
 use crate::{report, score, train};
 
 /// Which shares, and how often.
@@ -41,10 +40,10 @@ impl LearningCurveArgs {
 
 /// Trains on shares of the data.
 pub(super) fn run(args: &TestNlu) -> anyhow::Result<()> {
-    let pipelines = pipelines(&args.pipelines)?;
+    let pipelines = args.pipelines()?;
     let folder = report::folder(args)?;
     let data = train::read(&args.data)?;
-    let curve = args.curve.resolve(args.pipelines.seed);
+    let curve = args.curve.resolve(args.overrides.seed);
     let stop = stop_on_interrupt()?;
     let mut series: Vec<CurveSeries> = Vec::new();
     for (pipeline, name) in &pipelines {

@@ -1,11 +1,9 @@
-//! `talkformer test nlu`: a model is scored, or models are trained in order to be scored.
+//! `talkformer test nlu`: scores a model, or trains models and scores them.
 
 pub(crate) mod args;
 mod cross_validation;
 mod learning_curve;
 mod model;
-mod pipelines;
-mod watch;
 
 use anyhow::bail;
 use talkformer::data::Utterance;
@@ -23,7 +21,7 @@ pub(crate) fn run(args: &TestNlu) -> anyhow::Result<()> {
     if args.cross.cross_validation {
         return cross_validation::run(args);
     }
-    if !args.pipelines.config.is_empty() || !args.pipelines.recipe.is_empty() {
+    if args.pipelines.count() > 0 {
         bail!(
             "--config and --recipe say what to train; add --cross-validation or --percentages, or leave them out to test --model"
         );
@@ -40,7 +38,7 @@ fn facts(args: &TestNlu, more: &[(&'static str, String)]) -> Vec<(&'static str, 
     [data].into_iter().chain(more.iter().cloned()).chain([("command", train::command_line())]).collect()
 }
 
-/// A name that no message has is a mistake worth a word.
+/// Warns of an intent that no message has: it is probably misspelt.
 fn check_out_of_scope(args: &TestNlu, utterances: &[Utterance]) {
     if let Some(name) = &args.out_of_scope
         && !utterances.iter().any(|utterance| utterance.intent.as_ref() == Some(name))
