@@ -60,7 +60,43 @@ pub struct CurveSeries {
     pub points: Vec<CurvePoint>,
 }
 
+/// Means over the runs with one share of the data.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CurveMean {
+    /// How much of the training part was left out, in percent.
+    pub percentage: u8,
+    /// Runs.
+    pub runs: usize,
+    /// Examples learnt from.
+    pub examples: f64,
+    /// Share of right intents.
+    pub accuracy: f64,
+    /// Mean F1 of the intents, each counting by its messages.
+    pub weighted_f1: f64,
+    /// F1 of the entities by exact span; `None` where a run has none.
+    pub exact_span_f1: Option<f64>,
+}
+
 impl CurveSeries {
+    /// The means of all runs for each percentage, in order of the percentages.
+    #[must_use]
+    pub fn means(&self) -> Vec<CurveMean> {
+        let mean_of = |group: Vec<CurvePoint>| {
+            let mean =
+                |score: fn(&CurvePoint) -> f64| group.iter().map(score).sum::<f64>() / group.len() as f64;
+            let has_entities = group.iter().all(|point| point.exact_span_f1.is_some());
+            CurveMean {
+                percentage: group[0].percentage,
+                runs: group.len(),
+                examples: mean(|point| point.examples as f64),
+                accuracy: mean(|point| point.accuracy),
+                weighted_f1: mean(|point| point.weighted_f1),
+                exact_span_f1: has_entities.then(|| mean(|point| point.exact_span_f1.unwrap_or(0.0))),
+            }
+        };
+        self.by_share().into_iter().map(mean_of).collect()
+    }
+
     /// The points of all runs for each percentage, in order of the percentages.
     #[must_use]
     pub fn by_share(&self) -> Vec<Vec<CurvePoint>> {
@@ -174,6 +210,11 @@ pipeline:
         let groups: Vec<_> =
             found.by_share().iter().map(|group| (group[0].percentage, group.len())).collect();
         assert_eq!(groups, [(0, 2), (50, 2)]);
+        let means: Vec<_> =
+            found.means().iter().map(|mean| (mean.percentage, mean.runs, mean.examples as usize)).collect();
+        assert_eq!(means, [(0, 2, 16), (50, 2, 8)]);
+        let accuracy = (found.points[0].accuracy + found.points[2].accuracy) / 2.0;
+        assert!((found.means()[1].accuracy - accuracy).abs() < 1e-12);
         assert_eq!(found, run(&curve).unwrap());
     }
 

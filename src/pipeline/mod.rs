@@ -39,7 +39,7 @@ pub use evaluate::{
     ModelCalibration, NO_ENTITY, TokenAnswer,
 };
 pub use finetune::FinetunePreview;
-pub use learning_curve::{CurvePoint, CurveSeries, LearningCurve};
+pub use learning_curve::{CurveMean, CurvePoint, CurveSeries, LearningCurve};
 pub use nlu::Nlu;
 pub use options::{Training, TrainingOptions};
 pub use out_of_scope::{OutOfScopeScores, is_out_of_scope};

@@ -1,12 +1,10 @@
-//! Who looks at whom, as a drawing.
+//! Attention weights as a drawing.
 
 use ndarray::ArrayView2;
 
-use super::drawing::{Anchor, Drawing, Paint, shortened, text_width};
+use super::drawing::{Anchor, Drawing, Paint, SMALL, TITLE, shortened, text_width};
 
-const FONT: f32 = 11.0;
-const TITLE: f32 = 15.0;
-/// Letters of a label.
+/// Longer labels are shortened to so many letters.
 const LETTERS: usize = 16;
 /// Panels beside each other.
 const ACROSS: usize = 4;
@@ -20,8 +18,8 @@ pub struct AttentionPanel<'a> {
     pub weights: ArrayView2<'a, f32>,
 }
 
-/// Which token looks at which: the one that looks down, those it looks at across, stronger in colour where it looks
-/// harder. Several heads stand beside each other.
+/// Which token attends to which: a row for each query, a column for each key, stronger in colour for a larger weight.
+/// Several heads stand beside each other.
 ///
 /// # Panics
 ///
@@ -33,7 +31,7 @@ pub fn attention(labels: &[String], panels: &[AttentionPanel<'_>], title: &str) 
         (_, 0..=16) => 16.0,
         _ => 12.0,
     };
-    let font = FONT.min(cell);
+    let font = SMALL.min(cell);
     let names: Vec<String> = labels.iter().map(|label| shortened(label, LETTERS)).collect();
     let longest = names.iter().map(|name| text_width(name, font)).fold(20.0, f32::max);
     let side = cell * labels.len() as f32;
@@ -41,13 +39,11 @@ pub fn attention(labels: &[String], panels: &[AttentionPanel<'_>], title: &str) 
     let (width, height) = (left + side + longest * 0.72 + 20.0, top + side + 14.0);
     let across = panels.len().clamp(1, ACROSS);
     let size = (width * across as f32 + 16.0, height * panels.len().div_ceil(across) as f32 + 64.0);
-    let mut drawing = Drawing::new(title, size.0.max(text_width(title, TITLE) + 32.0), size.1);
-    drawing.text((16.0, 24.0), title, TITLE, Anchor::Start, Paint::Ink);
-    let note = "rows look at columns; the stronger the colour, the harder";
-    drawing.text((16.0, 42.0), note, FONT, Anchor::Start, Paint::Soft);
+    let note = "each row attends to the columns; the stronger the colour, the larger the weight";
+    let mut drawing = Drawing::titled(title, note, size.0.max(text_width(title, TITLE) + 32.0), size.1);
     for (at, panel) in panels.iter().enumerate() {
         let (x, y) = (8.0 + (at % across) as f32 * width, 52.0 + (at / across) as f32 * height);
-        drawing.text((x + left, y + 14.0), panel.title.as_str(), FONT, Anchor::Start, Paint::Soft);
+        drawing.text((x + left, y + 14.0), panel.title.as_str(), SMALL, Anchor::Start, Paint::Soft);
         for (token, name) in names.iter().enumerate() {
             let along = (token as f32 + 0.5) * cell;
             drawing.turned_text((x + left + along + 2.0, y + top - 5.0), name.as_str(), font, -45.0);

@@ -1,6 +1,6 @@
 //! What the drawings of a report show.
 
-use super::drawing::{Anchor, Drawing, Paint, Place, Shape, shortened, text_width};
+use super::drawing::{Anchor, Drawing, Paint, Point, SMALL, Shape, shortened, text_width};
 use crate::metrics::{Calibration, Confusion};
 use crate::pipeline::CurveSeries;
 
@@ -8,8 +8,6 @@ use crate::pipeline::CurveSeries;
 const MOST_LABELS: usize = 40;
 /// Bins of a histogram, as in Rasa.
 const HISTOGRAM_BINS: usize = 25;
-const TITLE: f32 = 15.0;
-const SMALL: f32 = 11.0;
 
 /// Which label was taken for which: the right one down, the answer across, stronger in colour where it is more often.
 ///
@@ -41,15 +39,13 @@ pub fn confusion_matrix(confusion: &Confusion, title: &str, labels: &str) -> Opt
         shown.iter().flat_map(|gold| columns.iter().map(|column| confusion.count(gold, *column))).max();
     let most = most.unwrap_or(1).max(1) as f32;
 
-    let mut drawing =
-        Drawing::new(title, (left + width + longest * 0.72 + 16.0).max(420.0), top + height + 34.0);
-    drawing.text((16.0, 24.0), title, TITLE, Anchor::Start, Paint::Ink);
     let note = if shown.len() < all.len() {
         format!("the {} of {} {labels} that are mistaken most", shown.len(), all.len())
     } else {
         format!("{} {labels}; the right one down, the answer across", all.len())
     };
-    drawing.text((16.0, 42.0), note, SMALL, Anchor::Start, Paint::Soft);
+    let mut drawing =
+        Drawing::titled(title, note, (left + width + longest * 0.72 + 16.0).max(420.0), top + height + 34.0);
     for (at, label) in columns.iter().enumerate() {
         let x = left + (at as f32 + 0.5) * cell;
         drawing.turned_text((x + 2.0, top - 6.0), name(label.unwrap_or("(none)")), font, -45.0);
@@ -119,15 +115,8 @@ pub fn histogram(right: &[f32], wrong: &[f32], title: &str) -> Option<Drawing> {
     };
     let (half, height, top, middle) = (200.0, 350.0, 84.0, 280.0);
     let bar = height / HISTOGRAM_BINS as f32;
-    let mut drawing = Drawing::new(title, 2.0 * middle, top + height + 46.0);
-    drawing.text((16.0, 24.0), title, TITLE, Anchor::Start, Paint::Ink);
-    drawing.text(
-        (16.0, 42.0),
-        "answers by confidence; each side on its own scale",
-        SMALL,
-        Anchor::Start,
-        Paint::Soft,
-    );
+    let note = "answers by confidence; each side on its own scale";
+    let mut drawing = Drawing::titled(title, note, 2.0 * middle, top + height + 46.0);
     for (confidences, sign, paint, word, anchor) in [
         (wrong, -1.0, Paint::Wrong, "wrong", Anchor::End),
         (right, 1.0, Paint::Right, "right", Anchor::Start),
@@ -166,11 +155,9 @@ pub fn reliability(calibration: &Calibration, title: &str) -> Option<Drawing> {
         return None;
     }
     let (side, left, top, low) = (300.0, 64.0, 64.0, 60.0);
-    let mut drawing = Drawing::new(title, left + side + 36.0, top + side + low + 126.0);
-    drawing.text((16.0, 24.0), title, TITLE, Anchor::Start, Paint::Ink);
     let error = 100.0 * calibration.expected_calibration_error;
     let note = format!("expected calibration error {error:.1} %, over {} answers", calibration.messages);
-    drawing.text((16.0, 42.0), note, SMALL, Anchor::Start, Paint::Soft);
+    let mut drawing = Drawing::titled(title, note, left + side + 36.0, top + side + low + 126.0);
     let place = |x: f64, y: f64| (left + side * x as f32, top + side * (1.0 - y as f32));
     percent_axes(&mut drawing, (left, top), side);
     let most = calibration.bins.iter().map(|bin| bin.messages).max().unwrap_or(1).max(1) as f32;
@@ -206,7 +193,7 @@ pub fn reliability(calibration: &Calibration, title: &str) -> Option<Drawing> {
 }
 
 /// Frame, grid and shares of both axes of a square.
-fn percent_axes(drawing: &mut Drawing, (left, top): Place, side: f32) {
+fn percent_axes(drawing: &mut Drawing, (left, top): Point, side: f32) {
     for tenth in [0_u8, 2, 4, 6, 8, 10] {
         let share = f32::from(tenth) / 10.0;
         let (x, y) = (left + side * share, top + side * (1.0 - share));
@@ -230,16 +217,9 @@ pub fn learning_curve(
     let lowest = points().map(&score).fold(1.0, f64::min);
     let floor = ((lowest * 20.0).floor() / 20.0 - 0.05).clamp(0.0, 0.9) as f32;
     let (left, top, width, height) = (64.0, 64.0, 480.0, 300.0);
-    let mut drawing =
-        Drawing::new(title, left + width + 40.0, top + height + 64.0 + 20.0 * series.len() as f32);
-    drawing.text((16.0, 24.0), title, TITLE, Anchor::Start, Paint::Ink);
-    drawing.text(
-        (16.0, 42.0),
-        "mean of the runs, from the worst to the best",
-        SMALL,
-        Anchor::Start,
-        Paint::Soft,
-    );
+    let note = "mean of the runs, from the worst to the best";
+    let legend = 20.0 * series.len() as f32;
+    let mut drawing = Drawing::titled(title, note, left + width + 40.0, top + height + 64.0 + legend);
     let place = |examples: f32, share: f32| {
         (left + width * examples / most, top + height * (1.0 - (share - floor) / (1.0 - floor)))
     };

@@ -77,8 +77,8 @@ pub enum Anchor {
     End,
 }
 
-/// A place: to the right, and down.
-pub type Place = (f32, f32);
+/// A position: how far to the right, and how far down.
+pub type Point = (f32, f32);
 
 /// A thing to draw.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,7 +86,7 @@ pub enum Shape {
     /// A filled rectangle.
     Rectangle {
         /// Its upper left corner.
-        at: Place,
+        at: Point,
         /// Width and height.
         size: (f32, f32),
         /// Its colour.
@@ -97,7 +97,7 @@ pub enum Shape {
     /// A line through some places.
     Line {
         /// At least two.
-        through: Vec<Place>,
+        through: Vec<Point>,
         /// Its colour.
         paint: Paint,
         /// How thick it is.
@@ -108,7 +108,7 @@ pub enum Shape {
     /// A filled circle.
     Dot {
         /// Its middle.
-        at: Place,
+        at: Point,
         /// From the middle to the edge.
         radius: f32,
         /// Its colour.
@@ -117,7 +117,7 @@ pub enum Shape {
     /// One line of text.
     Text {
         /// Where the anchor is, on the line that letters stand on.
-        at: Place,
+        at: Point,
         /// What it says.
         text: String,
         /// Height of the font.
@@ -130,6 +130,11 @@ pub enum Shape {
         paint: Paint,
     },
 }
+
+/// Font size of titles.
+pub(super) const TITLE: f32 = 15.0;
+/// Font size of notes and most labels.
+pub(super) const SMALL: f32 = 11.0;
 
 /// A picture.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,17 +154,25 @@ impl Drawing {
         Self { title: title.into(), size: (width, height), shapes: Vec::new() }
     }
 
-    pub(super) fn rectangle(&mut self, at: Place, size: (f32, f32), paint: Paint, opacity: f32) {
+    /// A picture with its title and a note in the upper left corner.
+    pub(super) fn titled(title: &str, note: impl Into<String>, width: f32, height: f32) -> Self {
+        let mut drawing = Self::new(title, width, height);
+        drawing.text((16.0, 24.0), title, TITLE, Anchor::Start, Paint::Ink);
+        drawing.text((16.0, 42.0), note, SMALL, Anchor::Start, Paint::Soft);
+        drawing
+    }
+
+    pub(super) fn rectangle(&mut self, at: Point, size: (f32, f32), paint: Paint, opacity: f32) {
         self.shapes.push(Shape::Rectangle { at, size, paint, opacity });
     }
 
-    pub(super) fn line(&mut self, from: Place, to: Place, paint: Paint, width: f32) {
+    pub(super) fn line(&mut self, from: Point, to: Point, paint: Paint, width: f32) {
         self.shapes.push(Shape::Line { through: vec![from, to], paint, width, dashed: false });
     }
 
     pub(super) fn text(
         &mut self,
-        at: Place,
+        at: Point,
         text: impl Into<String>,
         size: f32,
         anchor: Anchor,
@@ -168,7 +181,7 @@ impl Drawing {
         self.shapes.push(Shape::Text { at, text: text.into(), size, anchor, angle: 0.0, paint });
     }
 
-    pub(super) fn turned_text(&mut self, at: Place, text: impl Into<String>, size: f32, angle: f32) {
+    pub(super) fn turned_text(&mut self, at: Point, text: impl Into<String>, size: f32, angle: f32) {
         let (text, anchor, paint) = (text.into(), Anchor::Start, Paint::Ink);
         self.shapes.push(Shape::Text { at, text, size, anchor, angle, paint });
     }

@@ -70,10 +70,4 @@ impl Report<'_> {
         files.push(ReportFile { name: "report.html".to_owned(), bytes: self.page(&drawings).into_bytes() });
         files
     }
-
-    /// The page that holds it all.
-    #[must_use]
-    pub fn html(&self) -> String {
-        self.page(&self.drawings())
-    }
 }

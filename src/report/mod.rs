@@ -1,10 +1,9 @@
-//! What a test leaves behind: files under Rasa's names, and one page that holds it all.
+//! The results of a test as files: those of `rasa test nlu` under the same names, and one HTML page with everything.
 //!
-//! Scores come in from [`Evaluation`](crate::pipeline::Evaluation); out come names and bytes, and whoever asked writes them. Nothing is computed
-//! here that the screen does not know as well.
+//! Scores come in from [`Evaluation`](crate::pipeline::Evaluation); out come names and bytes, which the caller writes.
 //!
-//! - [`Report::files`]: `intent_report.json`, `intent_errors.json` and so on, with the keys of `rasa test nlu`;
-//! - [`Report::html`]: `report.html`, which needs nothing else and opens without a network;
+//! - [`Report::files`]: `intent_report.json`, `intent_errors.json` and so on, with the keys of `rasa test nlu`, and
+//!   `report.html`, which needs no other file and no network;
 //! - [`Drawing`]: confusion matrix, histogram, reliability diagram and learning curve, as SVG or PNG.
 //!
 //! Read `contents` first, then `drawing` and `charts`.
@@ -25,5 +24,5 @@ mod svg;
 pub use attention::{AttentionPanel, attention};
 pub use charts::{confusion_matrix, histogram, learning_curve, reliability};
 pub use contents::{FoldScores, Other, Report, Tested};
-pub use drawing::{Anchor, Drawing, Paint, Place, Shape};
+pub use drawing::{Anchor, Drawing, Paint, Point, Shape};
 pub use files::{FileOptions, ReportFile};

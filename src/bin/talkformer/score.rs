@@ -124,20 +124,14 @@ pub(crate) fn print_curve(curve: &[CurveSeries]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for series in curve {
         writeln!(out, "{}\n  examples  accuracy weighted F1 entity F1", series.name)?;
-        for group in series.by_share() {
-            let runs = group.len() as f64;
-            let mean = |score: fn(&talkformer::pipeline::CurvePoint) -> f64| {
-                group.iter().map(score).sum::<f64>() / runs
-            };
-            let entities = group.iter().all(|point| point.exact_span_f1.is_some());
-            let f1 = mean(|point| point.exact_span_f1.unwrap_or(0.0));
+        for mean in series.means() {
             writeln!(
                 out,
                 "  {:>8.0} {:>9} {:>11} {:>9}",
-                mean(|point| point.examples as f64),
-                percent(mean(|point| point.accuracy)),
-                percent(mean(|point| point.weighted_f1)),
-                if entities { percent(f1) } else { "–".to_owned() }
+                mean.examples,
+                percent(mean.accuracy),
+                percent(mean.weighted_f1),
+                mean.exact_span_f1.map_or_else(|| "–".to_owned(), percent)
             )?;
         }
     }

@@ -41,10 +41,12 @@ fn pairs(confusion: &Confusion) -> Option<Markup> {
     for (at, one) in labels.iter().enumerate() {
         for other in &labels[at + 1..] {
             let counts = [confusion.count(one, Some(other)), confusion.count(other, Some(one))];
-            pairs.push((counts[0] + counts[1], [one, other], counts));
+            let sum = counts[0] + counts[1];
+            if sum > 0 {
+                pairs.push((sum, [one, other], counts));
+            }
         }
     }
-    pairs.retain(|(sum, _, _)| *sum > 0);
     pairs.sort_by_key(|(sum, _, _)| std::cmp::Reverse(*sum));
     let row = |(sum, [one, other], counts): &(usize, [&str; 2], [usize; 2])| {
         let ways = [(one, other, counts[0]), (other, one, counts[1])].into_iter().filter(|way| way.2 > 0);

@@ -146,7 +146,7 @@ mod tests {
         let (facts, notes) = ([(script, script.to_owned())], [script.to_owned()]);
         let page =
             Report { title: script, facts: &facts, notes: &notes, tested: Some(tested), ..Report::default() };
-        let page = page.html();
+        let page = page.page(&page.drawings());
         assert!(!page.contains("<script") && !page.contains('\u{1}'), "{page}");
         for place in ["<h1>", "<title>", "<dt>", "<dd>", "<p class=\"note\">", "<span class=\"wrong\">other "]
         {

@@ -6,7 +6,7 @@ use super::super::contents::{FoldScores, Other};
 use super::Drawings;
 use super::elements::{Row, drawing, in_percent, soft, table};
 use crate::metrics::Difference;
-use crate::pipeline::{CalibrationScores, CurvePoint, CurveSeries, Evaluation};
+use crate::pipeline::{CalibrationScores, CurveMean, CurveSeries, Evaluation};
 
 pub(super) fn folds(folds: &[FoldScores]) -> Markup {
     let rows = folds.iter().map(|score| {
@@ -63,8 +63,8 @@ fn difference(name: &str, [first, second]: [f64; 2], tested: Option<Difference>)
 }
 
 pub(super) fn curve(series: &[CurveSeries], drawings: &Drawings) -> Markup {
-    let groups = series.iter().flat_map(|one| one.by_share().into_iter().map(|group| (&one.name, group)));
-    let rows: Vec<Row> = groups.map(|(name, group)| point(name, &group)).collect();
+    let means = series.iter().flat_map(|one| one.means().into_iter().map(|mean| (&one.name, mean)));
+    let rows: Vec<Row> = means.map(|(name, mean)| point(name, &mean)).collect();
     let head =
         ["pipeline", "examples", "of the data", "intent accuracy", "weighted F1", "entity F1, exact", "runs"];
     html! {
@@ -81,15 +81,11 @@ pub(super) fn curve(series: &[CurveSeries], drawings: &Drawings) -> Markup {
     }
 }
 
-/// Means of all runs with the same share of the data.
-fn point(name: &str, group: &[CurvePoint]) -> Row {
-    let mean = |score: fn(&CurvePoint) -> f64| group.iter().map(score).sum::<f64>() / group.len() as f64;
-    let entities = group.iter().all(|point| point.exact_span_f1.is_some());
-    let f1 = || in_percent(mean(|point| point.exact_span_f1.unwrap_or(0.0)));
+fn point(name: &str, mean: &CurveMean) -> Row {
     Row::new(name)
-        .cell(format!("{:.0}", mean(|point| point.examples as f64)))
-        .cell(format!("{} %", 100 - u16::from(group[0].percentage)))
-        .shares([mean(|point| point.accuracy), mean(|point| point.weighted_f1)])
-        .cell(if entities { f1() } else { "–".to_owned() })
-        .cell(group.len())
+        .cell(format!("{:.0}", mean.examples))
+        .cell(format!("{} %", 100 - u16::from(mean.percentage)))
+        .shares([mean.accuracy, mean.weighted_f1])
+        .cell(mean.exact_span_f1.map_or_else(|| "–".to_owned(), in_percent))
+        .cell(mean.runs)
 }
