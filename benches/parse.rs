@@ -2,7 +2,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use talkformer::data::{Format, read_str};
-use talkformer::pipeline::{Nlu, Recipe, TrainingOptions};
+use talkformer::pipeline::{Nlu, Recipe};
 
 const TRAIN: &str = include_str!("../examples/conference/train.yml");
 const TEST: &str = include_str!("../examples/conference/test.yml");
@@ -15,7 +15,7 @@ fn model() -> Nlu {
     let mut config = Recipe::accurate();
     // The quality of the answers does not matter here, only the size of the model.
     config.change_diet(|diet| diet.training.set_epochs(1));
-    Nlu::train_with(&config, &data, &TrainingOptions::default(), |_| {}).unwrap().0
+    Nlu::train(&config, &data).unwrap()
 }
 
 fn parse(c: &mut Criterion) {

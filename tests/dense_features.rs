@@ -3,21 +3,12 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
 
-use common::{CONFIG, data};
+use common::{CONFIG, copy_encoder, data};
 use talkformer::data::{TrainingData, Utterance};
 use talkformer::embed::fingerprint;
 use talkformer::pipeline::{Nlu, PipelineConfig, TrainingOptions};
 use talkformer::train::Event;
-
-fn copy_encoder(to: &Path) {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/encoders/bert");
-    fs::create_dir_all(to).unwrap();
-    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
-        fs::copy(from.join(file), to.join(file)).unwrap();
-    }
-}
 
 fn with_featurizers(featurizers: &str) -> String {
     CONFIG.replace(
@@ -34,7 +25,7 @@ fn config(featurizers: &str) -> PipelineConfig {
 fn a_model_learns_with_encoders_and_answers_the_same_when_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let encoder = folder.path().join("encoder");
-    copy_encoder(&encoder);
+    copy_encoder("bert", &encoder);
     let words = folder.path().join("words.txt");
     fs::write(&words, "cancel 1 0\nride 0 1\nthanks 1 1\n").unwrap();
     let config = config(&format!(
@@ -42,7 +33,7 @@ fn a_model_learns_with_encoders_and_answers_the_same_when_opened_again() {
         encoder.display(),
         words.display()
     ));
-    let (nlu, _) = Nlu::train_with(&config, &data(), &TrainingOptions::default(), |_| {}).unwrap();
+    let nlu = Nlu::train(&config, &data()).unwrap();
     let texts = ["take me to Prague please", "forget it", "many thanks", "", "from Rome to Vienna", "¿qué?"];
     let together = nlu.parse_batch(&texts).unwrap();
     for (text, expected) in texts.iter().zip(&together) {
@@ -61,8 +52,7 @@ fn a_model_learns_with_encoders_and_answers_the_same_when_opened_again() {
     let place = nlu.save(folder.path().join("model")).unwrap();
     let opened = Nlu::open(&place).unwrap();
     assert_eq!(opened.parse_batch(&texts).unwrap(), together);
-    let (grown, _) =
-        opened.finetune_with(opened.config(), &data(), &TrainingOptions::default(), |_| {}).unwrap();
+    let grown = opened.finetune(&data()).unwrap();
     assert_eq!(grown.parse("forget it").unwrap().intent.unwrap().name, "cancel");
 
     let tokenizer = fs::read_to_string(encoder.join("tokenizer.json")).unwrap();
@@ -78,7 +68,7 @@ fn a_model_learns_with_encoders_and_answers_the_same_when_opened_again() {
 fn an_encoder_learns_with_the_model_and_is_saved_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let encoder = folder.path().join("encoder");
-    copy_encoder(&encoder);
+    copy_encoder("bert", &encoder);
     let before = fingerprint(&encoder).unwrap();
     let featurizer = format!("- name: LanguageModelFeaturizer\n  model_weights: {}\n", encoder.display());
     let frozen = config(&featurizer);
@@ -135,7 +125,7 @@ fn what_the_vectors_say_decides() {
     let examples =
         animals[..4].iter().map(|word| (word, "animal")).chain(cities[..4].iter().map(|word| (word, "city")));
     let data: TrainingData = examples.map(|(word, intent)| Utterance::new(*word, Some(intent))).collect();
-    let (nlu, _) = Nlu::train_with(&config, &data, &TrainingOptions::default(), |_| {}).unwrap();
+    let nlu = Nlu::train(&config, &data).unwrap();
     for (words, intent) in [(&animals[4..], "animal"), (&cities[4..], "city")] {
         for word in words {
             assert_eq!(nlu.parse(word).unwrap().intent.unwrap().name, intent, "{word}");
@@ -163,7 +153,6 @@ fn a_pipeline_that_names_no_encoder_is_refused() {
         assert!(error.starts_with("config.yml: component ") && error.contains(word), "{error}");
     }
     let missing = config("- name: LanguageModelFeaturizer\n  model_weights: rasa/LaBSE\n");
-    let error =
-        Nlu::train_with(&missing, &data(), &TrainingOptions::default(), |_| {}).unwrap_err().to_string();
+    let error = Nlu::train(&missing, &data()).unwrap_err().to_string();
     assert!(error.contains("rasa/LaBSE: cannot be read"), "{error}");
 }

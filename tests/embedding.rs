@@ -5,13 +5,13 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{command, run, stderr, stdout, workplace};
+use common::{command, encoder, run, stderr, stdout, workplace};
 use serde_json::Value;
 
 const VECTORS: &str = "money 2 0 0\nriver 0 2 0\nbank 1 1 0\nthe 0 0 0.5\n";
 
 fn tiny(family: &str) -> String {
-    format!("{}/tests/golden/encoders/{family}", env!("CARGO_MANIFEST_DIR"))
+    encoder(family).display().to_string()
 }
 
 fn lines(text: &str) -> Vec<Value> {

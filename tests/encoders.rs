@@ -2,19 +2,18 @@
 //!
 //! The tiny encoders and what is expected of them are made by `tests/golden/encoders.py`.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod common;
 
+use std::fs;
+use std::path::PathBuf;
+
+use common::{copy_encoder, encoder as folder};
 use ndarray::Array2;
 use serde_json::Value;
 use talkformer::embed::{EmbedOptions, Embedder, LongTexts, Pooling, Precision, pretrained_block};
 use talkformer::ndarray;
 
 const FAMILIES: [&str; 4] = ["bert", "distilbert", "roberta", "mpnet"];
-
-fn folder(family: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/encoders").join(family)
-}
 
 fn options(threads: usize, pooling: Pooling) -> EmbedOptions {
     EmbedOptions::default().threads(threads).pooling(Some(pooling))
@@ -199,9 +198,7 @@ struct Copy(tempfile::TempDir);
 impl Copy {
     fn of(family: &str) -> Self {
         let copy = tempfile::tempdir().unwrap();
-        for file in ["config.json", "model.safetensors", "tokenizer.json"] {
-            fs::copy(folder(family).join(file), copy.path().join(file)).unwrap();
-        }
+        copy_encoder(family, copy.path());
         Self(copy)
     }
 

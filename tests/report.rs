@@ -121,8 +121,8 @@ fn files_are_written_where_and_when_asked_for() {
     );
     assert_eq!(json["calibration"]["bins"].as_array().unwrap().len(), 10);
     assert!(
-        json.get("out_of_scope").is_none() && json["model"]["temperature"].is_null()
-            || json["model"]["temperature"].is_number()
+        json.get("out_of_scope").is_none()
+            && (json["model"]["temperature"].is_null() || json["model"]["temperature"].is_number())
     );
     test(&["--no-report"]);
     assert!(!path.join("results").exists());

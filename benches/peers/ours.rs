@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use talkformer::data::{Format, read_str};
 use talkformer::embed::{EmbedOptions, Embedder};
-use talkformer::pipeline::{Nlu, Recipe, TrainingOptions};
+use talkformer::pipeline::{Nlu, Recipe};
 use talkformer::speed::{
     Attention, AttentionBlock, DietTraining, Machine, Precision, Product, Times, ceiling,
 };
@@ -127,5 +127,5 @@ fn train() -> talkformer::Result<Nlu> {
     let data = read_str(Format::RasaYaml, DATA, "train.yml")?;
     let mut config = Recipe::accurate();
     config.change_diet(|diet| diet.training.set_epochs(1));
-    Ok(Nlu::train_with(&config, &data, &TrainingOptions::default(), |_| {})?.0)
+    Nlu::train(&config, &data)
 }

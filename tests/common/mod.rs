@@ -1,8 +1,9 @@
-//! What the whole-program tests share: a small data set, and a way to run the program.
+//! What the tests share: a small data set, tiny encoders, and a way to run the program.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use talkformer::data::{Format, TrainingData, read_str};
@@ -68,6 +69,19 @@ pub(crate) fn train(config: &PipelineConfig, data: &TrainingData, threads: usize
     Nlu::train_with(config, data, &options, |_| {}).unwrap().0
 }
 
+/// The folder of a tiny encoder, made by `tests/golden/encoders.py`.
+pub(crate) fn encoder(family: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/encoders").join(family)
+}
+
+/// Copies a tiny encoder.
+pub(crate) fn copy_encoder(family: &str, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(encoder(family).join(file), to.join(file)).unwrap();
+    }
+}
+
 /// Runs the program in a folder and waits for it.
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()
@@ -90,8 +104,8 @@ pub(crate) fn stderr(output: &Output) -> String {
 /// A folder with `nlu.yml` and `config.yml`, and a model in `model` where asked for.
 pub(crate) fn workplace(with_model: bool) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("nlu.yml"), DATA).unwrap();
-    std::fs::write(folder.path().join("config.yml"), CONFIG).unwrap();
+    fs::write(folder.path().join("nlu.yml"), DATA).unwrap();
+    fs::write(folder.path().join("config.yml"), CONFIG).unwrap();
     if with_model {
         train(&config(), &data(), 1).save(folder.path().join("model")).unwrap();
     }
