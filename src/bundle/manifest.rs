@@ -1,7 +1,6 @@
 //! What stands in `config.json`, and how it vouches for itself.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::BundleError;
 use super::limited::read_limited;
-use crate::files::Contents;
+use crate::files::{Contents, hex};
 
 /// The format that is read and written.
 ///
@@ -47,7 +46,7 @@ pub(super) struct Manifest {
     /// RFC 3339, UTC, nine digits behind the second.
     pub(super) created: String,
     /// Program and version.
-    pub(super) created_by: String,
+    created_by: String,
     /// Every verified part.
     pub(super) files: BTreeMap<String, FileRecord>,
     /// The model's own settings.
@@ -195,23 +194,9 @@ pub(super) fn is_part_name(name: &str) -> bool {
         && !name.eq_ignore_ascii_case(MANIFEST)
 }
 
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().fold(String::with_capacity(CHECKSUM_DIGITS), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a string never fails
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_hash_is_the_one_sha256sum_prints() {
-        let record = FileRecord::of(b"abc"); // the first example of FIPS 180-4
-        assert_eq!(record.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!(record.bytes, 3);
-    }
 
     #[test]
     fn only_names_that_stay_in_the_folder_are_parts() {

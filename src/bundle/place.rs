@@ -182,12 +182,9 @@ fn created(place: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::error::Error;
-
     use super::*;
+    use crate::bundle::tests::{TestResult, names_in};
     use crate::bundle::{Bundle, BundleWriter};
-
-    type TestResult = Result<(), Box<dyn Error>>;
 
     fn save(place: &Path) -> TestResult {
         BundleWriter::new("nlu", &())?.save(place)?;
@@ -221,10 +218,11 @@ mod tests {
             places.insert(place);
         }
         let chosen = choose_place(folder.path(), "nlu")?;
-        let _saving = NewFolder::create(Target::at(&chosen)?)?; // somebody else, not yet done
+        let target = |path: &Path| Target::at(path).map_err(BundleError::from);
+        let _saving = NewFolder::create(target(&chosen)?).map_err(BundleError::from)?; // by another process
         let cut_short = choose_place(folder.path(), "nlu")?;
         save(&cut_short)?;
-        fs::rename(&cut_short, Target::at(&cut_short)?.old())?;
+        fs::rename(&cut_short, target(&cut_short)?.old())?;
         places.extend([chosen, cut_short, choose_place(folder.path(), "nlu")?]);
         assert_eq!(places.len(), 6);
         Ok(())
@@ -244,8 +242,7 @@ mod tests {
         let file = out.join(MANIFEST);
         assert!(matches!(check_writable(&file), Err(BundleError::Occupied { .. })));
         assert!(matches!(check_writable(file.join("model")), Err(BundleError::Io { .. })));
-        let names: Vec<_> = fs::read_dir(folder.path())?.collect::<Result<_, _>>()?;
-        assert_eq!(names.len(), 1, "nothing is left behind");
+        assert_eq!(names_in(folder.path())?, ["new"], "nothing is left behind");
         Ok(())
     }
 

@@ -86,12 +86,6 @@ impl Bundle {
         &self.manifest.created
     }
 
-    /// The program that saved it, with its version.
-    #[must_use]
-    pub fn created_by(&self) -> &str {
-        &self.manifest.created_by
-    }
-
     /// The names of its parts, sorted.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
         self.parts.keys().map(String::as_str)

@@ -1,5 +1,6 @@
 //! In what form a parameter is stored.
 
+use super::weights::check_finite;
 use super::{Weight, WeightError};
 use crate::numbers::Table;
 
@@ -27,10 +28,7 @@ impl Storage {
         values: Vec<f32>,
         is_kept: impl Fn(usize) -> bool,
     ) -> Result<Weight, WeightError> {
-        if let Some(position) = values.iter().position(|value| !value.is_finite()) {
-            let value = values[position].to_string();
-            return Err(WeightError::NotFinite { tensor: tensor.to_owned(), position, value });
-        }
+        check_finite(tensor, &values)?;
         Ok(match (self, &shape[..]) {
             (Self::F32, _) => Weight::f32(shape, values),
             (Self::Bf16, _) => Weight::bf16(shape, &values),

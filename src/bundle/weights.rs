@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use half::bf16;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, View};
 
@@ -42,7 +43,7 @@ impl Weight {
     /// Values rounded to eight bits of mantissa.
     #[must_use]
     pub fn bf16(shape: Vec<usize>, values: &[f32]) -> Self {
-        let rounded: Vec<[u8; 2]> = values.iter().map(|value| to_bf16(*value).to_le_bytes()).collect();
+        let rounded: Vec<[u8; 2]> = values.iter().map(|value| bf16::from_f32(*value).to_le_bytes()).collect();
         Self { shape, values: Values::Bf16(rounded.into_flattened().into()) }
     }
 
@@ -64,18 +65,9 @@ impl Weight {
     }
 }
 
-/// Rounds to the nearest, of two equally near to the even one; what is not a number stays so.
-fn to_bf16(value: f32) -> u16 {
-    let bits = value.to_bits();
-    if value.is_nan() {
-        return (bits >> 16) as u16 | 0x40;
-    }
-    (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16
-}
-
 fn from_bf16(bytes: &[u8]) -> Vec<f32> {
     let (pairs, _) = bytes.as_chunks::<2>();
-    pairs.iter().map(|pair| f32::from_bits(u32::from(u16::from_le_bytes(*pair)) << 16)).collect()
+    pairs.iter().map(|pair| bf16::from_le_bytes(*pair).to_f32()).collect()
 }
 
 const LENGTH_BYTES: usize = 8;
@@ -161,24 +153,32 @@ fn check(name: &str, weight: &Weight) -> Result<(), WeightError> {
         let (tensor, shape) = (name.to_owned(), shape.clone());
         return Err(WeightError::Shape { tensor, shape, values: count });
     }
-    let not_finite = |position: usize, value: f32| {
-        Err(WeightError::NotFinite { tensor: name.to_owned(), position, value: value.to_string() })
-    };
     match values {
-        Values::F32(values) => match values.iter().position(|value| !value.is_finite()) {
-            Some(position) => not_finite(position, values[position]),
-            None => Ok(()),
-        },
+        Values::F32(values) => check_finite(name, values),
         Values::Bf16(bytes) => {
             let (pairs, _) = bytes.as_chunks::<2>();
             // All bits of the exponent are set in what is infinite or not a number, and in nothing else.
             match pairs.iter().position(|pair| pair[1] & 0x7f == 0x7f && pair[0] & 0x80 != 0) {
-                Some(position) => not_finite(position, from_bf16(&pairs[position])[0]),
+                Some(position) => {
+                    Err(not_finite(name, position, bf16::from_le_bytes(pairs[position]).to_f32()))
+                }
                 None => Ok(()),
             }
         }
         Values::Table(_) => Ok(()), // its scales were checked when it was made
     }
+}
+
+/// Refuses a value that is infinite or not a number.
+pub(super) fn check_finite(tensor: &str, values: &[f32]) -> Result<(), WeightError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(position) => Err(not_finite(tensor, position, values[position])),
+        None => Ok(()),
+    }
+}
+
+fn not_finite(tensor: &str, position: usize, value: f32) -> WeightError {
+    WeightError::NotFinite { tensor: tensor.to_owned(), position, value: value.to_string() }
 }
 
 fn element_count(shape: &[usize]) -> Option<usize> {
@@ -325,9 +325,10 @@ mod tests {
             (0xbf80_8001, 0xbf81),
             (0x7f7f_ffff, 0x7f80),
         ] {
-            assert_eq!(to_bf16(f32::from_bits(bits)), rounded, "{bits:#x}");
+            let weight = Weight::bf16(vec![1], &[f32::from_bits(bits)]);
+            assert_eq!(weight.to_f32()[0].to_bits() >> 16, rounded, "{bits:#x}");
         }
-        assert!(f32::from_bits(u32::from(to_bf16(f32::NAN)) << 16).is_nan());
+        assert!(Weight::bf16(vec![1], &[f32::NAN]).to_f32()[0].is_nan());
     }
 
     #[test]

@@ -144,17 +144,15 @@ impl BundleWriter {
 
 #[cfg(test)]
 mod tests {
-    use std::error::Error;
     use std::fs;
     use std::io;
 
     use serde_json::json;
 
     use super::*;
+    use crate::bundle::tests::{TestResult, cannot_swap, names_in};
     use crate::bundle::{Bundle, Weight, WeightError};
     use crate::files::Occupant;
-
-    type TestResult = Result<(), Box<dyn Error>>;
 
     fn model(label: &str) -> Result<BundleWriter, BundleError> {
         let weight = Weight::f32(vec![2, 3], vec![0.1, -0.2, 0.3, 1e30, -0.0, 1e-40]);
@@ -166,18 +164,6 @@ mod tests {
 
     fn label(place: &Path) -> Result<String, BundleError> {
         Bundle::open(place)?.json::<[String; 1]>("labels.json").map(|[label]| label)
-    }
-
-    fn names_in(folder: &Path) -> io::Result<Vec<String>> {
-        let mut names = fs::read_dir(folder)?
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect::<io::Result<Vec<_>>>()?;
-        names.sort();
-        Ok(names)
-    }
-
-    fn cannot_swap(_: &Path, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 
     #[test]

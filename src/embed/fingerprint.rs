@@ -7,6 +7,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::EmbedError;
+use crate::files::hex;
 
 /// So much of the beginning and of the end of each file is looked at: encoders are large, and no two agree there.
 const LOOK: u64 = 1 << 20;
@@ -27,8 +28,7 @@ pub fn fingerprint(path: impl AsRef<Path>) -> Result<String, EmbedError> {
     } else {
         look(path, &mut hash)?;
     }
-    let digits = hash.finalize().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    Ok(digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect())
+    Ok(hex(hash))
 }
 
 /// The files that decide, sorted, and those of folders so many levels down.

@@ -4,25 +4,16 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a folder cannot be replaced. Those who replace one have words of their own for it.
-#[derive(Debug, thiserror::Error)]
+/// Why a folder cannot be replaced. The message is up to the caller's own error.
+#[derive(Debug)]
 pub(crate) enum FolderError {
     /// The operating system refuses an action on a file or folder.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        action: &'static str,
-        path: PathBuf,
-        #[source]
-        error: io::Error,
-    },
+    Io { action: &'static str, path: PathBuf, error: io::Error },
     /// The path has no last part, such as `..` or `/`.
-    #[error("{}: does not end in a name", path.display())]
     Nameless { path: PathBuf },
     /// Something else is in the way.
-    #[error("{}: is {found}", path.display())]
     Occupied { path: PathBuf, found: Occupant },
     /// This file or folder lies in the folder to be replaced and would be lost with it.
-    #[error("{}: would be deleted", path.display())]
     Stranger { path: PathBuf },
 }
 

@@ -13,6 +13,7 @@
 mod atomic_file;
 mod disk;
 mod error;
+mod hash;
 mod mapped;
 mod new_folder;
 mod replace;
@@ -22,6 +23,7 @@ mod temporary;
 pub use atomic_file::AtomicFile;
 pub(crate) use error::FolderError;
 pub use error::Occupant;
+pub(crate) use hash::hex;
 pub(crate) use mapped::Mapped;
 pub(crate) use new_folder::NewFolder;
 pub(crate) use replace::{Contents, Swap, check_replaceable, swap_names};

@@ -78,22 +78,10 @@ impl EntityScores {
         self.exact.values().copied().sum()
     }
 
-    /// Exact counts per label, gold or predicted.
-    #[must_use]
-    pub const fn exact_by_label(&self) -> &BTreeMap<String, Counts> {
-        &self.exact
-    }
-
     /// Overlap counts over all labels.
     #[must_use]
     pub fn overlap(&self) -> Counts {
         self.overlap.values().copied().sum()
-    }
-
-    /// Overlap counts per label, gold or predicted.
-    #[must_use]
-    pub const fn overlap_by_label(&self) -> &BTreeMap<String, Counts> {
-        &self.overlap
     }
 
     /// Counts and shares by both rules; all zeros where no message had an entity.
@@ -212,8 +200,8 @@ mod tests {
         assert_eq!(scores.exact(), counts(1, 2, 2));
         let by_label = [("city", counts(1, 1, 1)), ("date", counts(0, 0, 1)), ("time", counts(0, 1, 0))];
         assert_eq!(
-            scores.exact_by_label(),
-            &by_label.map(|(label, counts)| (label.to_owned(), counts)).into()
+            scores.finish().exact_by_label,
+            by_label.map(|(label, counts)| (label.to_owned(), counts.into())).into()
         );
         assert_eq!(scores.overlap(), counts(2, 1, 1));
     }

@@ -1,18 +1,16 @@
-//! Every flipped byte and every cut of a small model: it opens unchanged, or the error names the file.
+//! Every flipped byte and every cut of a small model is noticed, and the error names the file.
 
-use std::error::Error;
 use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::TestResult;
 use crate::bundle::manifest::{CARD, FileRecord, MANIFEST, Manifest, WEIGHTS};
 use crate::bundle::weights::decode;
 use crate::bundle::{Bundle, BundleError, BundleWriter, Weight, WeightError, Weights};
 use crate::numbers::Table;
-
-type TestResult = Result<(), Box<dyn Error>>;
 
 const PARTS: [&str; 3] = ["features.json", "labels.json", WEIGHTS];
 
@@ -35,7 +33,7 @@ fn save(place: &Path) -> Result<(), BundleError> {
         .map(drop)
 }
 
-/// Writes a manifest that vouches for whatever the parts now are, as someone with intent would.
+/// Writes a manifest with the hashes of the parts as they are now, as someone who alters a model on purpose would.
 fn forge(place: &Path, names: &[&str]) -> TestResult {
     let record = |name: &&str| {
         let content = fs::read(place.join(name)).unwrap_or_default();
@@ -44,6 +42,15 @@ fn forge(place: &Path, names: &[&str]) -> TestResult {
     let files = names.iter().map(record).collect();
     let manifest = Manifest::new("nlu", "2026-01-01T00:00:00.000000000Z".to_owned(), files, json!({}));
     Ok(fs::write(place.join(MANIFEST), manifest.seal()?)?)
+}
+
+/// The bytes with each of these masks applied to each byte, and which byte and mask it was.
+fn flips<const N: usize>(whole: &[u8], masks: [u8; N]) -> impl Iterator<Item = (String, Vec<u8>)> {
+    (0..whole.len()).flat_map(move |at| masks.map(|mask| (at, mask))).map(|(at, mask)| {
+        let mut damaged = whole.to_vec();
+        damaged[at] ^= mask;
+        (format!("byte {at} xor {mask:#x}"), damaged)
+    })
 }
 
 /// Opens the model and takes everything out of it.
@@ -70,13 +77,9 @@ fn every_flipped_byte_is_noticed() -> TestResult {
     for file in [PARTS.as_slice(), &[MANIFEST]].concat() {
         let path = place.join(file);
         let whole = fs::read(&path)?;
-        for (position, mask) in
-            (0..whole.len()).flat_map(|at| [0x01, 0x04, 0x20, 0x80, 0xff].map(|m| (at, m)))
-        {
-            let mut damaged = whole.clone();
-            damaged[position] ^= mask;
+        for (damage, damaged) in flips(&whole, [0x01, 0x04, 0x20, 0x80, 0xff]) {
             fs::write(&path, damaged)?;
-            assert_refused(&place, file, &format!("{file}: byte {position} xor {mask:#x}"));
+            assert_refused(&place, file, &format!("{file}: {damage}"));
         }
         fs::write(&path, whole)?;
     }
@@ -219,11 +222,7 @@ fn forged_weights_are_refused_or_sound() -> TestResult {
     let place = folder.path().join("model");
     save(&place)?;
     let whole = fs::read(place.join(WEIGHTS))?;
-    for (position, mask) in (0..whole.len()).flat_map(|at| [0x01, 0x10, 0x80, 0xff].map(|mask| (at, mask))) {
-        let mut forged = whole.clone();
-        forged[position] ^= mask;
-        assert_sound(&forged);
-    }
+    flips(&whole, [0x01, 0x10, 0x80, 0xff]).for_each(|(_, forged)| assert_sound(&forged));
     for length in 0..whole.len() {
         assert!(decode(&whole[..length].to_vec().into()).is_err(), "cut to {length}");
     }

@@ -3,9 +3,6 @@
 //! The saving process is this test program itself, started anew for the one ignored test below.
 
 use std::env;
-use std::error::Error;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -14,10 +11,9 @@ use std::time::{Duration, Instant};
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
+use super::{TestResult, cannot_swap, names_in};
 use crate::bundle::{Bundle, BundleError, BundleWriter, Weight, Weights};
 use crate::files::{Swap, swap_names};
-
-type TestResult = Result<(), Box<dyn Error>>;
 
 const PLACE: &str = "TALKFORMER_TEST_PLACE";
 const CANNOT_SWAP: &str = "TALKFORMER_TEST_CANNOT_SWAP";
@@ -40,10 +36,6 @@ fn open_whole(place: &Path) -> Result<u8, BundleError> {
     assert_eq!(bundle.json::<Vec<u8>>("labels.json")?, vec![which; count]);
     assert_eq!(*bundle.weights()?["values"].to_f32(), vec![f32::from(which); count]);
     Ok(which)
-}
-
-fn cannot_swap(_: &Path, _: &Path) -> std::io::Result<()> {
-    Err(ErrorKind::Unsupported.into())
 }
 
 #[test]
@@ -90,11 +82,6 @@ impl Drop for Saver {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn names_in(folder: &Path) -> std::io::Result<Vec<String>> {
-    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    names.collect()
 }
 
 fn kill_again_and_again(can_swap: bool) -> TestResult {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::HubError;
 use super::request::{Announced, Hub};
-use crate::files::AtomicFile;
+use crate::files::{AtomicFile, hex};
 
 /// Where the files go.
 pub(super) struct Folder<'a> {
@@ -116,8 +116,4 @@ fn is_whole(path: &Path, length: u64, announced: &Announced) -> Result<bool, Hub
             read => hash.update(&buffer[..read]),
         }
     }
-}
-
-pub(super) fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }

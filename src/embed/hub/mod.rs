@@ -79,8 +79,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// A file has its name only once it is whole: of the announced length and, for weights, of the announced SHA-256. Such a
 /// file is kept by the next call, so an interrupted download goes on with the first file that is not whole. Small files
-/// have no SHA-256; bring an empty folder for another revision. Downloads of one revision into one folder at the same time do not mix, but each
-/// brings what the others have not finished.
+/// have no SHA-256; use an empty folder for another revision. Several downloads of one revision into one folder do not
+/// disturb each other, but a file that is not finished is downloaded by each of them.
 ///
 /// # Errors
 ///
@@ -93,19 +93,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// use talkformer::embed::hub::{HubOptions, download};
 ///
 /// let repository = "sentence-transformers/all-MiniLM-L6-v2";
-/// download(repository, "all-MiniLM-L6-v2".as_ref(), &HubOptions::default(), |file, bytes| {
+/// download(repository, "all-MiniLM-L6-v2", &HubOptions::default(), |file, bytes| {
 ///     eprintln!("{file}: {bytes} bytes");
 /// })?;
 /// # Ok::<(), talkformer::embed::hub::HubError>(())
 /// ```
 pub fn download(
     repository: &str,
-    to: &Path,
+    to: impl AsRef<Path>,
     options: &HubOptions,
     mut progress: impl FnMut(&str, u64),
 ) -> Result<(), HubError> {
     let hub = Hub::new(repository, options, PATIENCE)?;
-    Encoder { repository, most: options.most_bytes, folder: Folder::new(&hub, to, &mut progress) }.download()
+    Encoder { repository, most: options.most_bytes, folder: Folder::new(&hub, to.as_ref(), &mut progress) }
+        .download()
 }
 
 /// The files of an encoder, on their way.

@@ -11,7 +11,7 @@ use crate::nn::{NormPlacement, TransformerConfig};
 
 /// Which of its relatives an encoder of BERT's kind is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+pub(super) enum Family {
     /// BERT, `MiniLM`, and whatever else says `bert`.
     Bert,
     /// `DistilBERT`: no types of sentences, other names.

@@ -45,7 +45,7 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 fn hash(bytes: &[u8]) -> String {
-    fetch::hex(Sha256::new_with_prefix(bytes))
+    crate::files::hex(Sha256::new_with_prefix(bytes))
 }
 
 /// The paths that a server was asked for the whole of.
