@@ -248,10 +248,10 @@ impl Embedder {
     }
 
     fn pool(&self, encoded: &Encoded, mut out: ArrayViewMut1<'_, f32>) {
-        let habits = self.encoder.habits();
+        let defaults = self.encoder.pooling_defaults();
         let Some(out) = out.as_slice_mut() else { return };
-        self.options.pooling.unwrap_or(habits.pooling).pool(&encoded.rows, &encoded.sentences, out);
-        if self.options.normalize.unwrap_or(habits.normalize) {
+        self.options.pooling.unwrap_or(defaults.pooling).pool(&encoded.rows, &encoded.sentences, out);
+        if self.options.normalize.unwrap_or(defaults.normalize) {
             normalize(out);
         }
     }

@@ -37,6 +37,6 @@ pub use error::EmbedError;
 pub use fingerprint::fingerprint;
 pub use pooling::Pooling;
 pub(crate) use pooling::normalize;
-pub use pretrained::{Family, FineTuning, FineTuningExample, Pretrained, Tuned, pretrained_block};
+pub use pretrained::{FineTuning, FineTuningExample, Pretrained, Tuned, pretrained_block};
 pub use static_vectors::StaticVectors;
-pub use text_encoder::{AttentionMaps, Encoded, Habits, LongTexts, TextEncoder, Work};
+pub use text_encoder::{AttentionMaps, Encoded, LongTexts, PoolingDefaults, TextEncoder, Work};

@@ -5,7 +5,7 @@ use std::path::Path;
 use ndarray::{Array2, Axis};
 
 use super::vectors::{VectorsError, WordVectors};
-use super::{AttentionMaps, EmbedError, Encoded, Habits, LongTexts, Pooling, TextEncoder, Work};
+use super::{AttentionMaps, EmbedError, Encoded, LongTexts, Pooling, PoolingDefaults, TextEncoder, Work};
 use crate::attention::{Scale, contextualize};
 use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
 
@@ -53,12 +53,6 @@ impl StaticVectors {
         Self { vectors, tokenizer: WhitespaceTokenizer::default() }
     }
 
-    /// The table itself.
-    #[must_use]
-    pub fn vectors(&self) -> &WordVectors {
-        &self.vectors
-    }
-
     /// The first `most` words of a text that have a vector, with it, before anything has looked at anything.
     fn read(&self, text: &str, most: usize) -> (Vec<Span>, Array2<f32>) {
         let dim = self.vectors.dim();
@@ -83,8 +77,8 @@ impl TextEncoder for StaticVectors {
         self.vectors.dim()
     }
 
-    fn habits(&self) -> Habits {
-        Habits { pooling: Pooling::Mean, normalize: true }
+    fn pooling_defaults(&self) -> PoolingDefaults {
+        PoolingDefaults { pooling: Pooling::Mean, normalize: true }
     }
 
     fn encode(&self, texts: &[&str], work: Work) -> Result<Vec<Encoded>, EmbedError> {

@@ -1,4 +1,4 @@
-//! What an embedder asks of whatever makes the vectors.
+//! The interface between an embedder and what computes the vectors.
 
 use std::fmt::Debug;
 
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::{EmbedError, Pooling};
 use crate::text::Span;
 
-/// Whatever turns texts into one row per token.
+/// Turns texts into one row per token.
 pub trait TextEncoder: Debug + Send + Sync {
     /// Width of a row.
     fn dim(&self) -> usize;
 
-    /// How its texts are meant to be pooled.
-    fn habits(&self) -> Habits;
+    /// How the rows of a text become one vector, unless [`EmbedOptions`](super::EmbedOptions) say otherwise.
+    fn pooling_defaults(&self) -> PoolingDefaults;
 
     /// How many threads can work on the same texts together.
     fn team(&self) -> usize {
@@ -28,7 +28,7 @@ pub trait TextEncoder: Debug + Send + Sync {
     /// If a text cannot be read.
     fn encode(&self, texts: &[&str], work: Work) -> Result<Vec<Encoded>, EmbedError>;
 
-    /// Which token looks at which.
+    /// Which token attends to which.
     ///
     /// # Errors
     ///
@@ -36,16 +36,16 @@ pub trait TextEncoder: Debug + Send + Sync {
     fn attention(&self, text: &str) -> Result<AttentionMaps, EmbedError>;
 }
 
-/// How an encoder wants its texts to be pooled.
+/// How the rows of a text become one vector by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Habits {
-    /// Rows to one vector.
+pub struct PoolingDefaults {
+    /// How many rows become one.
     pub pooling: Pooling,
     /// Whether that vector is scaled to length one.
     pub normalize: bool,
 }
 
-/// How texts are to be encoded.
+/// How texts are encoded.
 #[derive(Clone, Copy, Debug)]
 pub struct Work {
     /// How many threads may work on these texts, the caller's among them.
@@ -58,10 +58,10 @@ pub struct Work {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LongTexts {
-    /// What is too much is left out, and counted.
+    /// The rest is left out, and the text is counted as truncated.
     #[default]
     Truncate,
-    /// Its parts are encoded one by one, and pooled together.
+    /// Its parts are encoded separately and pooled together.
     Split,
 }
 
@@ -70,22 +70,22 @@ pub enum LongTexts {
 pub struct Encoded {
     /// `[token, dim]`, row by row.
     pub rows: Vec<f32>,
-    /// Where each token stands in the text.
+    /// Where each token is in the text.
     pub spans: Vec<Span>,
     /// Which tokens stand for the text as a whole, as `[CLS]` does.
     pub special: Vec<bool>,
-    /// The tokens whose rows mean the text as a whole: one, or one for each part of a text that was split.
+    /// The tokens whose rows stand for the text as a whole: one, or one for each part of a text that was split.
     pub sentences: Vec<usize>,
     /// Whether tokens were left out.
     pub truncated: bool,
 }
 
-/// Who looks at whom in a text.
+/// Which token of a text attends to which.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AttentionMaps {
-    /// What the encoder calls its tokens.
+    /// The tokens as the encoder names them.
     pub labels: Vec<String>,
-    /// Where each stands in the text.
+    /// Where each is in the text.
     pub spans: Vec<Span>,
     /// For each layer `[heads, query, key]`; a query's weights add up to one.
     pub layers: Vec<Array3<f32>>,

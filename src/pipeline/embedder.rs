@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Nlu;
 use crate::bundle::BundleError;
 use crate::embed::{
-    AttentionMaps, EmbedError, EmbedOptions, Embedder, Encoded, Habits, Pooling, TextEncoder, Work,
+    AttentionMaps, EmbedError, EmbedOptions, Embedder, Encoded, Pooling, PoolingDefaults, TextEncoder, Work,
 };
 use crate::error::{Error, Result};
 use crate::features::Features;
@@ -44,8 +44,8 @@ impl TextEncoder for Nlu {
         self.diet.model_dim()
     }
 
-    fn habits(&self) -> Habits {
-        Habits { pooling: Pooling::Cls, normalize: true }
+    fn pooling_defaults(&self) -> PoolingDefaults {
+        PoolingDefaults { pooling: Pooling::Cls, normalize: true }
     }
 
     fn encode(&self, texts: &[&str], _: Work) -> Result<Vec<Encoded>, EmbedError> {

@@ -1,4 +1,4 @@
-//! What a person, a log or a program sees of training.
+//! Shows the progress of a training to a person, a log or a program.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;

@@ -35,9 +35,10 @@ use std::path::Path;
 
 use ndarray::Array3;
 
-use super::{AttentionMaps, EmbedError, EmbedOptions, Encoded, Habits, LongTexts, TextEncoder, Work};
+use super::{
+    AttentionMaps, EmbedError, EmbedOptions, Encoded, LongTexts, PoolingDefaults, TextEncoder, Work,
+};
 pub use blocks::pretrained_block;
-pub use config::Family;
 use config::ModelConfig;
 pub use fine_tuning::{FineTuning, FineTuningExample};
 use folder::Folder;
@@ -54,7 +55,7 @@ pub struct Pretrained {
     config: ModelConfig,
     tokenizer: PieceTokenizer,
     network: Network,
-    habits: Habits,
+    pooling_defaults: PoolingDefaults,
 }
 
 impl Pretrained {
@@ -85,7 +86,7 @@ impl Pretrained {
         Ok(Self {
             tokenizer: PieceTokenizer::open(&folder.encoder, parts.longest(), config.vocabulary)?,
             network: Network::new(parts, options.precision, options.threads)?,
-            habits: Habits { pooling: folder.pooling, normalize: folder.normalize },
+            pooling_defaults: PoolingDefaults { pooling: folder.pooling, normalize: folder.normalize },
             config: config.clone(),
         })
     }
@@ -94,12 +95,6 @@ impl Pretrained {
     #[must_use]
     pub fn is_folder(path: impl AsRef<Path>) -> bool {
         Folder::is(path.as_ref())
-    }
-
-    /// Which relative of BERT it is.
-    #[must_use]
-    pub fn family(&self) -> Family {
-        self.config.family
     }
 }
 
@@ -126,8 +121,8 @@ impl TextEncoder for Pretrained {
         self.config.model_dim
     }
 
-    fn habits(&self) -> Habits {
-        self.habits
+    fn pooling_defaults(&self) -> PoolingDefaults {
+        self.pooling_defaults
     }
 
     fn team(&self) -> usize {

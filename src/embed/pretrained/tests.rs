@@ -1,16 +1,20 @@
 //! The network that answers against the block that learns, with the same weights.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
 
 use super::*;
 use crate::nn::{Pass, Segments};
 
+fn folder(family: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/encoders").join(family)
+}
+
 #[test]
 fn however_it_is_divided_the_network_computes_what_the_block_does() {
     for family in ["bert", "roberta", "mpnet"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/encoders").join(family);
+        let folder = folder(family);
         let parts = Parts::open(&folder, None).unwrap();
         let config = &parts.config;
         let block = pretrained_block(&folder, DType::F64, &Device::Cpu).unwrap();
@@ -37,7 +41,7 @@ fn however_it_is_divided_the_network_computes_what_the_block_does() {
 #[test]
 fn layers_come_back_as_they_were_from_the_tensors_of_the_block() {
     for family in ["bert", "mpnet"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/encoders").join(family);
+        let folder = folder(family);
         let tensors =
             blocks::block_tensors(&Parts::open(&folder, None).unwrap(), DType::F32, &Device::Cpu).unwrap();
         let plain = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1().unwrap();

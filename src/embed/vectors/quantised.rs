@@ -9,7 +9,7 @@ pub(super) struct Quantised {
     pub(super) codes: Blob,
     /// `[subvector, centroid, dim / subvectors]`.
     pub(super) centroids: Blob,
-    /// Pieces in a row.
+    /// Subvectors in a row.
     pub(super) subvectors: usize,
     /// Centroids of a subvector.
     pub(super) centroids_each: usize,

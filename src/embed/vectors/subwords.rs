@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_counted_in_characters_with_brackets() {
+    fn ngrams_are_measured_in_characters_with_brackets() {
         let ngrams = listed(&["<ü", "üb>", "<üb>", "b"]);
         let all = subwords(1, 4, ngrams, &[9.0, 1.0, 10.0, 100.0, 1000.0]);
         assert_eq!(sum(&all, "üb"), (4, 1111.0));

@@ -4,15 +4,12 @@ use std::fs;
 
 use crate::embed::vectors::{VectorFormat, VectorsError, VectorsOptions, WordVectors, fasttext, finalfusion};
 
-pub(in super::super) fn open(bytes: &[u8]) -> Result<WordVectors, VectorsError> {
+pub(crate) fn open(bytes: &[u8]) -> Result<WordVectors, VectorsError> {
     open_with(bytes, &VectorsOptions::default())
 }
 
 /// Opens bytes as a file, which is deleted but stays mapped.
-pub(in super::super) fn open_with(
-    bytes: &[u8],
-    options: &VectorsOptions,
-) -> Result<WordVectors, VectorsError> {
+pub(crate) fn open_with(bytes: &[u8], options: &VectorsOptions) -> Result<WordVectors, VectorsError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sample");
     fs::write(&path, bytes).unwrap();
@@ -20,44 +17,44 @@ pub(in super::super) fn open_with(
 }
 
 /// What a table saves.
-pub(in super::super) fn saved(vectors: &WordVectors) -> Vec<u8> {
+pub(crate) fn saved(vectors: &WordVectors) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("saved.safetensors");
     vectors.save_mapped(&path).unwrap();
     fs::read(path).unwrap()
 }
 
-pub(in super::super) fn message(bytes: &[u8]) -> String {
+pub(crate) fn message(bytes: &[u8]) -> String {
     open(bytes).unwrap_err().to_string()
 }
 
-pub(in super::super) fn vector(vectors: &WordVectors, word: &str) -> Option<Vec<f32>> {
+pub(crate) fn vector(vectors: &WordVectors, word: &str) -> Option<Vec<f32>> {
     let mut out = vec![f32::NAN; vectors.dim()];
     let is_there = vectors.vector(word, &mut out);
     assert!(is_there || out.iter().all(|&value| value == 0.0));
     is_there.then_some(out)
 }
 
-pub(in super::super) fn floats(values: &[f32]) -> Vec<u8> {
+pub(crate) fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-pub(in super::super) fn word2vec() -> Vec<u8> {
+pub(crate) fn word2vec() -> Vec<u8> {
     [b"2 3\ncat ", &floats(&[1.0, 0.5, -2.0])[..], b"\nd\xc3\xbc ", &floats(&[0.0, 4.0, 8.0]), b"\n"].concat()
 }
 
 /// A model of fastText, with a label behind its words. Row `r` is `[r, 100 r]`.
-pub(in super::super) struct FastTextSample {
-    pub(in super::super) version: u32,
-    pub(in super::super) model: u32,
-    pub(in super::super) words: Vec<&'static [u8]>,
-    pub(in super::super) lengths: [u32; 2],
-    pub(in super::super) buckets: u32,
-    pub(in super::super) pruned: i64,
-    pub(in super::super) quantised: u8,
+pub(crate) struct FastTextSample {
+    pub(crate) version: u32,
+    pub(crate) model: u32,
+    pub(crate) words: Vec<&'static [u8]>,
+    pub(crate) lengths: [u32; 2],
+    pub(crate) buckets: u32,
+    pub(crate) pruned: i64,
+    pub(crate) quantised: u8,
 }
 
-pub(in super::super) const FASTTEXT: FastTextSample = FastTextSample {
+pub(crate) const FASTTEXT: FastTextSample = FastTextSample {
     version: 12,
     model: 2,
     words: Vec::new(),
@@ -68,7 +65,7 @@ pub(in super::super) const FASTTEXT: FastTextSample = FastTextSample {
 };
 
 impl FastTextSample {
-    pub(in super::super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         const DIM: u32 = 2;
         let words =
             if self.words.is_empty() { &[&b"</s>"[..], b"cat", "für".as_bytes()][..] } else { &self.words };
@@ -95,10 +92,10 @@ impl FastTextSample {
 }
 
 /// The kind of a chunk, and its content.
-pub(in super::super) type Chunk = (u32, Vec<u8>);
+pub(crate) type Chunk = (u32, Vec<u8>);
 
 /// A file of finalfusion with these chunks.
-pub(in super::super) fn finalfusion(chunks: &[Chunk]) -> Vec<u8> {
+pub(crate) fn finalfusion(chunks: &[Chunk]) -> Vec<u8> {
     let mut file = finalfusion::MAGIC.to_vec();
     file.extend([0, chunks.len() as u32].map(u32::to_le_bytes).as_flattened());
     file.extend(chunks.iter().flat_map(|(kind, _)| kind.to_le_bytes()));
@@ -122,7 +119,7 @@ pub(in super::super) fn finalfusion(chunks: &[Chunk]) -> Vec<u8> {
 const PADDING: &[u8] = b"(padding)";
 
 /// The chunk of a vocabulary: what comes before the words, and the words.
-pub(in super::super) fn vocabulary(kind: u32, settings: &[u32], words: &[&str]) -> Chunk {
+pub(crate) fn vocabulary(kind: u32, settings: &[u32], words: &[&str]) -> Chunk {
     let mut content = (words.len() as u64).to_le_bytes().to_vec();
     content.extend(settings.iter().flat_map(|number| number.to_le_bytes()));
     for word in words {
@@ -133,7 +130,7 @@ pub(in super::super) fn vocabulary(kind: u32, settings: &[u32], words: &[&str]) 
 }
 
 /// Two words and three n-grams, two of which share a row.
-pub(in super::super) fn explicit_vocabulary() -> Chunk {
+pub(crate) fn explicit_vocabulary() -> Chunk {
     let mut content: Vec<u8> = [2_u64, 3].map(u64::to_le_bytes).as_flattened().to_vec();
     content.extend([3_u32, 6].map(u32::to_le_bytes).as_flattened());
     for word in ["cat", "für"] {
@@ -146,19 +143,19 @@ pub(in super::super) fn explicit_vocabulary() -> Chunk {
 }
 
 /// The chunk of an array of `[rows, 2]`, in which row `r` is `[r, 100 r]`.
-pub(in super::super) fn array(rows: u32) -> Chunk {
+pub(crate) fn array(rows: u32) -> Chunk {
     let numbers: Vec<u8> = (0..rows).flat_map(|row| floats(&[row as f32, 100.0 * row as f32])).collect();
     let sizes = [&u64::from(rows).to_le_bytes()[..], &2_u32.to_le_bytes(), &10_u32.to_le_bytes()].concat();
     (2, [&sizes, PADDING, &numbers].concat())
 }
 
-pub(in super::super) fn norms(norms: &[f32]) -> Chunk {
+pub(crate) fn norms(norms: &[f32]) -> Chunk {
     let sizes = [&(norms.len() as u64).to_le_bytes()[..], &10_u32.to_le_bytes()].concat();
     (6, [&sizes, PADDING, &floats(norms)].concat())
 }
 
 /// The chunk of two quantised rows, `[1, 2, 3, 4]` and `[10, 20, 3, 4]`, times their norms.
-pub(in super::super) fn quantised(norms: Option<[f32; 2]>) -> Chunk {
+pub(crate) fn quantised(norms: Option<[f32; 2]>) -> Chunk {
     let mut content: Vec<u8> =
         [0, u32::from(norms.is_some()), 2, 4, 2].map(u32::to_le_bytes).as_flattened().to_vec();
     content.extend(2_u64.to_le_bytes());
@@ -171,7 +168,7 @@ pub(in super::super) fn quantised(norms: Option<[f32; 2]>) -> Chunk {
 }
 
 /// One file of every kind.
-pub(in super::super) fn all() -> Vec<(VectorFormat, Vec<u8>)> {
+pub(crate) fn all() -> Vec<(VectorFormat, Vec<u8>)> {
     let simple = vocabulary(1, &[], &["cat", "für"]);
     let hashed = vocabulary(3, &[3, 6, 3], &["cat", "für"]);
     let fasttext = vocabulary(7, &[3, 6, 5], &["cat", "für"]);
