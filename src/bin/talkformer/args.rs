@@ -45,16 +45,16 @@ pub(crate) enum Command {
     /// Score a model on labelled messages.
     #[command(subcommand, after_help = "Example:\n  talkformer test nlu --model models --data data/test.yml")]
     Test(TestCommand),
-    /// Look at data files.
+    /// Check and extend training data.
     #[command(subcommand, after_help = DATA_AFTER)]
     Data(DataCommand),
     /// Answer messages with a model, one line of JSON each.
     Parse(Parse),
-    /// Turn texts into vectors that know their context.
+    /// Turn texts into vectors that depend on the context.
     Embed(Embed),
     /// Find the lines of a file that mean nearly the same.
     Similar(Similar),
-    /// Show which word looks at which in a pretrained encoder.
+    /// Show which token attends to which in a pretrained encoder.
     Attention(Attention),
     /// Download a pretrained encoder from the Hugging Face hub.
     #[cfg(feature = "hub")]
@@ -119,9 +119,9 @@ pub(crate) enum TestCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
-    /// Count what is there and point out what looks wrong.
+    /// Count intents, entities and examples, and point out likely mistakes.
     Stats(Stats),
-    /// Find what looks wrong: mislabelled examples, intents that are hard to tell apart, missing annotations.
+    /// Find likely errors: mislabelled examples, intents that are hard to tell apart, missing annotations.
     Review(Review),
     /// Pick what to annotate next: unlabelled messages that the model is unsure of and that differ from each other.
     Suggest(Suggest),
@@ -146,12 +146,12 @@ pub(crate) struct Demo {
     pub json: bool,
 }
 
-/// Numbers to multiply; sums are `f32` in either case.
+/// Precision of products; sums are `f32` in either case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Precision {
     /// 32 bits.
     F32,
-    /// 16 bits, faster where the processor knows them; elsewhere `f32` is used.
+    /// 16 bits, faster on processors that support them; elsewhere `f32` is used.
     Bf16,
 }
 
@@ -187,21 +187,21 @@ pub(crate) struct TrainNlu {
     /// Where the model goes: a new folder, a model to replace, or a folder of models.
     #[arg(long, short, value_name = "DIR", default_value = "models")]
     pub out: PathBuf,
-    /// Learn on: a model that takes in new examples, with new words, intents and entity types, beside those it
-    /// remembers. A text given again counts as given now. Its pipeline stays unless another is named.
+    /// Fine-tune this model on the new examples together with those it stores. New words, intents and entity types are
+    /// added; if a text is given again, its new labels count. The pipeline stays unless another is named.
     #[arg(long, value_name = "MODEL")]
     pub finetune: Option<PathBuf>,
-    /// Share of the epochs that learning on takes.
+    /// Share of the epochs to train when fine-tuning.
     #[arg(long, value_name = "SHARE", requires = "finetune", value_parser = share, default_value_t = TrainingOptions::EPOCH_FRACTION)]
     pub epoch_fraction: f64,
-    /// Leave the examples out of the model. It cannot learn on from new ones alone then.
+    /// Do not store the examples in the model. Fine-tuning it later needs all examples again.
     #[arg(long)]
     pub forget_examples: bool,
     #[command(flatten)]
     pub pipeline: PipelineArgs,
     #[command(flatten)]
     pub overrides: Overrides,
-    /// The numbers that the transformer multiplies while it learns, instead of what the pipeline says.
+    /// Precision of the transformer's products in training, instead of what the pipeline says.
     #[arg(long, value_name = "NUMBERS")]
     pub precision: Option<Precision>,
     /// Worker threads; by default one per core.
@@ -210,7 +210,7 @@ pub(crate) struct TrainNlu {
     /// The licence to write on the model's card.
     #[arg(long, value_name = "TEXT")]
     pub licence: Option<String>,
-    /// On Ctrl-C save what was learnt so far, instead of nothing.
+    /// On Ctrl-C, save the model as trained so far instead of nothing.
     #[arg(long)]
     pub keep_interrupted: bool,
     /// Print events as JSON lines on standard output.
@@ -240,8 +240,8 @@ Examples:
   talkformer data review --data data/ --config config.yml --most 100 --json > review.json
   talkformer data review --data train.jsonl --recipe small --folds 3
 
-Each model learns from all folds but one and is asked about that one, so this takes as long as N trainings. Doubts
-are no verdicts: the surest come first, look at them until they are wrong.";
+Each model is trained on all folds but one and answers that one, so this takes as long as N trainings. The most likely
+errors come first; stop reading when they turn out to be correct.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = REVIEW_AFTER)]
@@ -251,10 +251,10 @@ pub(crate) struct Review {
     pub data: PathBuf,
     #[command(flatten)]
     pub pipeline: PipelineArgs,
-    /// How many parts the data is cut into.
+    /// How many parts the data is split into.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..))]
     pub folds: u16,
-    /// How many of each kind to show at most.
+    /// The most to show of each kind.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub most: u32,
     #[command(flatten)]
@@ -284,7 +284,7 @@ pub(crate) struct Suggest {
     /// A file with one message a line; `-`, or nothing, is standard input.
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<PathBuf>,
-    /// How many messages to pick at most.
+    /// The most messages to pick.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub most: u32,
     /// Worker threads; by default one per core.
@@ -329,7 +329,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = BENCH_AFTER)]
 pub(crate) struct Bench {
-    /// Measure each thing for a moment only: a first look.
+    /// Measure each thing only briefly: less exact.
     #[arg(long)]
     pub quick: bool,
     /// Print one JSON object; times in seconds, rates in operations or bytes a second.

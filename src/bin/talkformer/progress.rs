@@ -21,7 +21,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// For this session.
+    /// A bar if standard error is a terminal, unless events are printed as JSON.
     pub(crate) fn new(json: bool) -> Self {
         let bar = (!json && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr());
@@ -79,7 +79,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away and leaves its last words.
+    /// Removes the bar, and prints its last message without the time left.
     pub(crate) fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             let last = bar.message();
@@ -88,13 +88,13 @@ impl Progress {
         }
     }
 
-    /// Why an event could not be shown, if so.
+    /// The error if an event could not be printed.
     pub(crate) fn failure(self) -> anyhow::Result<()> {
         self.failure.map_or(Ok(()), Err)
     }
 }
 
-/// A flag that Ctrl-C raises; a second Ctrl-C ends the program at once.
+/// A flag that is set by Ctrl-C; a second Ctrl-C ends the program at once.
 pub(crate) fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&stop);
@@ -108,7 +108,7 @@ pub(crate) fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
 }
 
 fn line(report: &EpochReport) -> String {
-    let mut line = format!("epoch {}/{} · loss {:.3}", report.epoch, report.epochs, report.loss);
+    let mut line = format!("epoch {}/{}, loss {:.3}", report.epoch, report.epochs, report.loss);
     if report.parts.len() > 1 {
         let parts: Vec<String> =
             report.parts.iter().map(|(name, part)| format!("{name} {part:.3}")).collect();
@@ -119,7 +119,7 @@ fn line(report: &EpochReport) -> String {
     }
     let speed = report.examples as f64 / report.elapsed.as_secs_f64().max(1e-9);
     let _ = write!(line, ", {speed:.0} examples/s");
-    line.replace(" · ", ", ")
+    line
 }
 
 fn scores(score: &Score) -> String {

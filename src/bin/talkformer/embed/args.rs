@@ -1,4 +1,4 @@
-//! The flags of what embeds.
+//! The flags of the commands that work with vectors.
 
 use std::path::PathBuf;
 
@@ -7,23 +7,23 @@ use talkformer::embed::{self, EmbedOptions};
 
 use crate::args::Precision;
 
-/// What makes the vectors, and how.
+/// Which encoder computes the vectors, and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct EncoderArgs {
     /// The folder of a pretrained encoder (config.json, model.safetensors, tokenizer.json), a file of word vectors, or a
     /// model trained by `talkformer train`.
     #[arg(long, short, value_name = "PATH")]
     pub model: PathBuf,
-    /// How the rows of a text become one vector, instead of what the encoder says.
+    /// How the rows of a text become one vector; by default as the encoder says.
     #[arg(long, value_name = "HOW")]
     pub pooling: Option<Pooling>,
-    /// Whether vectors are scaled to length one, instead of what the encoder says.
+    /// Whether vectors are scaled to length one; by default as the encoder says.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub normalize: Option<bool>,
     /// What happens to texts that are too long for the encoder.
     #[arg(long, value_name = "HOW", default_value = "truncate")]
     pub long_texts: LongTexts,
-    /// The numbers that products multiply.
+    /// Precision of products.
     #[arg(long, value_name = "NUMBERS", default_value = "f32")]
     pub precision: Precision,
     /// Worker threads; by default one per core.
@@ -31,23 +31,23 @@ pub(crate) struct EncoderArgs {
     pub threads: Option<u16>,
 }
 
-/// Many rows to one.
+/// How many rows become one.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Pooling {
     /// Their mean.
     Mean,
     /// The largest number of each dimension.
     Max,
-    /// The row that means the text as a whole.
+    /// The row that stands for the text as a whole.
     Cls,
 }
 
 /// Texts that are too long.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum LongTexts {
-    /// Leave the rest out, and say how many texts that were.
+    /// Cut the rest off, and say how many texts that affected.
     Truncate,
-    /// Encode their parts one by one and pool them together.
+    /// Encode the parts separately and pool them together.
     Split,
 }
 
@@ -143,7 +143,7 @@ Examples:
   talkformer attention --model all-MiniLM-L6-v2 'money in the bank'
   talkformer attention --model all-MiniLM-L6-v2 --layer 3 --head 7 --svg bank.svg 'money in the bank'
 
-Rows look at columns; the numbers are percent, and a row adds up to 100. Layers and heads are counted from 1; without
+Each row attends to the columns; the numbers are percent, and a row adds up to 100. Layers and heads are counted from 1; without
 them all heads of the last layer are averaged.";
 
 #[derive(Debug, clap::Args)]
@@ -186,17 +186,17 @@ pub(crate) struct Download {
     /// A branch, a tag or a commit.
     #[arg(long, value_name = "NAME", default_value = "main")]
     pub revision: String,
-    /// Another hub.
+    /// The address of another hub.
     #[arg(long, value_name = "URL", env = "HF_ENDPOINT")]
     pub endpoint: Option<String>,
-    /// A token for repositories that ask for one.
+    /// An access token, for repositories that need one.
     #[arg(long, value_name = "TOKEN", env = "HF_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VectorsCommand {
-    /// Write a file of word vectors so that it opens at once, however large it is.
+    /// Convert word vectors to a file that opens instantly, however large it is.
     Convert(Convert),
 }
 

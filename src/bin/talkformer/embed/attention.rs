@@ -51,13 +51,13 @@ fn draw(args: &Attention, maps: &AttentionMaps, layer: ArrayView3<'_, f32>, numb
     attention(&maps.labels, &panels, &format!("{} – layer {number}", args.text)).to_svg()
 }
 
-/// Rows look at columns, in percent.
+/// A row for each query, a column for each key, in percent.
 fn print(labels: &[String], weights: &Array2<f32>, title: &str) -> anyhow::Result<()> {
     const NARROW: usize = 5;
     let mut out = io::stdout().lock();
     let width = |label: &String| label.chars().count();
     let first = labels.iter().map(width).max().unwrap_or(0);
-    writeln!(out, "{title}, in percent: rows look at columns")?;
+    writeln!(out, "{title}, in percent: each row attends to the columns")?;
     write!(out, "{:first$}", "")?;
     labels.iter().try_for_each(|label| write!(out, " {label:>width$}", width = width(label).max(NARROW)))?;
     writeln!(out)?;
