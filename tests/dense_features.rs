@@ -1,4 +1,4 @@
-//! Dense features of an encoder: learnt with, saved with, and refused when the encoder is another one.
+//! Dense features of an encoder in training and in saved models, which refuse another encoder.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What `embed`, `similar`, `attention` and `vectors convert` promise, run as programs.
+//! `embed`, `similar`, `attention` and `vectors convert`, run as programs.
 
 mod common;
 
@@ -131,7 +131,10 @@ fn attention_is_shown_as_a_table_a_picture_and_numbers() {
         run(folder.path(), &arguments)
     };
     let table = stdout(&show(&["--layer", "1", "--head", "2", "--svg", "bank.svg"]));
-    assert!(table.starts_with("layer 1 of 2, head 2 of 3, in percent: each row attends to the columns\n"), "{table}");
+    assert!(
+        table.starts_with("layer 1 of 2, head 2 of 3, in percent: each row attends to the columns\n"),
+        "{table}"
+    );
     let svg = fs::read_to_string(folder.path().join("bank.svg")).unwrap();
     assert!(svg.contains("head 2") && !svg.contains("head 1"));
     let found = lines(&stdout(&show(&["--json"]))).pop().unwrap();

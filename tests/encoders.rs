@@ -1,4 +1,4 @@
-//! Pretrained encoders give what transformers gives, in any company, and say what is wrong with a folder.
+//! Pretrained encoders agree with transformers, alone and in batches, and say what is wrong with a folder.
 //!
 //! The tiny encoders and what is expected of them are made by `tests/golden/encoders.py`.
 

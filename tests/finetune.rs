@@ -1,4 +1,4 @@
-//! A model is fine-tuned: new examples, words, intents and entity types join the old ones, any number of times.
+//! Fine-tuning: new examples, words, intents and entity types join the old ones, any number of times.
 
 mod common;
 

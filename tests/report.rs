@@ -1,4 +1,4 @@
-//! What `test nlu` leaves behind: files under Rasa's names, whole pages, honest errors.
+//! The files that `test nlu` writes: those of Rasa, a complete page, and errors that name what is missing.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Reading no more than agreed.
+//! Reading files up to a limit.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -8,8 +8,8 @@ use super::BundleError;
 
 /// The bytes of a file that should have at most `limit`.
 ///
-/// What is there may be a pipe, a device or a terabyte of nothing: only files are opened, and no memory
-/// is asked for beyond the limit.
+/// What is there may be a pipe, a device or a sparse file of a terabyte: only regular files are opened, and no more
+/// memory than the limit is requested.
 pub(super) fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, BundleError> {
     let bytes = file_size(path)?;
     let too_large = |bytes| BundleError::TooLarge { path: path.to_owned(), bytes, limit };

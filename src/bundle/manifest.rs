@@ -1,4 +1,4 @@
-//! What stands in `config.json`, and how it vouches for itself.
+//! The content of `config.json`, and the checksum that it has of itself.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -43,7 +43,7 @@ pub(super) struct Manifest {
     format_version: u32,
     /// What sort of model, such as `nlu`.
     pub(super) kind: String,
-    /// RFC 3339, UTC, nine digits behind the second.
+    /// RFC 3339, UTC, with nine digits of the second.
     pub(super) created: String,
     /// Program and version.
     created_by: String,
@@ -53,7 +53,7 @@ pub(super) struct Manifest {
     pub(super) config: Value,
 }
 
-/// What a part must be.
+/// Size and hash of a part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FileRecord {
@@ -141,7 +141,7 @@ impl Manifest {
         Ok(bytes)
     }
 
-    /// Understands the bytes of `config.json` at `path`, or says why not.
+    /// Reads the bytes of `config.json` at `path`.
     pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Self, BundleError> {
         let broken = |error| BundleError::Manifest { path: path.to_owned(), error };
         check_format(&serde_json::from_slice(bytes).map_err(broken)?, path)?;
@@ -156,7 +156,7 @@ impl Manifest {
     }
 }
 
-/// Refuses what is not ours before anything else, so that the message is about that.
+/// Checks the format before anything else, so that the message is about the format.
 fn check_format(value: &Value, path: &Path) -> Result<(), BundleError> {
     if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
         return Err(BundleError::UnknownFormat { path: path.to_owned() });
@@ -174,7 +174,7 @@ fn check_format(value: &Value, path: &Path) -> Result<(), BundleError> {
 
 /// Whether the checksum fits the rest, byte for byte.
 ///
-/// The values would not do: a parser may round a number, and the text of it would then differ.
+/// Comparing the parsed values is not enough: a parser may round a number, and its text would then differ.
 fn is_sealed(bytes: &[u8]) -> bool {
     let Some((checksum, rest)) =
         bytes.strip_prefix(OPENING).and_then(|bytes| bytes.split_at_checked(CHECKSUM_DIGITS))

@@ -1,21 +1,21 @@
-//! A saved model: a folder that is whole and unaltered, or is not opened.
+//! A saved model: a folder that is opened only if it is complete and unaltered.
 //!
 //! In goes what a model is made of: a configuration, weights by name, vocabularies as JSON, a card for
-//! people. Out comes a folder, and later the same things again. Nothing in it is ever run or unpacked;
-//! there is no other, laxer way to load one.
+//! people. Out comes a folder, and later the same things again. Nothing in it is ever run or unpacked, and
+//! there is no way to load a model without the checks.
 //!
 //! ```text
 //! my-model/
 //! ├── config.json         the manifest: format, kind, when, by whom, SHA-256 of each part, configuration
 //! ├── model.safetensors   the weights; large tables in few bits
 //! ├── features.json, …    parts the model asked for
-//! └── README.md           the model card; people may edit it, so it is the one file nobody verifies
+//! └── README.md           the model card; people may edit it, so it is the one file that is not verified
 //! ```
 //!
 //! Three promises, each with its test:
 //!
 //! - **Saving is one step.** Everything is written and flushed in a hidden folder beside the place and
-//!   then exchanged with what was there. Whenever the power goes, the old model or the new one opens.
+//!   then exchanged with what was there. Whenever the power fails, the old model or the new one opens.
 //! - **Damage is noticed.** Every part has its size and SHA-256 in the manifest, and the manifest has a
 //!   checksum of itself. These find accidents; they do not prove who made a model.
 //! - **Same model, same bytes.** Only `created` (and so the checksum) in `config.json` differs between
@@ -39,9 +39,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Read `writer` first, then `reader`; `manifest` says what stands in `config.json`, and
-//! `place` is about which folder is meant. How a folder is replaced without ever leaving half of one is the
-//! craft of `files`.
+//! Read `writer` first, then `reader`; `manifest` is about `config.json`, and `place` about which folder is
+//! meant. `files` replaces a folder without ever leaving half of one.
 
 mod clock;
 mod error;

@@ -13,10 +13,10 @@ use super::weights::decode;
 use super::{BundleError, Weights};
 use crate::numbers::Bytes;
 
-/// All parts together: a thousand million weights.
+/// All parts together, which is room for a billion weights.
 const BUNDLE_LIMIT: u64 = 4 << 30;
 const CARD_LIMIT: u64 = 1 << 20;
-/// How often opening starts anew because the model was replaced meanwhile.
+/// How often a model is opened again because it was replaced in the meantime.
 const ATTEMPTS: usize = 20;
 
 /// A saved model, read and verified.
@@ -80,7 +80,7 @@ impl Bundle {
         &self.manifest.kind
     }
 
-    /// When it was saved: RFC 3339, UTC; order as text is order in time.
+    /// When it was saved: RFC 3339, UTC, so that texts sort by time.
     #[must_use]
     pub fn created(&self) -> &str {
         &self.manifest.created
@@ -174,7 +174,7 @@ enum Sight {
 }
 
 impl Sight {
-    /// Looks three times before it says that nothing is there: a model may be on the move.
+    /// Looks three times before it concludes that nothing is there: a model may just be being replaced.
     fn of(path: &Path) -> Self {
         let bundle = (0..3).find_map(|_| {
             let folder = find(path).unwrap_or_else(|| path.to_owned());

@@ -7,7 +7,7 @@ use crate::numbers::Table;
 /// In what form a parameter is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Storage {
-    /// As it is: for vectors, which take little room.
+    /// As it is: for vectors, which take little space.
     F32,
     /// Rounded to eight bits of mantissa: for matrices.
     Bf16,

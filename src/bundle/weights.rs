@@ -187,8 +187,8 @@ fn element_count(shape: &[usize]) -> Option<usize> {
 
 /// Reads a safetensors file. Large tensors are not copied out of it.
 ///
-/// The header is held to the length of the file before any tensor gets memory. `Metadata` makes sure that
-/// tensors lie one behind the other, without gap, each as long as its shape says.
+/// The header is checked against the length of the file before memory is allocated for a tensor. `Metadata` makes sure
+/// that tensors follow each other without a gap, each as long as its shape says.
 pub(super) fn decode(file: &Bytes) -> Result<Weights, WeightError> {
     let (header, start) = split_header(file).ok_or_else(|| malformed("the header is cut off"))?;
     let metadata: Metadata = serde_json::from_slice(header).map_err(unusable)?;

@@ -86,7 +86,7 @@ impl BundleWriter {
         self.tensors(WEIGHTS, weights)
     }
 
-    /// Adds tensors that are not the model's own, such as those of an encoder it listens to.
+    /// Adds tensors that are not the model's own, such as those of its encoder.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl BundleWriter {
     /// Saves the model so that `place` is its folder, and returns `place`.
     ///
     /// A model that is there already is replaced in one step; a link is followed. Folders above are
-    /// created. What saves cut short have left behind beside the place is cleared away.
+    /// created. What interrupted saves have left beside the place is deleted.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl BundleWriter {
         self.save_by(place.as_ref(), swap_names)
     }
 
-    /// [`save`](Self::save), with a choice of how an old model makes room.
+    /// [`save`](Self::save), with a choice of how names are swapped.
     pub(super) fn save_by(&self, place: &Path, swap: Swap) -> Result<PathBuf, BundleError> {
         let target = Target::at(place)?;
         check_replaceable::<Outline>(&target.path())?;
@@ -247,7 +247,7 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let (place, old) = (folder.path().join("model"), folder.path().join(".model.old"));
         model("old")?.save(&place)?;
-        fs::rename(&place, &old)?; // here the power went
+        fs::rename(&place, &old)?; // here the power failed
         assert_eq!(label(&place)?, "old");
         assert_eq!(Bundle::open(&place)?.folder(), old);
         model("new")?.save(&place)?;

@@ -1,4 +1,4 @@
-//! Texts in, vectors out.
+//! Turns texts into vectors, with any encoder.
 
 use std::path::Path;
 
@@ -16,11 +16,11 @@ use crate::threads::in_parallel;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EmbedOptions {
-    /// Threads at work; by default as many as the machine offers.
+    /// Number of threads; by default as many as the machine has.
     pub threads: usize,
-    /// The numbers that products multiply. `bf16` is faster and off in the third digit.
+    /// Precision of products. `bf16` is faster, with errors in the third digit.
     pub precision: Precision,
-    /// Rows to one vector; by default as the encoder says.
+    /// How the rows of a text become one vector; by default as the encoder says.
     pub pooling: Option<Pooling>,
     /// Whether vectors are scaled to length one; by default as the encoder says.
     pub normalize: Option<bool>,
@@ -56,7 +56,7 @@ impl Default for EmbedOptions {
 pub struct Embeddings {
     /// `[text, dim]`
     pub vectors: Array2<f32>,
-    /// Texts of which something was left out, for being too long.
+    /// How many texts were cut off because they were too long.
     pub truncated: usize,
 }
 
@@ -64,11 +64,11 @@ pub struct Embeddings {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TokenEmbeddings {
-    /// Where each token stands in the text; special ones are left out.
+    /// Where each token is in the text; special ones are left out.
     pub spans: Vec<Span>,
     /// `[token, dim]`
     pub vectors: Array2<f32>,
-    /// Whether tokens are missing at the end, for the text was too long.
+    /// Whether tokens are missing at the end because the text was too long.
     pub truncated: bool,
 }
 
@@ -85,7 +85,7 @@ pub struct WordEmbeddings {
 /// Turns texts into vectors.
 ///
 /// Texts are sorted by length and encoded some at a time, packed without padding, on several threads; results come in
-/// the order of the texts. A text has the same vector alone and in company, up to `1e-5` of its length with products of
+/// the order of the texts. A text has the same vector alone and in a batch, up to `1e-5` of its length with products of
 /// `f32`: sums over threads round differently.
 ///
 /// # Example
@@ -106,8 +106,8 @@ pub struct Embedder {
     options: EmbedOptions,
 }
 
-/// Bytes of texts that are encoded together: enough for products to be large, few enough for their rows to stay near
-/// the processor.
+/// Bytes of texts that are encoded together: enough for large products, few enough for their rows to stay in the
+/// cache.
 const BATCH_BYTES: usize = 2048;
 
 impl Embedder {
@@ -178,8 +178,8 @@ impl Embedder {
         Ok(TokenEmbeddings { spans, vectors, truncated: encoded.truncated })
     }
 
-    /// For each text its vector, and one for each of its words: the mean of the tokens that a word touches, zeros where
-    /// there are none. On so many threads at most, and on no more than the embedder has.
+    /// For each text its vector, and one for each of its words: the mean of the tokens that overlap the word, or zeros.
+    /// Uses at most `threads` threads, and no more than the embedder has.
     ///
     /// # Errors
     ///
@@ -205,7 +205,7 @@ impl Embedder {
         Ok(found)
     }
 
-    /// Which token of a text looks at which.
+    /// Which token of a text attends to which.
     ///
     /// # Errors
     ///
@@ -225,11 +225,11 @@ impl Embedder {
         // Long ones first, so that at the end no thread waits for a long one.
         order.sort_by_key(|at| std::cmp::Reverse(texts[*at].as_ref().len()));
         let batches = batches(&order, |at| texts[at].as_ref().len());
-        // Few batches are too little for threads of their own, if an encoder can share one among them.
+        // With few batches, threads work together on each, if the encoder supports that.
         let together = batches.len() < 2 * threads && self.encoder.team() > 1;
         let (side_by_side, shared) = if together { (1, threads) } else { (threads, 1) };
         let work = Work { threads: shared, long_texts: self.options.long_texts };
-        // In rounds, so that no more rows are held than are on their way to become vectors.
+        // In rounds, so that the rows of only one round are in memory.
         for batches in batches.chunks(16 * side_by_side) {
             let results = in_parallel(batches.len(), side_by_side, |batch| {
                 let texts: Vec<&str> = batches[batch].iter().map(|at| texts[*at].as_ref()).collect();
@@ -264,7 +264,7 @@ impl TokenEmbeddings {
     }
 }
 
-/// Neighbours in `order` whose sizes add up to what is encoded together.
+/// Cuts `order` into batches of about [`BATCH_BYTES`].
 fn batches(order: &[usize], size: impl Fn(usize) -> usize) -> Vec<&[usize]> {
     let (mut batches, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (at, text) in order.iter().enumerate() {
@@ -281,7 +281,7 @@ fn batches(order: &[usize], size: impl Fn(usize) -> usize) -> Vec<&[usize]> {
     batches
 }
 
-/// The mean row of the tokens that each word touches.
+/// The mean row of the tokens that overlap each word.
 fn words_of(encoded: &Encoded, words: &[Span], dim: usize) -> Array2<f32> {
     let mut vectors = Array2::zeros((words.len(), dim));
     let mut begin = 0;

@@ -1,4 +1,4 @@
-//! What can go wrong between a folder and a vector.
+//! Errors of embedding.
 
 use std::io;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub enum EmbedError {
     },
     /// Neither a folder of an encoder nor a file of word vectors.
     #[error(
-        "{}: no model to embed with; bring the folder of an encoder (config.json, model.safetensors, tokenizer.json) or a file of word vectors",
+        "{}: no model to embed with; give the folder of an encoder (config.json, model.safetensors, tokenizer.json) or a file of word vectors",
         path.display()
     )]
     Unknown {
@@ -47,7 +47,7 @@ pub enum EmbedError {
         /// The file.
         path: PathBuf,
     },
-    /// A file says what cannot be or what is not supported.
+    /// A file is invalid, or asks for something that is not supported.
     #[error("{}: {problem}", path.display())]
     File {
         /// The file.
@@ -87,8 +87,8 @@ pub enum EmbedError {
         /// Vectors.
         vectors: usize,
     },
-    /// The tokenizer cannot read a text.
-    #[error("the tokenizer gave up: {problem}")]
+    /// The tokenizer fails on a text.
+    #[error("the tokenizer failed: {problem}")]
     Tokenizer {
         /// What it says.
         problem: String,
@@ -99,8 +99,8 @@ pub enum EmbedError {
     /// The weights are damaged in a way that only shows when they are used.
     #[error("the encoder gives numbers that are not finite: its weights are damaged, download them again")]
     NotFinite,
-    /// What was learnt beyond a folder does not fit it.
-    #[error("what the encoder has learnt does not belong to it: {problem}")]
+    /// Fine-tuned weights do not fit the encoder in the folder.
+    #[error("the fine-tuned weights do not belong to this encoder: {problem}")]
     Tuned {
         /// What does not fit.
         problem: String,
@@ -109,7 +109,7 @@ pub enum EmbedError {
     #[error("there is nothing to fine-tune an encoder on: give two intents at least, or annotated entities")]
     NothingToTune,
     /// The encoder has no attention to look at.
-    #[error("{encoder} has no attention weights to show; bring the folder of a pretrained encoder")]
+    #[error("{encoder} has no attention weights to show; use a pretrained encoder")]
     NoAttention {
         /// What it is.
         encoder: String,
@@ -130,7 +130,7 @@ impl EmbedError {
         |error| Self::Io { path, error }
     }
 
-    /// A file says what cannot be.
+    /// A file is invalid.
     pub(super) fn file(path: impl Into<PathBuf>, problem: impl ToString) -> Self {
         Self::File { path: path.into(), problem: problem.to_string() }
     }

@@ -1,4 +1,4 @@
-//! How an encoder is recognised.
+//! A fingerprint that tells one encoder from another.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use super::EmbedError;
 use crate::files::hex;
 
-/// So much of the beginning and of the end of each file is looked at: encoders are large, and no two agree there.
-const LOOK: u64 = 1 << 20;
+/// Bytes that are hashed at the beginning and at the end of each file. Encoders are large, and no two agree there.
+const EDGE: u64 = 1 << 20;
 
 /// Tells one encoder from another: a hash of the sizes of its files, and of their beginnings and ends.
 ///
@@ -23,15 +23,15 @@ pub fn fingerprint(path: impl AsRef<Path>) -> Result<String, EmbedError> {
     if path.is_dir() {
         for name in names(path, "", 1)? {
             hash.update(&name);
-            look(&path.join(&name), &mut hash)?;
+            hash_edges(&path.join(&name), &mut hash)?;
         }
     } else {
-        look(path, &mut hash)?;
+        hash_edges(path, &mut hash)?;
     }
     Ok(hex(hash))
 }
 
-/// The files that decide, sorted, and those of folders so many levels down.
+/// The files that count, sorted, in this folder and up to so many levels below it.
 fn names(folder: &Path, prefix: &str, levels: usize) -> Result<Vec<String>, EmbedError> {
     let failed = || EmbedError::io(folder);
     let mut found = Vec::new();
@@ -49,7 +49,7 @@ fn names(folder: &Path, prefix: &str, levels: usize) -> Result<Vec<String>, Embe
     Ok(found)
 }
 
-fn look(path: &Path, hash: &mut Sha256) -> Result<(), EmbedError> {
+fn hash_edges(path: &Path, hash: &mut Sha256) -> Result<(), EmbedError> {
     let read = || -> io::Result<Vec<u8>> {
         if !fs::metadata(path)?.is_file() {
             return Err(io::Error::other("not a regular file"));
@@ -57,9 +57,9 @@ fn look(path: &Path, hash: &mut Sha256) -> Result<(), EmbedError> {
         let mut file = File::open(path)?;
         let size = file.metadata()?.len();
         let mut bytes = size.to_le_bytes().to_vec();
-        file.by_ref().take(LOOK).read_to_end(&mut bytes)?;
-        file.seek(SeekFrom::Start(size.saturating_sub(LOOK)))?;
-        file.take(LOOK).read_to_end(&mut bytes)?;
+        file.by_ref().take(EDGE).read_to_end(&mut bytes)?;
+        file.seek(SeekFrom::Start(size.saturating_sub(EDGE)))?;
+        file.take(EDGE).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     hash.update(read().map_err(EmbedError::io(path))?);

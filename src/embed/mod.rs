@@ -1,12 +1,12 @@
-//! Contextual embeddings: text in, vectors out that know their context.
+//! Contextual embeddings: vectors of texts and tokens that depend on the context.
 //!
 //! An [`Embedder`] gives one vector for a text, and one for each token that differs with what stands around it: *bank* in
 //! "money in the bank" and in "the bank of the river". Where the vectors come from is up to its [`TextEncoder`]:
 //!
 //! | encoder | context comes from |
 //! | --- | --- |
-//! | [`Pretrained`] | an encoder of BERT's kind in a local folder |
-//! | [`StaticVectors`] | dot-product attention over [word vectors](vectors), with nothing to learn |
+//! | [`Pretrained`] | a BERT-style encoder in a local folder |
+//! | [`StaticVectors`] | dot-product attention over [word vectors](vectors), without learned weights |
 //! | [`Nlu`](crate::pipeline::Nlu) | a model trained by this crate |
 //!
 //! ```no_run

@@ -1,4 +1,4 @@
-//! Many rows to one.
+//! How the rows of a text become one vector.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ pub enum Pooling {
     Mean,
     /// In each dimension, the largest number of all rows.
     Max,
-    /// The row that means the text as a whole: that of `[CLS]`, or of a message in our own models. Of a text that was split,
+    /// The row that stands for the text as a whole: that of `[CLS]`, or of a message in our own models. Of a text that was split,
     /// the mean of those of its parts.
     Cls,
 }

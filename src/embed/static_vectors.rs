@@ -1,4 +1,4 @@
-//! The simplest contextual embedding of all: attention over word vectors, with nothing to learn.
+//! The simplest contextual embedding: attention over word vectors, without learned weights.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::{AttentionMaps, EmbedError, Encoded, LongTexts, Pooling, PoolingDefau
 use crate::attention::{Scale, contextualize};
 use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
 
-/// Word vectors in context: each word is re-weighted by the words around it,
+/// Word vectors in context: each vector becomes a weighted mean of those around it,
 /// `softmax(x · xᵀ / √dim) · x` ([`contextualize`]).
 ///
 /// A word that the table does not know is looked up in lower case, and is left out if that fails, too.
@@ -35,7 +35,7 @@ pub struct StaticVectors {
 }
 
 impl StaticVectors {
-    /// Words that look at each other at most: every one looks at every other, which soon are many.
+    /// The most words that attend to each other: the cost grows with the square of their number.
     const LONGEST: usize = 512;
 
     /// Opens a file of word vectors in any [`VectorFormat`](super::vectors::VectorFormat).
@@ -53,7 +53,7 @@ impl StaticVectors {
         Self { vectors, tokenizer: WhitespaceTokenizer::default() }
     }
 
-    /// The first `most` words of a text that have a vector, with it, before anything has looked at anything.
+    /// The first `most` words of a text that have a vector, with their vectors before attention.
     fn read(&self, text: &str, most: usize) -> (Vec<Span>, Array2<f32>) {
         let dim = self.vectors.dim();
         let (mut spans, mut rows, mut row) = (Vec::new(), Vec::new(), vec![0.0; dim]);

@@ -1,4 +1,4 @@
-//! A file that gets its name when it is whole.
+//! A file that appears under its name only once it is complete.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};

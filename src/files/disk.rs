@@ -1,4 +1,4 @@
-//! Writing down to the disk, and deleting no deeper than one folder.
+//! Writes that wait for the disk, and the deletion of a folder of files.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};

@@ -1,4 +1,4 @@
-//! Files read as memory.
+//! Files mapped into memory.
 
 #![allow(
     unsafe_code,
@@ -12,7 +12,7 @@ use std::path::Path;
 
 use memmap2::Mmap;
 
-/// The content of a file, brought in by the system page by page as it is touched.
+/// The content of a file, loaded by the system page by page when it is accessed.
 ///
 /// Processes that map the same file share its memory. The file must stay as it is meanwhile: if another
 /// program shortens it, touching what was cut off ends this process (`SIGBUS` on Unix); if another program
@@ -39,7 +39,7 @@ impl Mapped {
         Ok(Self { map })
     }
 
-    /// Tells the system that single places will be read, so that it does not fetch their neighbours.
+    /// Tells the system that access will be random, so that it does not read ahead.
     pub(crate) fn advise_random(&self) {
         #[cfg(unix)]
         let _ = self.map.advise(memmap2::Advice::Random); // a hint; without it lookups are only slower

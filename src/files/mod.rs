@@ -1,12 +1,12 @@
-//! Files as a whole: read where they lie, replaced so that a reader finds the old one or the new one.
+//! Files mapped into memory, and files and folders replaced so that a reader finds either the old one or the new one.
 //!
 //! | to replace | use | in the meantime it is |
 //! | --- | --- | --- |
 //! | a file | [`AtomicFile`] | `.NAME.PID-RANDOM.tmp` beside it |
 //! | a folder of files | `NewFolder` | a folder of that name; where the system cannot swap, the old one is `.NAME.old` for a moment |
 //!
-//! What is unfinished is locked by the process that writes it. So the next writer can tell what a killed
-//! process has left behind, and deletes it.
+//! Whatever is unfinished is locked by the process that writes it. So the next writer can tell what a killed process
+//! has left behind, and deletes it.
 //!
 //! To read next: `atomic_file.rs`, then `new_folder.rs`; `temporary.rs` holds the names and the locks.
 

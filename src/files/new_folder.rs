@@ -1,4 +1,4 @@
-//! A folder of files that gets its name when it is whole.
+//! A folder of files that appears under its name only once it is complete.
 
 use super::disk::{create_folders, sync_folder, write_synced};
 use super::replace::{Contents, Swap, publish};
@@ -15,7 +15,7 @@ pub(crate) struct NewFolder {
 impl NewFolder {
     /// Creates an empty hidden folder beside the target, and the folders above.
     ///
-    /// What writers that were killed have left there is cleared away.
+    /// What killed writers have left there is deleted.
     pub(crate) fn create(target: Target) -> Result<Self, FolderError> {
         create_folders(target.parent())?;
         clear_abandoned(Kind::Folder, target.parent());

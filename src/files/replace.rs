@@ -1,4 +1,4 @@
-//! Putting a finished folder in its place.
+//! Moving a finished folder to its target.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -11,9 +11,9 @@ use super::{FolderError, Occupant, Target};
 /// What file managers leave in every folder they show.
 const LITTER: [&str; 3] = [".DS_Store", "Thumbs.db", "desktop.ini"];
 
-/// One kind of folder, as far as replacing it needs to know it: only its own kind is replaced.
+/// A kind of folder: a folder is replaced only by one of the same kind.
 pub(crate) trait Contents: Sized {
-    /// Looks into a folder; `None` if it is not of this kind, or not whole.
+    /// Looks into a folder; `None` if it is not of this kind, or not complete.
     fn of(folder: &Path) -> Option<Self>;
 
     /// Whether a file of this name belongs to it, and may be deleted with it.
@@ -31,7 +31,7 @@ enum Replaced {
 /// Swaps the names of two folders in one step, or refuses and changes nothing.
 pub(crate) type Swap = fn(&Path, &Path) -> io::Result<()>;
 
-/// Refuses a path at which something lies that must not be lost.
+/// Fails if something at this path must not be lost.
 pub(crate) fn check_replaceable<C: Contents>(path: &Path) -> Result<(), FolderError> {
     look::<C>(path).map(drop)
 }
@@ -123,9 +123,9 @@ fn replace_in_two_steps<C: Contents>(new: &Path, target: &Target) -> Result<(), 
     })
 }
 
-/// Deletes `.NAME.old` when what is at the target makes it superfluous.
+/// Deletes `.NAME.old` if the folder at the target is complete.
 ///
-/// It is renamed first: a folder of that name is always whole, never half deleted.
+/// It is renamed first, so that a folder of that name is always complete, never half deleted.
 fn discard_old<C: Contents>(target: &Target) {
     let (old, away) = (target.old(), target.parent().join(fresh_name(&target.name)));
     let is_superfluous = C::of(&old).is_some() && C::of(&target.path()).is_some();

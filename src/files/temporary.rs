@@ -1,5 +1,5 @@
-//! Unfinished files and folders: their names, the locks of those who write them, and what becomes of them
-//! when the writer has ended.
+//! Unfinished files and folders: their names, the locks of their writers, and clearing up after writers that have
+//! ended.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
@@ -24,8 +24,8 @@ pub(super) enum Kind {
 pub(super) struct Temporary {
     path: PathBuf,
     kind: Kind,
-    /// Locked while we live, so that nobody takes this for abandoned. The system unlocks it when the process
-    /// ends, however it ends. A folder may be impossible to open; then there is no lock.
+    /// Locked as long as this exists, so that other writers do not take it for abandoned. The system unlocks it when the
+    /// process ends, however it ends. A folder may be impossible to open; then there is no lock.
     handle: Option<File>,
 }
 
@@ -42,9 +42,9 @@ impl Temporary {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 outcome => outcome.map_err(|error| (path.clone(), error))?,
             };
-            // Somebody who clears up may have been faster than our lock; then it is gone, or soon will be.
-            let is_theirs = handle.as_ref().is_some_and(|handle| holder(handle) == Holder::Other);
-            if !is_theirs && path.exists() {
+            // Another writer may have taken it for abandoned before it was locked; then it is deleted, or soon will be.
+            let is_lost = handle.as_ref().is_some_and(|handle| holder(handle) == Holder::Other);
+            if !is_lost && path.exists() {
                 return Ok(Self { path, kind, handle });
             }
         }
@@ -98,7 +98,7 @@ pub(super) fn clear_abandoned(kind: Kind, parent: &Path) {
     }
 }
 
-/// Whether somebody is writing something of this name, or was stopped while he did.
+/// Whether something of this name is being written, or was left unfinished.
 pub(super) fn is_being_written(kind: Kind, parent: &Path, name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     let becomes = |path: &Path| final_name(path.file_name()?).map(|found| found == name);
@@ -111,13 +111,13 @@ fn unfinished(kind: Kind, parent: &Path) -> Vec<PathBuf> {
     ours.map(|entry| entry.path()).collect()
 }
 
-/// `.NAME.PID-RANDOM.tmp`, another one each time.
+/// `.NAME.PID-RANDOM.tmp`, a new one each time.
 pub(super) fn fresh_name(name: &OsStr) -> OsString {
     let random = RandomState::new().hash_one(());
     hidden_name(name, &format!(".{}-{random:016x}.tmp", std::process::id()))
 }
 
-/// `.NAME` with something behind it.
+/// `.NAME` with a suffix.
 pub(super) fn hidden_name(name: &OsStr, suffix: &str) -> OsString {
     [OsStr::new("."), name, OsStr::new(suffix)].into_iter().collect()
 }
@@ -140,9 +140,9 @@ fn is_older(path: &Path, age: Duration) -> bool {
 /// Who has locked a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Holder {
-    /// We have, just now, for as long as the handle is open.
+    /// We have, until the handle is closed.
     Us,
-    /// A living process.
+    /// Another writer, which is still running.
     Other,
     /// This system or file system cannot lock it.
     Unknown,

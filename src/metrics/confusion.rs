@@ -174,7 +174,7 @@ impl fmt::Display for Confusion {
     }
 }
 
-/// A count as it stands in the grid, where zeros should not shout.
+/// A count in the grid, where zeros are shown as dots.
 fn cell(count: usize) -> String {
     if count == 0 { ".".to_owned() } else { count.to_string() }
 }

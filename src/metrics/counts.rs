@@ -5,7 +5,7 @@ use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
 
-/// How often something was found, made up, or overlooked.
+/// How many true positives, false positives and false negatives there are.
 ///
 /// Counts of parts add up to the counts of the whole, which is what "micro" average means.
 ///

@@ -105,7 +105,7 @@ pub struct EntityScore {
     /// Precision, recall and F1.
     #[serde(flatten)]
     pub scores: Prf,
-    /// Found, made up, overlooked.
+    /// True positives, false positives and false negatives.
     #[serde(flatten)]
     pub counts: Counts,
 }

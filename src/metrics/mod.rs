@@ -1,4 +1,4 @@
-//! How good the predictions are: pure functions over labels, with no model in sight.
+//! How good predictions are: pure functions of labels and numbers.
 //!
 //! Gold labels and predictions go in; counts come out first, and shares only at the end, so that a test
 //! set of any size streams through and partial results add up. A share of nothing is 0, never NaN.

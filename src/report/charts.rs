@@ -1,4 +1,4 @@
-//! What the drawings of a report show.
+//! The charts of a report.
 
 use super::drawing::{Anchor, Drawing, Paint, Point, SMALL, Shape, shortened, text_width};
 use crate::metrics::{Calibration, Confusion};
@@ -9,10 +9,10 @@ const MOST_LABELS: usize = 40;
 /// Bins of a histogram, as in Rasa.
 const HISTOGRAM_BINS: usize = 25;
 
-/// Which label was taken for which: the right one down, the answer across, stronger in colour where it is more often.
+/// Which label was taken for which: gold labels down, predictions across, stronger in colour for a higher count.
 ///
-/// Beyond 40 labels those are shown that are mistaken most, and the drawing says so. `labels` is what they are
-/// called. `None` without messages.
+/// Of more than 40 labels those with the most mistakes are shown, and a note says so. `labels` is what the note calls
+/// them. `None` without messages.
 #[must_use]
 pub fn confusion_matrix(confusion: &Confusion, title: &str, labels: &str) -> Option<Drawing> {
     let all = confusion.labels();

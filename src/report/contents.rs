@@ -1,4 +1,4 @@
-//! What a report is about.
+//! The input of a report.
 
 use crate::data::Utterance;
 use crate::metrics::Comparison;
@@ -47,7 +47,7 @@ impl FoldScores {
     }
 }
 
-/// Everything a report can tell; what is missing is left out.
+/// Everything that a report can show; what is missing is left out.
 ///
 /// # Example
 ///
@@ -72,9 +72,9 @@ impl FoldScores {
 pub struct Report<'a> {
     /// What was tested.
     pub title: &'a str,
-    /// How it was tested: a word and what it says, such as the data and the command.
+    /// How it was tested: names and values, such as the data and the command.
     pub facts: &'a [(&'a str, String)],
-    /// What to keep in mind.
+    /// Remarks for the reader.
     pub notes: &'a [String],
     /// The answers.
     pub tested: Option<Tested<'a>>,

@@ -1,13 +1,13 @@
 //! A picture as a list of shapes, which becomes SVG or PNG.
 
-/// What a shape is painted for; the colour follows from that, in light and in dark.
+/// The role of a shape, which decides its colour in light and in dark mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paint {
-    /// Words that are read.
+    /// Main text.
     Ink,
-    /// Words beside them.
+    /// Secondary text.
     Soft,
-    /// Lines that guide the eye.
+    /// Grid lines.
     Line,
     /// What is right.
     Right,
@@ -17,7 +17,7 @@ pub enum Paint {
     Accent,
     /// The second of two things that are measured.
     Second,
-    /// Words upon a strong colour.
+    /// Text on a strong colour.
     Paper,
 }
 
@@ -51,7 +51,7 @@ impl Paint {
         }
     }
 
-    /// The colour by day and by night.
+    /// The colour in light and in dark mode.
     pub(super) fn colours(self) -> (Colour, Colour) {
         match self {
             Self::Ink => ([29, 35, 41], [226, 230, 234]),
@@ -66,7 +66,7 @@ impl Paint {
     }
 }
 
-/// Which end of a text stands at its place.
+/// Which part of a text is at its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
     /// The first letter.
@@ -80,7 +80,7 @@ pub enum Anchor {
 /// A position: how far to the right, and how far down.
 pub type Point = (f32, f32);
 
-/// A thing to draw.
+/// A shape to draw.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
     /// A filled rectangle.
@@ -94,7 +94,7 @@ pub enum Shape {
         /// From 0, invisible, to 1.
         opacity: f32,
     },
-    /// A line through some places.
+    /// A line through some points.
     Line {
         /// At least two.
         through: Vec<Point>,
@@ -122,9 +122,9 @@ pub enum Shape {
         text: String,
         /// Height of the font.
         size: f32,
-        /// Which end is at the place.
+        /// Which part of it is at `at`.
         anchor: Anchor,
-        /// Turned clockwise about the place, in degrees.
+        /// Turned clockwise about `at`, in degrees.
         angle: f32,
         /// Its colour.
         paint: Paint,
@@ -139,7 +139,7 @@ pub(super) const SMALL: f32 = 11.0;
 /// A picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drawing {
-    /// What it shows, for those who cannot see it.
+    /// A description, also for screen readers.
     pub title: String,
     /// Width and height.
     pub size: (f32, f32),
@@ -187,7 +187,7 @@ impl Drawing {
     }
 }
 
-/// About how wide a text is; fonts differ, so leave some air.
+/// An estimate of the width of a text; fonts differ, so leave some space.
 pub(super) fn text_width(text: &str, size: f32) -> f32 {
     let width = |letter: char| match letter {
         'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' => 0.34,

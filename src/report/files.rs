@@ -12,7 +12,7 @@ pub struct ReportFile {
     pub bytes: Vec<u8>,
 }
 
-/// Which files are wanted beside the reports.
+/// Which files to write in addition to the reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileOptions {
     /// Messages that were answered wrongly.
@@ -31,7 +31,7 @@ impl Default for FileOptions {
 }
 
 impl Report<'_> {
-    /// All files, `report.html` last: where it is, the others are.
+    /// All files, `report.html` last, so that the others exist once it does.
     #[must_use]
     pub fn files(&self, options: FileOptions) -> Vec<ReportFile> {
         let mut files = Vec::new();

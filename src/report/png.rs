@@ -1,4 +1,4 @@
-//! A drawing as PNG, by day, for places that show no SVG.
+//! A drawing as PNG, in light colours, for programs that cannot show SVG.
 
 use std::sync::LazyLock;
 

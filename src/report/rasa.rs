@@ -87,10 +87,10 @@ fn confused_with(
     } else {
         CANDIDATES - 1
     };
-    // The label that the report leaves out, `no_entity`, takes a place and is not told.
-    let is_told = |other: &str| other != NO_ENTITY || report.labels.contains_key(NO_ENTITY);
-    let told = wrong.into_iter().take(places).filter_map(|(other, count)| Some((other?, count)));
-    told.filter(|(other, _)| is_told(other)).map(|(other, count)| (other.to_owned(), count)).collect()
+    // The label that the report leaves out, `no_entity`, takes a place but is not listed.
+    let is_listed = |other: &str| other != NO_ENTITY || report.labels.contains_key(NO_ENTITY);
+    let others = wrong.into_iter().take(places).filter_map(|(other, count)| Some((other?, count)));
+    others.filter(|(other, _)| is_listed(other)).map(|(other, count)| (other.to_owned(), count)).collect()
 }
 
 /// `intent_errors.json` or, for the right ones, `intent_successes.json`.

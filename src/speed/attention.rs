@@ -17,7 +17,7 @@ pub struct AttentionBlock {
 }
 
 impl AttentionBlock {
-    /// A block with drawn weights and an input, in `f32`.
+    /// A block with random weights and an input, in `f32`.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl AttentionBlock {
         self.block.forward(self.x.as_tensor(), &self.segments, &Pass::inference())
     }
 
-    /// There and back again: the gradients of input and weights.
+    /// Forward and backward: the gradients of input and weights.
     ///
     /// # Errors
     ///
@@ -51,7 +51,7 @@ impl AttentionBlock {
     }
 
     /// Floating-point operations of one run: two products of attention and four projections, and twice as many
-    /// again on the way back. (Kernels that compute scores again on the way back do more; it does not count.)
+    /// in the backward pass. (What kernels compute again in the backward pass does not count.)
     #[must_use]
     pub fn operations(&self, backward: bool) -> f64 {
         let [batch, heads, seq, head_dim] = self.size.map(|size| size as f64);
@@ -94,7 +94,7 @@ impl Attention {
         attention(q, k, v, None, &self.config)
     }
 
-    /// There and back again: the gradients of queries, keys and values.
+    /// Forward and backward: the gradients of queries, keys and values.
     ///
     /// # Errors
     ///

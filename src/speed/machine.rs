@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Times;
 use crate::kernels::{Instructions, Precision, ceiling as kernel, processor};
 
-/// The machine that we run on.
+/// This machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Machine {
     /// What the processor calls itself.

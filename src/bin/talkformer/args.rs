@@ -194,7 +194,7 @@ pub(crate) struct TrainNlu {
     /// Share of the epochs to train when fine-tuning.
     #[arg(long, value_name = "SHARE", requires = "finetune", value_parser = share, default_value_t = TrainingOptions::EPOCH_FRACTION)]
     pub epoch_fraction: f64,
-    /// Do not store the examples in the model. Fine-tuning it later needs all examples again.
+    /// Do not store the examples in the model. To fine-tune it later without forgetting, give all examples again.
     #[arg(long)]
     pub forget_examples: bool,
     #[command(flatten)]
@@ -329,7 +329,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = BENCH_AFTER)]
 pub(crate) struct Bench {
-    /// Measure each thing only briefly: less exact.
+    /// Measure each thing only briefly, for a first look.
     #[arg(long)]
     pub quick: bool,
     /// Print one JSON object; times in seconds, rates in operations or bytes a second.

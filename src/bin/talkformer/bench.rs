@@ -41,7 +41,7 @@ struct Ceiling {
     memory: Bandwidth,
 }
 
-/// How fast a kernel is on one thread, and the part of the ceiling that is.
+/// How fast a kernel is on one thread, and its share of the ceiling.
 #[derive(Debug, Serialize)]
 struct Rate {
     size: Vec<usize>,
@@ -65,10 +65,10 @@ struct Parse {
 }
 
 pub(crate) fn run(args: &Bench) -> anyhow::Result<()> {
-    // How long each measure goes on.
+    // How long each thing is measured.
     let time = Duration::from_millis(if args.quick { 10 } else { 400 });
     let machine = Machine::this();
-    say("measuring; close other programs, they take their share of the machine");
+    say("measuring; close other programs, which would slow this down");
     let ceilings: Vec<Ceiling> = threads(&machine).map(measure_ceiling).collect();
     let report = Report {
         products: products(&ceilings[0], time),
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<()> {
     if args.json { json_line(&report) } else { report.print() }
 }
 
-/// One, and as many as there are.
+/// One thread, and as many as there are cores.
 fn threads(machine: &Machine) -> impl Iterator<Item = usize> {
     [1].into_iter().chain((machine.cores > 1).then_some(machine.cores))
 }
@@ -107,7 +107,7 @@ fn attention(ceiling: &Ceiling, time: Duration) -> anyhow::Result<Vec<Rate>> {
         let size = [ROWS / seq, HEADS, seq, HEAD_DIM];
         for (precision, ceiling) in [(Precision::F32, ceiling.f32), (Precision::Bf16, ceiling.bf16)] {
             let work = Attention::new(size, precision, 1)?;
-            work.forward_and_backward()?; // whatever can fail has failed here
+            work.forward_and_backward()?; // an error shows here, not while measuring
             for backward in [false, true] {
                 let run =
                     || drop(if backward { work.forward_and_backward() } else { work.forward().map(drop) });
@@ -155,7 +155,7 @@ impl Report {
 
         writeln!(out, "\nproduct, 1 thread              f32               bf16  GFLOP/s (of the ceiling)")?;
         for pair in self.products.chunks(2) {
-            writeln!(out, "  {:<18} {:>17}  {:>17}", sizes(&pair[0].size), pair[0].told(), pair[1].told())?;
+            writeln!(out, "  {:<18} {:>17}  {:>17}", sizes(&pair[0].size), pair[0].text(), pair[1].text())?;
         }
 
         let names =
@@ -163,8 +163,8 @@ impl Report {
         writeln!(out, "\nattention, 1 thread   {}", names.concat())?;
         writeln!(out, "  (batch × heads × sequence × head)")?;
         for group in self.attention.chunks(4) {
-            let told: Vec<String> = group.iter().map(|rate| format!("{:>14}", rate.told())).collect();
-            writeln!(out, "  {:<20}{}", sizes(&group[0].size), told.concat())?;
+            let rates: Vec<String> = group.iter().map(|rate| format!("{:>14}", rate.text())).collect();
+            writeln!(out, "  {:<20}{}", sizes(&group[0].size), rates.concat())?;
         }
 
         let DietTraining { messages, tokens, .. } = DietTraining::default();
@@ -182,7 +182,7 @@ impl Report {
 }
 
 impl Rate {
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         format!("{:.0} ({:.0} %)", self.per_second / 1e9, 100.0 * self.share)
     }
 }

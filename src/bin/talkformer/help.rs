@@ -1,4 +1,4 @@
-//! `talkformer completions` and `talkformer man`: what a shell and a manual know of the flags.
+//! `talkformer completions` and `talkformer man`, both generated from the flags.
 
 use std::io::Write as _;
 

@@ -26,7 +26,7 @@ impl Lines {
         Ok(Self { reader: BufReader::with_capacity(1 << 16, source), name, line: 0 })
     }
 
-    /// Whether another whole line is here already, so that asking for it does not wait.
+    /// Whether another whole line has arrived, so that reading it does not block.
     pub(crate) fn is_ready(&self) -> bool {
         self.reader.buffer().contains(&b'\n')
     }
@@ -41,7 +41,7 @@ impl Lines {
         format!("{}:{}", self.name, self.line)
     }
 
-    /// The next line without its end and without a byte order mark, or `None` behind the last.
+    /// The next line without its end and without a byte order mark, or `None` after the last.
     pub(crate) fn next_line(&mut self) -> anyhow::Result<Option<String>> {
         let mut bytes = Vec::new();
         let name = &self.name;

@@ -1,15 +1,15 @@
-//! Results on standard output, talk on standard error.
+//! Results on standard output, messages to the user on standard error.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-/// The person asked to stop.
+/// The user interrupted the program.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
 pub(crate) struct Interrupted;
 
-/// Whether the reader of the output went away, which is a normal end.
+/// Whether the reader of the output has closed the pipe, which is a normal end.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
@@ -18,7 +18,7 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// One line of JSON on standard output, at once.
+/// Prints one line of JSON on standard output and flushes it.
 pub(crate) fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     serde_json::to_writer(&mut out, value)?;
@@ -26,12 +26,12 @@ pub(crate) fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// Talk.
+/// Prints a line on standard error.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// At most ten warnings, then how many more there are.
+/// Prints at most ten warnings, then how many more there are.
 pub(crate) fn warn<W: std::fmt::Display>(warnings: impl IntoIterator<Item = W>) {
     const SHOWN: usize = 10;
     let mut rest = 0;

@@ -77,7 +77,7 @@ fn print(review: &Review<'_>, examples: usize, most: usize) -> anyhow::Result<()
     Ok(())
 }
 
-/// How the list goes on behind its title.
+/// The end of a heading: which of the entries are listed.
 fn shown(count: usize, most: usize, which: &str) -> String {
     match count {
         0 => String::new(),
@@ -126,7 +126,7 @@ fn as_json(review: &Review<'_>, examples: usize, most: usize) -> Value {
     })
 }
 
-/// Where an example stands, and what it says.
+/// File, line and text of an example.
 fn place(utterance: &Utterance) -> Value {
     let source = &utterance.source;
     json!({"file": source.path.display().to_string(), "line": source.line, "text": utterance.text})

@@ -1,4 +1,4 @@
-//! Scores as a person reads them on a screen.
+//! Scores as text.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use talkformer::report::FoldScores;
 
 use super::output::percent;
 
-/// Scores as a table, then the intents that are taken for others.
+/// Scores as a table, then the intents that are confused.
 pub(crate) fn print(scores: &Evaluation) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let out = &mut out;
@@ -54,7 +54,7 @@ pub(crate) fn print(scores: &Evaluation) -> anyhow::Result<()> {
         }
     }
     if intent.messages > 0 && intent.accuracy < 1.0 {
-        writeln!(out, "\nmistaken intents (right one: taken for, how often)")?;
+        writeln!(out, "\nconfused intents (correct one: answer, how often)")?;
         let confusion = scores.confusion();
         for gold in confusion.gold_labels() {
             let wrong = confusion.confused_with(gold, 3);
@@ -96,7 +96,7 @@ pub(crate) fn print_folds(folds: &[FoldScores]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The difference to another model.
+/// The difference from another model.
 pub(crate) fn print_comparison(name: &str, found: &Comparison) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "\ncompared with {name}")?;
@@ -119,7 +119,7 @@ pub(crate) fn print_comparison(name: &str, found: &Comparison) -> anyhow::Result
     Ok(())
 }
 
-/// Means of the runs, share by share.
+/// Means over the runs, for each share of the data.
 pub(crate) fn print_curve(curve: &[CurveSeries]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for series in curve {

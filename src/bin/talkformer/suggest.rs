@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Suggest) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The different messages, with the line where each comes first.
+/// The distinct messages, with the line where each occurs first.
 fn read(mut lines: Lines) -> anyhow::Result<(Vec<usize>, Vec<String>)> {
     let (mut numbers, mut texts, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     while let Some(line) = lines.next_line()? {
@@ -55,7 +55,7 @@ fn print(line: usize, suggestion: &Suggestion<'_>) -> anyhow::Result<()> {
     Ok(writeln!(out, "    {why} ({:.2}){guesses}", suggestion.uncertainty)?)
 }
 
-/// A line that can be corrected and learnt from; the keys behind `entities` are not read again.
+/// A line that can be corrected and used as training data; the keys after `entities` are ignored when it is read.
 #[derive(Serialize)]
 struct Draft<'a> {
     text: String,

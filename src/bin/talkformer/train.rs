@@ -46,7 +46,7 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     let (nlu, training) = train(earlier.as_ref(), &config, &data, &options, &mut progress)?;
     let interrupted = training.outcome.stopped == Stopped::Interrupted;
     if interrupted && !args.keep_interrupted {
-        say("nothing was saved; with --keep-interrupted what was learnt so far is");
+        say("nothing was saved; with --keep-interrupted the model as trained so far would be");
         return Err(Interrupted.into());
     }
     let card = Card::default()
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     let card = card.render(&nlu, &data, &training, &nlu.evaluate(&sample)?, scored_on);
     let saved = save(&nlu, &choose_place(&args.out, "nlu")?, card)?;
     say(&format!("saved {} after {:.0} s", saved.display(), begun.elapsed().as_secs_f64()));
-    // The model is safe; only now does it matter whether the events had a reader.
+    // Reported only now, so that events that could not be printed do not cost the model.
     progress.failure()?;
     if args.json {
         json_line(&json!({"event": "saved", "model": saved, "seconds": begun.elapsed().as_secs_f64()}))?;
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     if interrupted { Err(Interrupted.into()) } else { Ok(()) }
 }
 
-/// Saves at its place or, where that fails, in the temporary folder, so that an hour of training is not lost.
+/// Saves the model at its place or, if that fails, in the temporary folder, so that an hour of training is not lost.
 fn save(nlu: &Nlu, place: &Path, card: String) -> anyhow::Result<PathBuf> {
     let Err(error) = nlu.save_with_card(place, card.clone()) else { return Ok(place.to_owned()) };
     let error = anyhow!(error).context(format!("the model could not be saved at {}", place.display()));
@@ -80,7 +80,7 @@ fn save(nlu: &Nlu, place: &Path, card: String) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Reads data, drops repetitions and shows what looks wrong.
+/// Reads data, drops repeated examples and shows warnings.
 pub(crate) fn read(path: &Path) -> anyhow::Result<TrainingData> {
     let mut data = talkformer::data::read(path)?;
     let repeated = data.deduplicate();
@@ -162,7 +162,7 @@ fn with_remembered(
     Ok(earlier.with_remembered(&data)?.0)
 }
 
-/// The command as it can be typed again.
+/// The command line, quoted for a shell.
 pub(crate) fn command_line() -> String {
     let quote = |word: String| {
         let plain = |c: char| c.is_alphanumeric() || "-_./=:,".contains(c);

@@ -1,4 +1,4 @@
-//! A process is killed while it saves, again and again: the model of before or after always opens.
+//! A process is killed while it saves, again and again: either the old or the new model always opens.
 //!
 //! The saving process is this test program itself, started anew for the one ignored test below.
 
@@ -66,7 +66,7 @@ impl Saver {
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map(Self)
     }
 
-    /// SIGKILL; an error if it has ended before, for then it found fault with something.
+    /// SIGKILL; an error if it has ended already, because then a save has failed.
     fn kill(&mut self) -> TestResult {
         if let Some(status) = self.0.try_wait()? {
             return Err(format!("the saving process ended by itself: {status}").into());

@@ -1,4 +1,4 @@
-//! What can go wrong between the hub and a folder.
+//! Errors of downloads.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,9 +44,9 @@ pub enum HubError {
         /// The address.
         url: String,
     },
-    /// The hub wants to know who asks.
+    /// The hub requires access rights.
     #[error(
-        "{url}: the hub refuses it (status {status}); check the name of the repository, or bring a token that may read it, after accepting its terms on its page"
+        "{url}: the hub refuses it (status {status}); check the name of the repository, or use a token that may read it, after accepting its terms on its page"
     )]
     Denied {
         /// The address.
@@ -129,7 +129,7 @@ pub enum HubError {
         /// What came.
         found: String,
     },
-    /// A file of the repository says what cannot be.
+    /// A file of the repository is invalid.
     #[error("{}: {problem}; the repository is damaged or no encoder", path.display())]
     File {
         /// The file.
@@ -137,7 +137,7 @@ pub enum HubError {
         /// What is wrong.
         problem: String,
     },
-    /// The disk refuses.
+    /// A file cannot be written.
     #[error("{}: cannot be written; check the space and the rights there", path.display())]
     Io {
         /// The file or folder.
@@ -155,7 +155,7 @@ impl HubError {
         |error| Self::Io { path, error }
     }
 
-    /// A file says what cannot be.
+    /// A file is invalid.
     pub(super) fn file(path: &Path, problem: impl ToString) -> Self {
         Self::File { path: path.to_owned(), problem: problem.to_string() }
     }

@@ -1,4 +1,4 @@
-//! One file, whole or not at all.
+//! Downloads one file, completely or not at all.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -32,7 +32,7 @@ impl<'a> Folder<'a> {
         self.to.join(file)
     }
 
-    /// Brings a file of at most so many bytes, unless it is here; says whether there is one.
+    /// Downloads a file of at most so many bytes, unless it is there already; returns whether the repository has it.
     pub(super) fn fetch(&mut self, file: &str, most: u64) -> Result<bool, HubError> {
         let path = self.path(file);
         if let Ok(there) = fs::metadata(&path)
@@ -73,7 +73,7 @@ impl<'a> Folder<'a> {
             let read = match body.read(&mut buffer) {
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // The connection was closed too early; the length tells it better.
+                // The connection was closed too early; the error about the length is clearer.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && announced.length.is_some() => 0,
                 Err(error) => return Err(HubError::Network { url, error }),
             };

@@ -6,8 +6,8 @@
 //! tokenizer_config.json  sentence_bert_config.json                              if there
 //! ```
 //!
-//! [`download`] decides which files; `fetch.rs` brings one of them, and `request.rs` asks for it. Nothing else in the
-//! crate talks to the network.
+//! [`download`] decides which files; `fetch.rs` downloads one of them, and `request.rs` sends the request. Nothing else
+//! in the crate uses the network.
 
 mod error;
 mod fetch;
@@ -32,13 +32,13 @@ use request::Hub;
 /// Where to download from, and how much.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HubOptions {
-    /// A branch, tag or commit; `main` unless told.
+    /// A branch, tag or commit; by default `main`.
     pub revision: String,
-    /// The hub or a mirror of it; `https://huggingface.co` unless told.
+    /// The hub or a mirror of it; by default `https://huggingface.co`.
     pub endpoint: String,
-    /// Proves who asks, for repositories that are not open to all. Only the endpoint sees it.
+    /// An access token, for repositories that are not public. It is sent only to the endpoint.
     pub token: Option<String>,
-    /// The most bytes of one file; 8 GiB unless told.
+    /// The most bytes of one file; by default 8 GiB.
     pub most_bytes: u64,
 }
 
@@ -69,13 +69,13 @@ impl fmt::Debug for HubOptions {
 const MOST_JSON: u64 = 4 << 20;
 /// Tokenizers of many languages take tens of MB.
 const MOST_TOKENIZER: u64 = 64 << 20;
-/// How long a server may be silent.
+/// How long a server may take to answer or to send the next bytes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Downloads a pretrained encoder from the Hugging Face hub into a folder.
 ///
-/// The folder then holds what [`Embedder::open`](crate::embed::Embedder::open) needs. `progress` hears
-/// the name of a file and how many of its bytes are there, again and again while it grows.
+/// The folder then holds what [`Embedder::open`](crate::embed::Embedder::open) needs. `progress` is
+/// called again and again with the name of a file and how many of its bytes have arrived.
 ///
 /// A file has its name only once it is whole: of the announced length and, for weights, of the announced SHA-256. Such a
 /// file is kept by the next call, so an interrupted download goes on with the first file that is not whole. Small files
@@ -109,7 +109,7 @@ pub fn download(
         .download()
 }
 
-/// The files of an encoder, on their way.
+/// The download of an encoder.
 struct Encoder<'a> {
     repository: &'a str,
     most: u64,
@@ -193,7 +193,7 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    /// Brings a small file, if there is one.
+    /// Downloads a small file, if there is one.
     fn small(&mut self, file: &str) -> Result<bool, HubError> {
         self.folder.fetch(file, MOST_JSON.min(self.most))
     }

@@ -1,6 +1,6 @@
 //! Names that may become part of an address or a path.
 
-/// Letters, digits, `-`, `_` and `.`; neither hidden nor a way up.
+/// Letters, digits, `-`, `_` and `.`; neither hidden nor `..`.
 fn is_plain(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !name.is_empty() && name.bytes().all(allowed) && !name.starts_with('.') && !name.ends_with('.')

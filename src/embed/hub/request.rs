@@ -1,7 +1,7 @@
-//! One question to the hub, through all redirects.
+//! One request to the hub, with all its redirects.
 //!
-//! The hub answers small files itself and sends large ones on to a storage host. What it says on the way about such a
-//! file, its length and SHA-256, is kept; the token stays at home.
+//! The hub answers small files itself and sends large ones on to a storage host. The length and
+//! SHA-256 in its redirect are kept; the token is not sent to the other host.
 
 use std::io::Read;
 use std::time::Duration;
@@ -45,7 +45,7 @@ struct Reply {
 impl Hub {
     const MOST_REDIRECTS: usize = 10;
 
-    /// Checks all names; asks nothing yet.
+    /// Checks all names; sends nothing yet.
     pub(super) fn new(repository: &str, options: &HubOptions, patience: Duration) -> Result<Self, HubError> {
         if !names::is_repository(repository) {
             return Err(HubError::Repository { repository: repository.to_owned() });
@@ -82,7 +82,7 @@ impl Hub {
         format!("{}{file}", self.base)
     }
 
-    /// What the hub says about a file, without the file; nothing if it will not say.
+    /// What the hub says about a file, without downloading it; empty if it does not say.
     pub(super) fn announced(&self, file: &str) -> Result<Announced, HubError> {
         let reply = self.ask(Method::Head, &self.url(file))?;
         Ok(if reply.status < 400 { reply.announced } else { Announced::default() })
@@ -113,7 +113,7 @@ impl Hub {
                 });
             }
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-                // Other hosts number their files in other ways.
+                // The `ETag` of another host is no SHA-256.
                 let sha256 = if home { sha256(headers, ETAG.as_str()) } else { None };
                 let own = Announced { length: number(headers, CONTENT_LENGTH.as_str()), sha256 };
                 return Ok(Reply { status, announced: linked.or(own), body: reply.into_body() });
@@ -141,7 +141,7 @@ impl Hub {
             Method::Head => self.agent.head(at),
             Method::Get => self.agent.get(at),
         };
-        // A packed body would have another length than the file.
+        // A compressed body would have another length than the file.
         let request = request.header("accept-encoding", "identity");
         let request = match &self.token {
             Some(token) if home => request.header(AUTHORIZATION, format!("Bearer {token}")),
@@ -182,7 +182,7 @@ fn redirected(from: &Uri, headers: &HeaderMap, url: &str) -> Result<Uri, HubErro
     }
 }
 
-/// An address, seen from another.
+/// An address, relative to another.
 fn join(from: &Uri, location: &str) -> Option<Uri> {
     let (scheme, authority) = (from.scheme_str()?, from.authority()?);
     let whole = if location.is_empty() {
@@ -200,7 +200,7 @@ fn join(from: &Uri, location: &str) -> Option<Uri> {
     whole.parse().ok().filter(|uri: &Uri| uri.host().is_some())
 }
 
-/// Scheme, host and port: who hears us.
+/// Scheme, host and port.
 fn origin(uri: &Uri) -> (Option<&str>, Option<String>, u16) {
     let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
     (uri.scheme_str(), uri.host().map(str::to_ascii_lowercase), uri.port_u16().unwrap_or(usual))

@@ -1,4 +1,4 @@
-//! The same encoder as blocks that learn, on candle.
+//! The same encoder as trainable blocks, on candle.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,7 +24,8 @@ const EXPAND: &str = "feed_forward.expand";
 const CONTRACT: &str = "feed_forward.contract";
 const FEED_FORWARD_NORM: &str = "feed_forward_norm";
 
-/// Opens a pretrained encoder as a block of [`nn`](crate::nn): to look inside, to learn on, to run on another device.
+/// Opens a pretrained encoder as a block of [`nn`](crate::nn): to inspect it, to train it, or to run it on another
+/// device.
 ///
 /// For embedding texts an [`Embedder`](crate::embed::Embedder) is several times faster.
 ///
@@ -106,7 +107,7 @@ pub(super) fn layer_parts(tuned: &Tuned, at: usize, config: &ModelConfig) -> Res
     })
 }
 
-/// What goes wrong on the way from a file to a tensor.
+/// An error of reading weights or of making tensors.
 enum Failure {
     Embed(EmbedError),
     Tensor(candle_core::Error),

@@ -9,14 +9,14 @@ use crate::embed::EmbedError;
 use crate::infer::Activation;
 use crate::nn::{NormPlacement, TransformerConfig};
 
-/// Which of its relatives an encoder of BERT's kind is.
+/// The family of a BERT-style encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     /// BERT, `MiniLM`, and whatever else says `bert`.
     Bert,
     /// `DistilBERT`: no types of sentences, other names.
     DistilBert,
-    /// `RoBERTa`, XLM-R, `CamemBERT`: places are counted from behind the padding token.
+    /// `RoBERTa`, XLM-R, `CamemBERT`: positions are counted from after the padding token.
     Roberta,
     /// `MPNet`: the distance between tokens also counts.
     Mpnet,
@@ -46,7 +46,7 @@ pub(super) struct ModelConfig {
     pub(super) ff_dim: usize,
     /// Rows of the table of positions.
     pub(super) position_rows: usize,
-    /// The row of the first place.
+    /// The row of the first position.
     pub(super) first_position: usize,
     /// Types of sentences; without them the table does not exist.
     pub(super) types: usize,
@@ -96,9 +96,9 @@ impl ModelConfig {
         }
     }
 
-    /// The longest table that is believed: nobody has a vocabulary or a text of more.
+    /// The largest table that is accepted: no vocabulary or text is larger.
     const MOST: usize = 1 << 26;
-    /// And no rows as wide as this.
+    /// The widest rows that are accepted.
     const WIDEST: usize = 1 << 16;
 
     /// Reads what a `config.json` says.

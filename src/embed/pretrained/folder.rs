@@ -1,4 +1,4 @@
-//! A folder as Hugging Face or sentence-transformers lay it out.
+//! A folder in the layout of Hugging Face or sentence-transformers.
 //!
 //! ```text
 //! config.json  model.safetensors  tokenizer.json            a plain encoder
@@ -12,10 +12,10 @@ use serde::Deserialize;
 
 use crate::embed::{EmbedError, Pooling};
 
-/// What a folder says beside the encoder itself.
+/// The settings in a folder, apart from the encoder itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Folder {
-    /// Where the encoder lies.
+    /// Where the encoder is.
     pub(super) encoder: PathBuf,
     pub(super) pooling: Pooling,
     pub(super) normalize: bool,
@@ -72,7 +72,7 @@ impl Folder {
         ["config.json", "modules.json"].iter().any(|file| path.join(file).is_file())
     }
 
-    /// Looks around in a folder.
+    /// Reads the settings in a folder.
     pub(super) fn read(path: &Path) -> Result<Self, EmbedError> {
         let modules = path.join("modules.json");
         let mut folder =

@@ -1,4 +1,4 @@
-//! Encoders of BERT's kind, from a folder on this machine.
+//! BERT-style encoders from a local folder.
 //!
 //! The layout is that of Hugging Face (`config.json`, `model.safetensors`, `tokenizer.json`) or of
 //! sentence-transformers (`modules.json` beside it). Nothing is downloaded, and nothing in the folder can run code.
@@ -7,16 +7,16 @@
 //! | --- | --- |
 //! | `folder` | which files there are, and how texts are pooled |
 //! | `config` | the sizes |
-//! | `weights` | tensors in `.safetensors` files, one or several |
-//! | `names` | what each family calls its tensors |
-//! | `parts` | the weights alike for all families |
-//! | `tokenizer` | texts to pieces |
-//! | `network` | pieces to rows |
-//! | `blocks` | the same on candle, to learn on |
-//! | `fine_tuning` | how it learns |
-//! | `tuned` | what it has learnt |
+//! | `weights` | tensors in one or several `.safetensors` files |
+//! | `names` | the names of the tensors in each family |
+//! | `parts` | the weights, in the same form for all families |
+//! | `tokenizer` | from texts to pieces |
+//! | `network` | from pieces to rows |
+//! | `blocks` | the same on candle, for training |
+//! | `fine_tuning` | training it |
+//! | `tuned` | the trained weights |
 //!
-//! The tests hold `network` against [`nn::Encoder`](crate::nn::Encoder) with the same weights.
+//! The tests compare `network` with [`nn::Encoder`](crate::nn::Encoder) for the same weights.
 
 mod blocks;
 mod config;
@@ -47,7 +47,7 @@ use parts::Parts;
 use tokenizer::{PieceTokenizer, Pieces};
 pub use tuned::Tuned;
 
-/// An encoder of BERT's kind with its tokenizer.
+/// A BERT-style encoder with its tokenizer.
 ///
 /// [`Embedder::open`](super::Embedder::open) is the way to use one.
 #[derive(Debug)]
@@ -68,11 +68,11 @@ impl Pretrained {
         Self::read(&Parts::open(path.as_ref(), None)?, options)
     }
 
-    /// Opens a folder, with what was learnt beyond it.
+    /// Opens a folder, with fine-tuned weights in place of its own.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open), and if what was learnt belongs to another encoder.
+    /// As [`open`](Self::open), and if the fine-tuned weights belong to another encoder.
     pub fn open_tuned(
         path: impl AsRef<Path>,
         tuned: &Tuned,
@@ -98,10 +98,10 @@ impl Pretrained {
     }
 }
 
-/// Tokens that go through the network at once, so that what is between two layers stays small for a text of any length.
+/// The most tokens that go through the network at once, so that memory does not grow with the length of a text.
 const AT_ONCE: usize = 4096;
 
-/// Neighbours that go through the network at once.
+/// Consecutive parts that go through the network at once.
 fn groups<'p>(parts: &[&'p Pieces]) -> Vec<Vec<&'p Pieces>> {
     let mut groups: Vec<Vec<&Pieces>> = Vec::new();
     let mut tokens = AT_ONCE;

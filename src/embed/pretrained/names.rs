@@ -1,4 +1,4 @@
-//! What each family calls its tensors.
+//! The names of the tensors in each family.
 
 use super::config::Family;
 

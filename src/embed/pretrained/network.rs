@@ -1,4 +1,4 @@
-//! The encoder itself, for answering: no graph, no tensors, packed weights.
+//! The encoder for embedding texts: packed weights, without the tensor library.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,7 +18,7 @@ pub(super) struct Network {
     norm: LayerNorm,
     layers: Layers,
     model_dim: usize,
-    /// Buffers of earlier calls.
+    /// Buffers of earlier calls, to be used again.
     buffers: Mutex<Vec<Buffers>>,
 }
 
@@ -73,7 +73,7 @@ impl Network {
         }
     }
 
-    /// Who looks at whom in one sequence, layer by layer: `[heads, query, key]`.
+    /// The attention weights of one sequence, layer by layer: `[heads, query, key]`.
     pub(super) fn attention(&self, ids: &[u32]) -> Vec<Vec<f32>> {
         self.with_buffers(|buffers| {
             self.embed(Sequences { ids, offsets: &[0, ids.len()] }, buffers);

@@ -1,4 +1,4 @@
-//! The weights of an encoder, part by part and alike for all families.
+//! The weights of an encoder, part by part, in the same form for all families.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::infer::{AffineWeights, LayerWeights};
 use crate::kernels::attention::Relative;
 use crate::kernels::{LayerNorm, Matrix};
 
-/// A map as `PyTorch` keeps it.
+/// An affine map in the layout of `PyTorch`.
 pub(super) struct Map {
     /// `[out, in]`
     pub(super) weight: Vec<f32>,
@@ -74,8 +74,7 @@ pub(super) struct RelativeBiases {
     pub(super) reach: usize,
 }
 
-/// A folder that was looked through, and the parts of its encoder, read one at a time: a whole one may not fit into memory
-/// twice.
+/// An open folder. The parts of its encoder are read one at a time, because all of them may not fit into memory twice.
 pub(super) struct Parts<'t> {
     pub(super) folder: Folder,
     pub(super) config: ModelConfig,
@@ -84,12 +83,12 @@ pub(super) struct Parts<'t> {
 }
 
 impl<'t> Parts<'t> {
-    /// Opens a folder; what was tuned replaces what it says.
+    /// Opens a folder; fine-tuned weights replace its own.
     pub(super) fn open(path: &Path, tuned: Option<&'t Tuned>) -> Result<Self, EmbedError> {
         let folder = Folder::read(path)?;
         let file = folder.encoder.join("config.json");
         if !file.is_file() {
-            let hint = "bring the whole folder of the encoder";
+            let hint = "download the whole folder of the encoder";
             return Err(EmbedError::Missing { folder: folder.encoder, file: "config.json", hint });
         }
         let config = ModelConfig::parse(&folder::read_text(&file)?, &file)?;
@@ -102,12 +101,12 @@ impl<'t> Parts<'t> {
         self.folder.longest.unwrap_or(usize::MAX).min(self.config.longest())
     }
 
-    /// The vectors of the tokens, where they lie.
+    /// The vectors of the tokens, which stay in the file.
     pub(super) fn words(&self) -> Result<Stored, EmbedError> {
         self.files.get(Family::WORDS, &[self.config.vocabulary, self.config.model_dim])
     }
 
-    /// What each place adds to a token, with what the first sentence adds to all of its tokens: `[place, model_dim]`.
+    /// The embeddings of the positions, plus that of the first type of sentence: `[position, model_dim]`.
     pub(super) fn positions(&self) -> Result<Vec<f32>, EmbedError> {
         let ModelConfig { position_rows, first_position, model_dim: dim, types, .. } = self.config;
         let mut positions = self.files.values(Family::POSITIONS, &[position_rows, dim])?;

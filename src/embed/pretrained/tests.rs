@@ -1,4 +1,4 @@
-//! The network that answers against the block that learns, with the same weights.
+//! The network compared with the trainable block, for the same weights.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Texts to the pieces that an encoder knows.
+//! Splits texts into the pieces that an encoder knows.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::text::Span;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pieces {
     pub(super) ids: Vec<u32>,
-    /// Where each piece stands in the text.
+    /// Where each piece is in the text.
     pub(super) spans: Vec<Span>,
     /// Whether a piece stands for the text as a whole, as `[CLS]` does.
     pub(super) special: Vec<bool>,
@@ -49,7 +49,7 @@ impl PieceTokenizer {
         let wrong = |path: PathBuf| move |error: tokenizers::Error| EmbedError::file(path, error);
         check_template(&read_json(&path)?, &path)?;
         let mut tokenizer = Tokenizer::from_file(&path).map_err(wrong(path.clone()))?;
-        // What the file says of lengths is for batches of others.
+        // Padding and truncation in the file are meant for batches.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(wrong(path.clone()))?;
         let tokens = tokenizer.get_vocab(true).into_values().max().map_or(0, |last| last as usize + 1);
@@ -140,8 +140,8 @@ impl PieceTokenizer {
     }
 }
 
-/// Refuses what the library would stumble over when it frames a text: a token that is not defined, a second text, or the
-/// same text twice.
+/// Refuses templates that the library cannot apply: with a token that is not defined, a second text, or the same text
+/// twice.
 fn check_template(file: &Value, path: &Path) -> Result<(), EmbedError> {
     let nested = |processor: &Value| -> Vec<Value> {
         let inner = processor["processors"].as_array().cloned().unwrap_or_default();

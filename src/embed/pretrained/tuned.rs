@@ -1,11 +1,11 @@
-//! What an encoder has learnt beyond what its folder holds.
+//! The fine-tuned weights of an encoder.
 
 use std::collections::BTreeMap;
 
 use crate::embed::EmbedError;
 
 /// The weights of the layers of an encoder after [`FineTuning`](super::FineTuning), in place of those in its folder.
-/// Vectors of tokens and places stay those of the folder.
+/// The vectors of tokens and positions stay those of the folder.
 ///
 /// Names and shapes are those of [`pretrained_block`](super::pretrained_block).
 #[derive(Clone, Debug, Default, PartialEq)]

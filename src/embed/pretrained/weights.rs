@@ -1,4 +1,4 @@
-//! Tensors in one or several `.safetensors` files, read where they lie.
+//! Tensors in one or several `.safetensors` files, mapped into memory.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(super) struct WeightFiles {
     tensors: BTreeMap<String, Stored>,
 }
 
-/// A tensor and where it lies.
+/// A tensor and where it is in its file.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     file: Arc<Mapped>,

@@ -1,4 +1,4 @@
-//! Bytes that lie in memory or in a mapped file, and the little-endian numbers in them.
+//! Bytes in memory or in a mapped file, and the little-endian numbers in them.
 
 use std::ops::{Deref, Range};
 use std::sync::Arc;

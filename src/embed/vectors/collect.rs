@@ -1,10 +1,10 @@
-//! Words on their way from a file into a table.
+//! Collects the words of a file.
 
 use super::error::excerpt;
 use super::words::{Words, WordsBuilder};
 use super::{Location, VectorsError, VectorsOptions, VectorsWarning};
 
-/// Takes words, holds them to UTF-8, leaves out what is there already, and counts.
+/// Takes words, checks that they are UTF-8, leaves out duplicates, and counts both.
 pub(super) struct Collector {
     words: WordsBuilder,
     limit: usize,

@@ -54,7 +54,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Steps over a table of numbers, whose size nobody has checked so far. It stays in the file.
+    /// Steps over a table of numbers, whose size is checked here. It stays in the file.
     pub(super) fn table(&mut self, sizes: &[usize], what: &str) -> Result<Blob, VectorsError> {
         let range = self.skip_table(sizes, what)?;
         Ok(Blob::Mapped(Arc::clone(self.file), range))

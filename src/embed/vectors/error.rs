@@ -1,4 +1,4 @@
-//! Why word vectors could not be read or written: where, what is wrong, and how to put it right.
+//! Why word vectors could not be read or written: where, what is wrong, and how to fix it.
 
 use std::fmt;
 use std::io;
@@ -79,7 +79,7 @@ pub enum VectorsError {
     },
     /// Neither content nor name tell what it is.
     #[error(
-        "{}: not in a known format of word vectors; unpack it if it is compressed, or bring one of: {}",
+        "{}: not in a known format of word vectors; unpack it if it is compressed, or use one of: {}",
         path.display(), VectorFormat::names()
     )]
     UnknownFormat {
@@ -87,7 +87,7 @@ pub enum VectorsError {
         path: PathBuf,
     },
     /// A file that is not what the caller or its name says.
-    #[error("{}: this is no file of {format}; bring another, or leave the format open to have it found", path.display())]
+    #[error("{}: this is no file of {format}; use another file, or leave the format open to have it detected", path.display())]
     WrongFormat {
         /// The file.
         path: PathBuf,
@@ -198,7 +198,7 @@ pub enum VectorsError {
         /// What the header says.
         header: usize,
     },
-    /// Sizes that cannot be true, found before any memory is asked for.
+    /// Impossible sizes, found before memory is allocated.
     #[error("{}: {what} cannot lie in a file of {length} bytes; download the file again", path.display())]
     TooLarge {
         /// The file.

@@ -35,7 +35,7 @@ fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
 mod tests {
     use super::*;
 
-    /// From the page of the inventors of FNV.
+    /// From the web page of the authors of FNV.
     #[test]
     fn published_values_of_fnv1a() {
         assert_eq!(fnv1a("".bytes()), 0xcbf2_9ce4_8422_2325);
@@ -44,7 +44,7 @@ mod tests {
         assert_eq!(fasttext("foobar"), 0xbf9c_f968);
     }
 
-    /// A hash once written into files must stay: this number was computed by hand in Python.
+    /// The hash is stored in files, so it must stay the same. The number was computed in Python.
     #[test]
     fn the_hash_of_words_never_changes() {
         assert_eq!(word(b"Berlin"), 0xde59_4fef_0dc0_3afc);

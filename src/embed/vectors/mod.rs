@@ -4,8 +4,8 @@
 //! has n-grams. [`WordVectors::save_mapped`] turns any of them into a file that opens at once and of which
 //! only what is looked up comes into memory.
 //!
-//! Text is read line by line into memory; the rows of all other formats stay in the file. How a mapped file
-//! is laid out stands at the head of `saved/mod.rs`. To read next: `word_vectors.rs`, then a format, such as
+//! Text is read line by line into memory; the rows of all other formats stay in the file. The layout of a mapped
+//! file is described in `saved/mod.rs`. To read next: `word_vectors.rs`, then a format, such as
 //! `text.rs`.
 
 mod blob;

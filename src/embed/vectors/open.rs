@@ -1,4 +1,4 @@
-//! Finding out what a file is, and having it read.
+//! Detects the format of a file and reads it.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,7 +11,7 @@ use super::{VectorFormat, VectorsError, VectorsOptions, WordVectors};
 use super::{fasttext, finalfusion, saved, text, word2vec};
 use crate::files::Mapped;
 
-/// So much of a file is looked at: the header and a good piece of the first row.
+/// Bytes that are inspected: the header and a large part of the first row.
 const HEAD: u64 = 1 << 16;
 
 /// The widest vectors. A table without words could claim any width, and a caller would ask for the memory.

@@ -1,4 +1,4 @@
-//! Rows of numbers, wherever they lie and however they are stored.
+//! Rows of numbers, in memory or in a file, plain or quantised.
 
 use super::blob::{Blob, f32_at, floats};
 use super::quantised::Quantised;

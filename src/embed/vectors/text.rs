@@ -55,7 +55,7 @@ pub(super) fn parse_header(line: &[u8]) -> Option<(usize, usize)> {
     (dim > 0 && numbers.next().is_none()).then_some((words, dim))
 }
 
-/// What stands between blanks and tabs; never nothing for a line that is not blank.
+/// The fields between blanks and tabs; at least one if the line is not blank.
 pub(super) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|&byte| is_blank(byte)).filter(|field| !field.is_empty())
 }
@@ -69,7 +69,7 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// In the first row below a header it is more likely the header that errs.
+/// In the first row below a header it is more likely the header that is wrong.
 fn blame_header(error: VectorsError) -> VectorsError {
     match error {
         VectorsError::TooFewNumbers { at, expected, found }

@@ -1,4 +1,4 @@
-//! What was put right while reading.
+//! What was corrected while reading.
 
 use std::fmt;
 

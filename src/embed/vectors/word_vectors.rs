@@ -71,7 +71,7 @@ impl WordVectors {
         self.format
     }
 
-    /// What was put right while reading.
+    /// What was corrected while reading.
     ///
     /// ```
     /// use talkformer::embed::vectors::WordVectors;

@@ -1,4 +1,4 @@
-//! Whether confidences can be trusted: calibration, and messages that are out of scope.
+//! Calibration of confidences, and detection of messages that are out of scope.
 
 use maud::{Markup, html};
 
@@ -9,7 +9,7 @@ use crate::pipeline::Evaluation;
 pub(super) fn calibration(evaluation: &Evaluation, drawings: &Drawings) -> Option<Markup> {
     let scores = evaluation.calibration.as_ref()?;
     let (found, model) = (&scores.calibration, &evaluation.model);
-    let lean = if found.overconfidence >= 0.0 { "more" } else { "less" };
+    let side = if found.overconfidence >= 0.0 { "above" } else { "below" };
     let interval = range(evaluation.intervals.expected_calibration_error);
     let measured = [
         ("expected calibration error", percent(found.expected_calibration_error), interval.as_str()),
@@ -22,14 +22,14 @@ pub(super) fn calibration(evaluation: &Evaluation, drawings: &Drawings) -> Optio
         ("calibration error before", model.expected_calibration_error_before.map(percent)),
         ("calibration error after", model.expected_calibration_error_after.map(percent)),
     ];
-    let remark = "fitted while the model was trained, on held-out messages";
+    let remark = "fitted in training, on held-out messages";
     let fitted = fitted.into_iter().filter_map(|(name, value)| Some((name, value?, remark)));
     let rows: Vec<Row> = measured.into_iter().chain(fitted).map(row).collect();
     Some(html! {
         p {
-            "Of the answers given with 80 %, eight in ten should be right. On average the model promises "
-            (percent(found.overconfidence.abs())) " " (lean) " than it keeps. Messages that are out of scope are not "
-            "counted here."
+            "Of the answers given with a confidence of 80 %, eight in ten should be right. On average, confidence is "
+            (percent(found.overconfidence.abs())) " " (side) " accuracy. Messages that are out of scope are not counted "
+            "here."
         }
         (table(&["", "value", ""], &rows))
         .pair {
@@ -52,36 +52,40 @@ pub(super) fn out_of_scope(evaluation: &Evaluation) -> Option<Markup> {
         (
             "FPR95",
             some(scores.fpr95.map(percent)),
-            "out-of-scope messages that get through where 95 % of the others do; lower is better",
+            "out-of-scope messages accepted where 95 % of the others are; lower is better",
         ),
         (
             "recall at 95 % accuracy kept",
             some(scores.recall_keeping_95.map(percent)),
-            "refused, while 95 % of the right in-scope answers stay",
+            "rejected, while 95 % of the correct in-scope answers are kept",
         ),
         (
             "recall at 90 % accuracy kept",
             some(scores.recall_keeping_90.map(percent)),
-            "refused, while 90 % of the right in-scope answers stay",
+            "rejected, while 90 % of the correct in-scope answers are kept",
         ),
-        ("in-scope accuracy", percent(scores.in_scope_accuracy), "a fallback is undone"),
+        (
+            "in-scope accuracy",
+            percent(scores.in_scope_accuracy),
+            "instead of a fallback the best intent counts",
+        ),
         (
             "in-scope accuracy as answered",
             percent(scores.in_scope_accuracy_as_answered),
-            "a fallback is wrong",
+            "a fallback counts as wrong",
         ),
         (
             "recall as answered",
             percent(scores.refused.recall),
-            "out-of-scope messages that the pipeline refuses",
+            "out-of-scope messages that the pipeline rejects",
         ),
         (
             "precision as answered",
             percent(scores.refused.precision),
-            "refused messages that are out of scope",
+            "rejected messages that are out of scope",
         ),
     ];
-    let remark = "score from which on the answer is the fallback, fitted while the model was trained";
+    let remark = "score from which on the answer is the fallback, fitted in training";
     let threshold = evaluation.model.out_of_scope_threshold;
     let threshold = threshold.map(|value| ("threshold", format!("{value:.3}"), remark));
     let rows: Vec<Row> = measured.into_iter().chain(threshold).map(row).collect();

@@ -8,14 +8,14 @@ use crate::metrics::{Interval, Prf};
 /// Rows that are shown at once; the rest is folded.
 const MOST_ROWS: usize = 40;
 
-/// A row of a table: a name, numbers and, at its end, perhaps a remark.
+/// A row of a table: a name, numbers and, optionally, a remark at its end.
 pub(super) struct Row {
     cells: String,
     has_remark: bool,
 }
 
 impl Row {
-    /// A row of which only the first cell is known.
+    /// A row with only its first cell.
     pub(super) fn new(name: impl Render) -> Self {
         let cells = html! { td.name { (name) } }.into_string();
         Self { cells, has_remark: false }
@@ -32,7 +32,7 @@ impl Row {
         shares.into_iter().fold(self, |row, share| row.cell(in_percent(share)))
     }
 
-    /// The row with a cell of words, to the left and less visible.
+    /// The row with a cell of secondary text, aligned to the left.
     pub(super) fn remark(mut self, content: impl Render) -> Self {
         html! { td.left { (soft(content)) } }.render_to(&mut self.cells);
         self.has_remark = true;
@@ -65,7 +65,7 @@ pub(super) fn table(head: &[&str], rows: &[Row]) -> Markup {
     }
 }
 
-/// A table of which the end is folded where it is long.
+/// A table; the end of a long one is folded.
 pub(super) fn folded(head: &[&str], rows: &[Row]) -> Markup {
     let (first, rest) = rows.split_at(rows.len().min(MOST_ROWS));
     html! {
@@ -88,7 +88,7 @@ pub(super) fn bar(share: f64) -> Markup {
     html! { span.bar style={ "--share:" (share) "%" } { (share) } }
 }
 
-/// Words that stand back behind others.
+/// Secondary text.
 pub(super) fn soft(content: impl Render) -> Markup {
     html! { span.soft { (content) } }
 }

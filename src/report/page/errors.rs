@@ -35,8 +35,8 @@ fn intent_errors(tested: Tested<'_>) -> Option<Markup> {
     (!rows.is_empty()).then(|| {
         html! {
             p {
-                "The " (rows.len()) " of " (wrong.len()) " wrong intents that the model was most certain of. Look at the "
-                "labels first: here mislabelled examples gather."
+                "The " (rows.len()) " of " (wrong.len()) " wrong intents that the model was most certain of. Check the "
+                "labels first: many of these examples may be mislabelled."
             }
             .words { (table(&["message", "right", "answer", "confidence"], &rows)) }
         }

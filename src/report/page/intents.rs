@@ -25,8 +25,8 @@ pub(super) fn intents(evaluation: &Evaluation, drawings: &Drawings) -> Markup {
     html! {
         p {
             "Accuracy " (percent(report.accuracy)) ", macro F1 " (percent(report.macro_average.f1))
-            ", weighted F1 " (percent(report.weighted_average.f1)) ". A fallback is undone: the best intent counts, "
-            "however unsure. The weakest intents come first."
+            ", weighted F1 " (percent(report.weighted_average.f1)) ". Instead of a fallback the best intent counts, "
+            "whatever its confidence. The weakest intents come first."
         }
         (folded(&head, &lowest_first(rows)))
         @if let Some(pairs) = pairs(confusion) { (pairs) }

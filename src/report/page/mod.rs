@@ -1,4 +1,4 @@
-//! `report.html`: sections in the order in which readers ask.
+//! `report.html`, section by section.
 
 mod confidence;
 mod elements;
@@ -118,8 +118,7 @@ fn tiles(found: &Evaluation) -> Markup {
 fn footer() -> Markup {
     html! {
         footer {
-            "talkformer " (env!("CARGO_PKG_VERSION")) ". Ranges hold the true score in 95 of 100 cases, as far as "
-            "future messages are like these: bootstrap over messages."
+            "talkformer " (env!("CARGO_PKG_VERSION")) ". Ranges are 95 % confidence intervals from a bootstrap over messages."
         }
     }
 }

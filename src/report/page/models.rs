@@ -1,4 +1,4 @@
-//! Several models beside each other: parts of a cross-validation, two models, a learning curve.
+//! Comparisons of several models: parts of a cross-validation, two models, a learning curve.
 
 use maud::{Markup, html};
 
@@ -69,8 +69,8 @@ pub(super) fn curve(series: &[CurveSeries], drawings: &Drawings) -> Markup {
         ["pipeline", "examples", "of the data", "intent accuracy", "weighted F1", "entity F1, exact", "runs"];
     html! {
         p {
-            "In each run a fifth of the data is held out and scored, and models learn from shares of the rest. A line "
-            "that still rises at its right end asks for more examples."
+            "In each run a fifth of the data is held out and scored, and models learn from shares of the rest. If a "
+            "line still rises at its right end, more examples are likely to help."
         }
         .pair {
             @for name in ["nlu_model_comparison_graph", "entity_model_comparison_graph"] {

@@ -1,4 +1,4 @@
-//! Models are trained on growing shares of the data; several pipelines are compared.
+//! `talkformer test nlu --percentages`: models are trained on growing shares of the data, and pipelines are compared.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::progress::stop_on_interrupt;
 use crate::trainings::{Watch, interrupted};
 use crate::{report, score, train};
 
-/// Which shares, and how often.
+/// Which shares of the data, and how many runs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LearningCurveArgs {
-    /// Draw a learning curve: train on the data without so many percent, and score what is held out.
+    /// Draw a learning curve: leave out these percentages of the training data, and score held-out data each time.
     #[arg(long, value_name = "PERCENT", num_args = 1.., value_parser = clap::value_parser!(u8).range(0..100))]
     pub percentages: Vec<u8>,
-    /// Runs of a learning curve, each with other parts held out; by default 3.
+    /// Runs of a learning curve, each with a different part held out; by default 3.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub runs: Option<u16>,
 }

@@ -1,4 +1,4 @@
-//! A model is scored on labelled messages, beside another where that is asked for.
+//! `talkformer test nlu --model`: a model is scored on labelled messages, and compared with another if asked for.
 
 use std::path::{Path, PathBuf};
 
@@ -19,12 +19,12 @@ pub(crate) struct ModelArgs {
     /// A model, or a folder of models, of which the newest is taken.
     #[arg(long, short, value_name = "DIR", default_value = "models")]
     pub model: PathBuf,
-    /// Another model to answer the same messages: how they differ, and whether that could be chance.
+    /// Another model to compare with on the same messages, and a test of whether the difference could be chance.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["cross_validation", "percentages", "runs"])]
     pub compare: Option<PathBuf>,
 }
 
-/// Scores a model and, where asked for, another on the same messages.
+/// Scores a model and, if asked for, another on the same messages.
 pub(super) fn run(args: &TestNlu) -> anyhow::Result<()> {
     let folder = report::folder(args)?;
     let (options, data) = (options(args), talkformer::data::read(&args.data)?);

@@ -1,4 +1,4 @@
-//! What goes wrong, and that it leaves no half file behind.
+//! Downloads that fail, and that they leave no half file behind.
 
 use std::error::Error;
 use std::time::Instant;

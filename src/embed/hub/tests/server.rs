@@ -1,4 +1,4 @@
-//! A hub of a few lines on this machine.
+//! A minimal hub that runs on this machine.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -89,12 +89,12 @@ impl Server {
         server
     }
 
-    /// Answers so to a path.
+    /// Sets the answer to a path.
     pub(super) fn at(&self, path: &str, answer: Answer) {
         self.answers.lock().unwrap().insert(path.to_owned(), answer);
     }
 
-    /// Answers so to a file of the repository `owner/name` at `main`.
+    /// Sets the answer to a file of the repository `owner/name` at `main`.
     pub(super) fn put(&self, file: &str, answer: Answer) {
         self.at(&format!("/owner/name/resolve/main/{file}"), answer);
     }

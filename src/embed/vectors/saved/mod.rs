@@ -1,4 +1,4 @@
-//! The mapped format: a `.safetensors` file that is used where it lies.
+//! The mapped format: a `.safetensors` file that is mapped into memory and used in place.
 //!
 //! | Tensor | Type | Shape | Content |
 //! | --- | --- | --- | --- |
@@ -6,7 +6,7 @@
 //! | `vectors` | `F32` | `[words, dim]` | the vectors |
 //! | `buckets` | `F32` | `[buckets, dim]` | the vectors of n-grams, if unknown words get some |
 //! | `slots` | `U32` | `[power of two]` | the hash table: word numbers, `0xffff_ffff` where there is none |
-//! | `words` | `U8` | `[bytes]` | the words in UTF-8, one behind the other |
+//! | `words` | `U8` | `[bytes]` | the words in UTF-8, one after the other |
 //!
 //! A word is looked for from slot `hash & (slots - 1)` onwards, around the end, up to an empty slot; at least
 //! half of the slots are empty. The hash is FNV-1a of 64 bits over the UTF-8, then `h ^= h >> 32`,
