@@ -20,8 +20,9 @@ fn lines(text: &str) -> Vec<Value> {
 
 /// Files that are being written end in `.tmp`.
 fn assert_nothing_unfinished(folder: &Path) {
-    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert_eq!(names.filter(|name| name.ends_with(".tmp")).collect::<Vec<_>>(), [""; 0]);
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let unfinished: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "tmp")).collect();
+    assert!(unfinished.is_empty(), "{unfinished:?}");
 }
 
 fn numbers(value: &Value) -> Vec<f64> {

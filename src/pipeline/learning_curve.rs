@@ -213,7 +213,7 @@ pipeline:
         let means: Vec<_> =
             found.means().iter().map(|mean| (mean.percentage, mean.runs, mean.examples as usize)).collect();
         assert_eq!(means, [(0, 2, 16), (50, 2, 8)]);
-        let accuracy = (found.points[0].accuracy + found.points[2].accuracy) / 2.0;
+        let accuracy = f64::midpoint(found.points[0].accuracy, found.points[2].accuracy);
         assert!((found.means()[1].accuracy - accuracy).abs() < 1e-12);
         assert_eq!(found, run(&curve).unwrap());
     }

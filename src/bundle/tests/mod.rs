@@ -1,4 +1,4 @@
-//! The promises of a saved model, tested with damaged files and killed processes, and what the tests of the folder share.
+//! The promises of a saved model, tested with damaged files and killed processes, and what these tests share.
 
 mod damage;
 mod kill;
