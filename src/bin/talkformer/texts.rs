@@ -23,7 +23,8 @@ impl Texts {
     /// The texts given, or else the lines of this file or of standard input.
     pub(crate) fn lines(given: &[String], input: Option<&Path>) -> anyhow::Result<Self> {
         if !given.is_empty() {
-            return Ok(Self::Given(given.to_vec().into_iter()));
+            let given = given.to_vec();
+            return Ok(Self::Given(given.into_iter()));
         }
         Ok(Self::Read { lines: Lines::open(input)?, json: false })
     }
