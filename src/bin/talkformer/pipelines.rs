@@ -86,7 +86,7 @@ fn of_file(file: &Path) -> anyhow::Result<Named> {
 }
 
 fn of_recipe(name: Option<&str>) -> anyhow::Result<Named> {
-    let name = name.unwrap_or(Recipe::ALL[0].name);
+    let name = name.unwrap_or(Recipe::ALL[0].name());
     let known = || Recipe::ALL.map(Recipe::name).join(", ");
     let recipe =
         Recipe::find(name).ok_or_else(|| anyhow!("unknown recipe `{name}`; known are {}", known()))?;
