@@ -120,8 +120,8 @@ unsafe fn transposed(rows: [__m512; 16]) -> [__m512; 16] {
             pairs[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
         }
         for i in 0..8 {
-            let [low, high] =
-                [i / 2 * 4 + i % 2, i / 2 * 4 + i % 2 + 2].map(|at| _mm512_castps_pd(pairs[at]));
+            let at = i / 2 * 4 + i % 2;
+            let (low, high) = (_mm512_castps_pd(pairs[at]), _mm512_castps_pd(pairs[at + 2]));
             fours[i / 2 * 4 + i % 2 * 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
             fours[i / 2 * 4 + i % 2 * 2 + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
         }

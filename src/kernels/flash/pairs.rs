@@ -22,7 +22,8 @@ impl Arithmetic for Pairs {
     fn multiply_add(left: Avx512, right: Avx512, sum: Avx512) -> Avx512 {
         // SAFETY: as said above.
         unsafe {
-            let [left, right] = [left.0, right.0].map(|words| transmute::<__m512, __m512bh>(words));
+            let left = transmute::<__m512, __m512bh>(left.0);
+            let right = transmute::<__m512, __m512bh>(right.0);
             Avx512(_mm512_dpbf16_ps(sum.0, left, right))
         }
     }

@@ -293,11 +293,18 @@ pub(super) fn interleave(low: &[f32], high: &[f32], out: &mut [u32]) -> usize {
     fn vectors(low: &[f32], high: &[f32], out: &mut [u32]) -> usize {
         const LANES: usize = 16;
         // Word 2i of the result is word i of the lower half, word 2i + 1 that of the upper half.
-        let words: [u16; 32] = std::array::from_fn(|word| (word / 2 + word % 2 * LANES) as u16);
+        const WORDS: [u16; 2 * LANES] = {
+            let (mut words, mut word) = ([0; 2 * LANES], 0);
+            while word < 2 * LANES {
+                words[word] = (word / 2 + word % 2 * LANES) as u16;
+                word += 1;
+            }
+            words
+        };
         let triples = low.chunks_exact(LANES).zip(high.chunks_exact(LANES)).zip(out.chunks_exact_mut(LANES));
         let mut done = 0;
-        // SAFETY: `words` is 512 bits long.
-        let order = unsafe { _mm512_loadu_si512(words.as_ptr().cast()) };
+        // SAFETY: `WORDS` is 512 bits long.
+        let order = unsafe { _mm512_loadu_si512(WORDS.as_ptr().cast()) };
         for ((low, high), out) in triples {
             // SAFETY: each chunk is sixteen numbers long; both types are 512 bits of numbers.
             unsafe {
