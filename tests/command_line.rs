@@ -64,16 +64,7 @@ fn a_folder_of_models_holds_them_all_and_the_newest_answers() {
     fs::create_dir(folder.path().join("models")).unwrap();
     for _ in 0..2 {
         let arguments = [
-            "train",
-            "nlu",
-            "--data",
-            "nlu.yml",
-            "--config",
-            "config.yml",
-            "--epochs",
-            "1",
-            "--out",
-            "models",
+            "train", "nlu", "--data", "nlu.yml", "--config", "config.yml", "--epochs", "1", "--out", "models",
         ];
         assert!(run(folder.path(), &arguments).status.success());
     }
@@ -123,16 +114,7 @@ fn a_closed_pipe_ends_quietly() {
 fn a_reader_of_events_who_goes_away_does_not_cost_the_model() {
     let folder = workplace(false);
     let arguments = [
-        "train",
-        "nlu",
-        "--data",
-        "nlu.yml",
-        "--config",
-        "config.yml",
-        "--epochs",
-        "400",
-        "--out",
-        "model",
+        "train", "nlu", "--data", "nlu.yml", "--config", "config.yml", "--epochs", "400", "--out", "model",
         "--json",
     ];
     let mut child =
@@ -149,15 +131,7 @@ fn ctrl_c_stops_after_a_step_and_keeps_only_what_it_should() {
     for keep in [false, true] {
         let folder = workplace(false);
         let mut arguments = vec![
-            "train",
-            "nlu",
-            "--data",
-            "nlu.yml",
-            "--config",
-            "config.yml",
-            "--epochs",
-            "1000000",
-            "--out",
+            "train", "nlu", "--data", "nlu.yml", "--config", "config.yml", "--epochs", "1000000", "--out",
             "model",
         ];
         arguments.extend(keep.then_some("--keep-interrupted"));

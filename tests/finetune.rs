@@ -129,16 +129,7 @@ fn told_to_forget_a_model_has_no_examples_and_learns_on_from_the_given_ones_alon
         assert!(!text.contains("please cancel the taxi"));
     }
     let output = run(&[
-        "train",
-        "nlu",
-        "--finetune",
-        "old",
-        "--data",
-        "new.yml",
-        "--out",
-        "new",
-        "--epoch-fraction",
-        "0.5",
+        "train", "nlu", "--finetune", "old", "--data", "new.yml", "--out", "new", "--epoch-fraction", "0.5",
     ]);
     let talk = stderr(&output);
     for part in ["new are 3 examples", "1 intents (complain)", "does not remember", "3 intents of the model"]

@@ -152,24 +152,8 @@ fn a_cross_validation_reports_answers_to_unseen_messages() {
     let folder = workplace(false);
     let path = folder.path();
     let arguments = [
-        "test",
-        "nlu",
-        "--data",
-        "nlu.yml",
-        "--cross-validation",
-        "--folds",
-        "2",
-        "--config",
-        "config.yml",
-        "--epochs",
-        "3",
-        "--seed",
-        "1",
-        "--threads",
-        "1",
-        "--out",
-        "found",
-        "--json",
+        "test", "nlu", "--data", "nlu.yml", "--cross-validation", "--folds", "2", "--config", "config.yml",
+        "--epochs", "3", "--seed", "1", "--threads", "1", "--out", "found", "--json",
     ];
     let output = run(path, &arguments);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -194,22 +178,8 @@ fn a_learning_curve_compares_pipelines() {
     let path = folder.path();
     fs::copy(path.join("config.yml"), path.join("other.yml")).unwrap();
     let arguments = [
-        "test",
-        "nlu",
-        "--data",
-        "nlu.yml",
-        "--config",
-        "config.yml",
-        "other.yml",
-        "--percentages",
-        "0",
-        "50",
-        "--runs",
-        "2",
-        "--epochs",
-        "3",
-        "--threads",
-        "1",
+        "test", "nlu", "--data", "nlu.yml", "--config", "config.yml", "other.yml", "--percentages", "0",
+        "50", "--runs", "2", "--epochs", "3", "--threads", "1",
     ];
     let output = run(path, &arguments);
     assert!(output.status.success(), "{}", stderr(&output));

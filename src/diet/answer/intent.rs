@@ -120,11 +120,8 @@ fn embed_labels(
     hidden.forward(count, &mut x, &mut Vec::new(), &mut Vec::new());
     let mut embedded = Vec::new();
     let map = source.at("similarity.label");
-    map.affine(hidden.output(dense), config.layers.embedding_dimension, 1.0)?.forward(
-        count,
-        &x,
-        &mut embedded,
-    );
+    map.affine(hidden.output(dense), config.layers.embedding_dimension, 1.0)?
+        .forward(count, &x, &mut embedded);
     if cosine {
         embedded.chunks_exact_mut(config.layers.embedding_dimension).for_each(unit);
     }

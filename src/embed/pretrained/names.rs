@@ -53,10 +53,7 @@ impl Family {
             Self::Mpnet => names(
                 ["attention.attn.q", "attention.attn.k", "attention.attn.v"],
                 [
-                    "attention.attn.o",
-                    "attention.LayerNorm",
-                    "intermediate.dense",
-                    "output.dense",
+                    "attention.attn.o", "attention.LayerNorm", "intermediate.dense", "output.dense",
                     "output.LayerNorm",
                 ],
             ),
