@@ -103,7 +103,9 @@ pub enum PipelineError {
         folds: usize,
     },
     /// A cross-validation needs an example for each part.
-    #[error("cross-validation: {folds} folds need at least {folds} examples, and there are {examples}")]
+    #[error(
+        "cross-validation: {folds} folds need at least {folds} examples, and there are {examples}; ask for fewer folds or add examples"
+    )]
     TooFewExamples {
         /// What was asked for.
         folds: usize,
