@@ -67,7 +67,8 @@ pub(super) fn custom(
     })
 }
 
-/// The options of one component, while it is read.
+/// The options of one component, while it is read. `option:` with nothing behind it means the default; its name must be
+/// known all the same.
 struct Options {
     component: String,
     own: Map<String, Value>,
@@ -76,8 +77,8 @@ struct Options {
 impl Options {
     /// Takes one option out; `None` where it is not given.
     fn take<T: DeserializeOwned>(&mut self, option: &str) -> Result<Option<T>, ConfigError> {
-        let value = self.own.remove(option).map(serde_json::from_value).transpose();
-        value.map_err(|error| ConfigError::value(option, &error))
+        let value = self.own.remove(option).filter(|value| !value.is_null());
+        value.map(serde_json::from_value).transpose().map_err(|error| ConfigError::value(option, &error))
     }
 
     /// The name that `featurizers` refers to.
@@ -86,7 +87,8 @@ impl Options {
     }
 
     /// All other options, of a custom component.
-    fn all(self) -> CustomConfig {
+    fn all(mut self) -> CustomConfig {
+        self.own.retain(|_, value| !value.is_null());
         CustomConfig { name: self.component, options: self.own }
     }
 
@@ -99,6 +101,9 @@ impl Options {
         for (option, value) in self.own {
             if !all.contains_key(&option) {
                 return Err(ConfigError::unknown(&option, all.keys()));
+            }
+            if value.is_null() {
+                continue;
             }
             all.insert(option.clone(), value);
             // Read after each option, so that the message can name the one that is wrong.
@@ -166,8 +171,11 @@ fn word_vectors(options: Options) -> Result<Component, ConfigError> {
 fn diet(mut options: Options) -> Result<Component, ConfigError> {
     let featurizers = options.take("featurizers")?.unwrap_or_default();
     let mut config = DietConfig::default();
+    let known = config.table();
     for (option, value) in options.own {
-        config.set(&option, value)?;
+        if !(value.is_null() && known.iter().any(|entry| entry.name == option)) {
+            config.set(&option, value)?;
+        }
     }
     config.validate()?;
     Ok(Component::DietClassifier { config: Box::new(config), featurizers })

@@ -54,8 +54,6 @@ fn component(
             problem: "each entry of `pipeline` needs a `name`".to_owned(),
         });
     };
-    // `option:` with nothing behind it means the default.
-    entry.retain(|_, value| !value.is_null());
     let (component, found) = match (custom.kind(&name), Kind::find(&name)) {
         (Some(kind), _) => (name.clone(), components::custom(kind, name, entry)),
         (None, Some(kind)) => (kind.name.to_owned(), kind.component(entry)),

@@ -92,3 +92,13 @@ fn options_that_are_left_empty_or_have_no_effect_change_nothing() {
     let read = |yaml: &str| PipelineConfig::from_yaml(yaml, "config.yml").unwrap();
     assert_eq!(read(plain), read(&empty));
 }
+
+#[test]
+fn an_unknown_option_is_refused_though_it_is_left_empty() {
+    for component in ["WhitespaceTokenizer", "CountVectorsFeaturizer", "DIETClassifier", "FallbackClassifier"]
+    {
+        let yaml = format!("pipeline:\n- name: {component}\n  epocs:\n");
+        let message = PipelineConfig::from_yaml(&yaml, "config.yml").unwrap_err().to_string();
+        assert!(message.contains("unknown option `epocs`"), "{message}");
+    }
+}
