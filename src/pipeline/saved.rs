@@ -59,6 +59,7 @@ impl Nlu {
             own => writer.json(POST_PROCESSORS, &own.iter().map(|one| &one.saved).collect::<Vec<_>>())?,
         };
         let writer = parts.encoders.iter().try_fold(writer, |writer, encoders| encoders.save(writer))?;
+        let writer = parts.tokenizer.save_cuts(writer)?;
         let writer = parts.memory.iter().try_fold(writer, |writer, memory| memory.save(writer))?;
         Ok(writer.save(place)?)
     }
@@ -91,7 +92,7 @@ impl Nlu {
         features.attach(&components.featurizers).map_err(PipelineError::from)?;
         let saved = optional(&bundle, POST_PROCESSORS)?.unwrap_or_default();
         let post_processors = components.restore_post_processors(saved).map_err(PipelineError::from)?;
-        let tokenizer = MessageTokenizer::new(&config, components)?;
+        let tokenizer = MessageTokenizer::new(&config, components)?.with_saved_cuts(&bundle)?;
         let labels = bundle.json("labels.json")?;
         let parts = Arc::new(Parts {
             label_features: tokenizer.label_features(&labels),

@@ -4,20 +4,26 @@ use std::sync::Arc;
 
 use super::custom::{Components, SharedTokenizer};
 use super::{PipelineConfig, PipelineError};
+use crate::bundle::{Bundle, BundleError, BundleWriter};
+use crate::data::Utterance;
 use crate::diet::Labels;
 use crate::error::Result;
 use crate::features::LabelFeatures;
-use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
+use crate::text::{Annotated, Cuts, Span, Tokenizer, WhitespaceTokenizer};
 
 /// A longer message is read up to this many tokens.
 pub(super) const MAX_TOKENS: usize = 2048;
 
-/// The tokenizer of a pipeline.
+/// The part of a bundle with the cuts, where there are any.
+const CUTS: &str = "cuts.json";
+
+/// The tokenizer of a pipeline, with the cuts that the annotations of its training data asked for.
 #[derive(Clone, Debug)]
 pub(super) struct MessageTokenizer {
     /// Splits the names of intents, and messages unless there is another tokenizer for these.
     whitespace: WhitespaceTokenizer,
     custom: Option<Arc<dyn SharedTokenizer>>,
+    cuts: Cuts,
 }
 
 impl MessageTokenizer {
@@ -26,7 +32,29 @@ impl MessageTokenizer {
         Ok(Self {
             whitespace: WhitespaceTokenizer::new(config.tokenizer())?,
             custom: custom.transpose().map_err(PipelineError::from)?,
+            cuts: Cuts::default(),
         })
+    }
+
+    /// The same tokenizer with the cuts of an earlier model, and with those that the annotations of `utterances` ask for.
+    pub(super) fn with_cuts(self, earlier: Option<&Self>, utterances: &[&Utterance]) -> Self {
+        let messages = utterances.iter().map(|utterance| Annotated {
+            text: &utterance.text,
+            tokens: self.uncut(&utterance.text),
+            spans: utterance.entities.iter().map(|entity| entity.span).collect(),
+        });
+        let messages: Vec<Annotated<'_>> = messages.collect();
+        let cuts = earlier.map_or_else(Cuts::default, |earlier| earlier.cuts.clone()).learn(&messages);
+        Self { cuts, ..self }
+    }
+
+    /// The same tokenizer with the cuts that a bundle keeps.
+    pub(super) fn with_saved_cuts(self, bundle: &Bundle) -> Result<Self, BundleError> {
+        Ok(Self { cuts: if bundle.has(CUTS) { bundle.json(CUTS)? } else { Cuts::default() }, ..self })
+    }
+
+    pub(super) fn save_cuts(&self, writer: BundleWriter) -> Result<BundleWriter, BundleError> {
+        if self.cuts.is_empty() { Ok(writer) } else { writer.json(CUTS, &self.cuts) }
     }
 
     /// The features of the names of intents.
@@ -36,13 +64,18 @@ impl MessageTokenizer {
 
     /// The tokens of a message that are read, and whether there are more.
     pub(super) fn tokenize(&self, text: &str) -> (Vec<Span>, bool) {
-        let mut tokens = match &self.custom {
-            Some(custom) => valid_spans(custom.tokenize(text), text),
-            None => self.whitespace.tokenize(text),
-        };
+        let mut tokens = self.cuts.apply(text, self.uncut(text));
         let truncated = tokens.len() > MAX_TOKENS;
         tokens.truncate(MAX_TOKENS);
         (tokens, truncated)
+    }
+
+    /// The tokens by the tokenizer's own rules.
+    fn uncut(&self, text: &str) -> Vec<Span> {
+        match &self.custom {
+            Some(custom) => valid_spans(custom.tokenize(text), text),
+            None => self.whitespace.tokenize(text),
+        }
     }
 }
 

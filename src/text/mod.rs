@@ -25,11 +25,13 @@
 //! here: it turns the tokens into numbers.
 
 mod config;
+mod cuts;
 mod scan;
 mod script;
 mod span;
 mod tokenizer;
 
 pub use config::{TokenizerError, WhitespaceTokenizerConfig};
+pub(crate) use cuts::{Annotated, Cuts};
 pub use span::{CharOffsets, Span};
 pub use tokenizer::{Tokenizer, WhitespaceTokenizer};

@@ -18,7 +18,7 @@ use crate::error::{ComputationError, Result};
 use crate::features::{FeatureSet, Patterns};
 use crate::train::{Event, Score, Trainable, Trainer};
 
-use warnings::misaligned;
+use warnings::unlearnable;
 
 impl Nlu {
     /// Trains a model, on all cores. [`train_with`](Self::train_with) takes options and shows the progress.
@@ -85,6 +85,7 @@ impl Nlu {
         let held_out = HoldOut::Count(diet.training.held_out_examples);
         let (train, held_out) = stratified_split(&data.utterances, held_out, diet.training.seed());
         let held_out: Vec<Utterance> = held_out.into_iter().cloned().collect();
+        let tokenizer = tokenizer.with_cuts(forgetful.map(|earlier| &earlier.parts.tokenizer), &train);
         let examples = Examples::new(&train, &labels, &diet, &tokenizer)?;
 
         // What needs no encoder comes first: its errors should not wait until one is fine-tuned.
@@ -123,7 +124,7 @@ impl Nlu {
             memory,
         });
         let (nlu, mut training) = Self::fit(&parts, training_set, &held_out, earlier, options, observe)?;
-        training.warnings = misaligned(&parts.labels, &examples);
+        training.warnings = unlearnable(&parts.labels, &examples);
         Ok((nlu, training))
     }
 
