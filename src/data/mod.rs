@@ -12,6 +12,7 @@ mod read;
 mod split;
 mod tags;
 mod training_data;
+mod trimming;
 mod update;
 mod utterance;
 mod warning;

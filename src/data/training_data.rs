@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::trimming::trim;
 use super::warning::excerpt;
 use super::{Entity, Source, Utterance, Warning, keep_sane};
 
@@ -57,10 +58,11 @@ pub struct TrainingData {
 }
 
 impl TrainingData {
-    /// Adds an example: sorts its entities, drops overlapping ones with a warning (see [`keep_sane`]),
-    /// and takes over values that differ from the words used as synonyms.
+    /// Adds an example: takes blanks, commas and quotation marks off the ends of its entities, sorts them, drops
+    /// overlapping ones (see [`keep_sane`]), each with a warning, and takes over values that differ from the words used as synonyms.
     pub fn push(&mut self, mut utterance: Utterance) {
         if !utterance.entities.is_empty() {
+            self.trim_entities(&mut utterance);
             let named = |entity: &Entity| {
                 format!("`{}` over \"{}\"", entity.entity, excerpt(entity.surface(&utterance.text)))
             };
@@ -78,6 +80,22 @@ impl TrainingData {
             }
         }
         self.utterances.push(utterance);
+    }
+
+    fn trim_entities(&mut self, utterance: &mut Utterance) {
+        let (text, at) = (&utterance.text, &utterance.source);
+        for entity in &mut utterance.entities {
+            let annotated = entity.span;
+            if trim(entity, text) {
+                self.warnings.push(Warning::TrimmedAnnotation {
+                    at: at.clone(),
+                    entity: entity.entity.clone(),
+                    annotated: excerpt(annotated.of(text)),
+                    read: excerpt(entity.surface(text)),
+                });
+            }
+        }
+        utterance.entities.retain(|entity| !entity.span.is_empty());
     }
 
     /// Notes that `variant`, in whatever case, stands for `value`.

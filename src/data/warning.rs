@@ -52,6 +52,17 @@ pub enum Warning {
         /// Type and words of the one left out.
         dropped: String,
     },
+    /// An annotation began or ended with blanks, commas or quotation marks; it was read without them.
+    TrimmedAnnotation {
+        /// The example.
+        at: Source,
+        /// The type of the entity.
+        entity: String,
+        /// The words as annotated.
+        annotated: String,
+        /// The words as read; empty where nothing is left, and the annotation was left out.
+        read: String,
+    },
     /// One variant stands for two different values; the later definition counts.
     SynonymConflict {
         /// The later definition.
@@ -96,6 +107,7 @@ impl Warning {
             | Self::NewerVersion { at, .. }
             | Self::OddVersion { at, .. }
             | Self::OverlappingEntities { at, .. }
+            | Self::TrimmedAnnotation { at, .. }
             | Self::SynonymConflict { at, .. }
             | Self::FewExamples { at, .. }
             | Self::TwoIntents { at, .. } => at,
@@ -127,6 +139,15 @@ impl fmt::Display for Warning {
                 "entity {dropped} overlaps {kept} and was left out; annotate either, or both over the same \
                  words"
             ),
+            Self::TrimmedAnnotation { entity, annotated, read, .. } if read.is_empty() => {
+                write!(
+                    f,
+                    "the annotation \"{annotated}\" ({entity}) marks no words and was left out; remove it"
+                )
+            }
+            Self::TrimmedAnnotation { entity, annotated, read, .. } => {
+                write!(f, "\"{annotated}\" ({entity}) is read as \"{read}\"; annotate only that")
+            }
             Self::SynonymConflict { variant, earlier, later, .. } => write!(
                 f,
                 "`{variant}` now stands for `{later}`, before it stood for `{earlier}`; keep one of the two"
