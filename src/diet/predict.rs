@@ -73,8 +73,8 @@ impl Diet {
 
     /// Ranks the intents and finds the entities of each message.
     ///
-    /// A message without a single feature (only unknown words, say) gets an empty ranking. Features must be those
-    /// of the featurizers that the network was trained with.
+    /// A message of which no word is known is out of scope, whatever the network makes of it: its only intent is one that
+    /// means this, if there is one. Features must be those of the featurizers that the network was trained with.
     ///
     /// # Panics
     ///
@@ -87,7 +87,7 @@ impl Diet {
             let (text, tokens, features) = messages[at];
             let blank = features.are_none();
             let (ranking, out_of_scope) =
-                if blank { (Vec::new(), None) } else { self.rank(found.similarities) };
+                if blank { self.rank_unknown() } else { self.rank(found.similarities) };
             answers.push(Answer { ranking, out_of_scope, entities: self.entities(text, tokens, &mut found) });
         });
         answers
@@ -108,6 +108,14 @@ impl Diet {
     #[must_use]
     pub fn encode(&self, messages: &[&Features]) -> Vec<Vec<f32>> {
         self.engine.rows(messages)
+    }
+
+    /// The ranking and the out-of-scope score of a message of which no word is known.
+    fn rank_unknown(&self) -> (Vec<Scored>, Option<f32>) {
+        let intents = &self.labels.intents;
+        let own = intents.iter().find(|intent| is_out_of_scope(intent));
+        let ranking = own.map(|name| Scored { name: name.clone(), confidence: 1.0 });
+        (ranking.into_iter().collect(), (!intents.is_empty()).then_some(1.0))
     }
 
     /// The likeliest intents, best first, as many as asked for, and how likely it is that none of those in scope is right.

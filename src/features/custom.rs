@@ -99,7 +99,13 @@ impl Custom {
         for (at, row) in rows.sequence.iter_mut().enumerate() {
             row.extend(self.entries(featurizer.token(message, at), rows.token_start));
         }
-        rows.sentence.extend(self.entries(featurizer.message(message), rows.message_start));
+        let of_message = self.entries(featurizer.message(message), rows.message_start);
+        rows.recognised |= !of_message.is_empty()
+            || rows
+                .sequence
+                .iter()
+                .any(|row| row.last().is_some_and(|(column, _)| *column >= rows.token_start));
+        rows.sentence.extend(of_message);
     }
 
     /// In the order of the columns, each once, those that are not allowed left out.

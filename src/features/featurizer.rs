@@ -64,6 +64,11 @@ impl Featurizer {
         }
     }
 
+    /// Whether it says what a message is about, not only what its words look like.
+    const fn recognises_words(&self) -> bool {
+        !matches!(self, Self::Lexical(_))
+    }
+
     /// Appends its entries to the rows of the tokens and of the message.
     fn transform(&self, message: Message<'_>, rows: &mut Rows) {
         match self {
@@ -169,7 +174,8 @@ impl FeatureSet {
             rows.token_start += widths.0 as u32;
             rows.message_start += widths.1 as u32;
         }
-        let mut features = Features::default();
+        let recognises = self.featurizers.iter().any(Featurizer::recognises_words);
+        let mut features = Features { unrecognised: recognises && !rows.recognised, ..Features::default() };
         rows.sequence.into_iter().for_each(|row| features.sequence.push(row));
         features.sentence.push(rows.sentence);
         features

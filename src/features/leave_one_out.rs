@@ -64,6 +64,7 @@ impl Features {
             sequence: restrict(&self.sequence, &known.sequence, &ranges.sequence),
             sentence: restrict(&self.sentence, &known.sentence, &ranges.sentence),
             dense: self.dense.clone(),
+            unrecognised: self.unrecognised,
         }
     }
 }

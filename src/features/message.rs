@@ -43,12 +43,15 @@ pub(super) struct Rows {
     pub(super) token_start: u32,
     /// And in the row of the message.
     pub(super) message_start: u32,
+    /// Whether a featurizer has recognised a word.
+    pub(super) recognised: bool,
 }
 
 impl Rows {
     pub(super) fn new(tokens: usize) -> Self {
         let sequence = (0..tokens).map(|_| Vec::with_capacity(48)).collect();
-        Self { sequence, sentence: Vec::with_capacity(24 * tokens), token_start: 0, message_start: 0 }
+        let sentence = Vec::with_capacity(24 * tokens);
+        Self { sequence, sentence, token_start: 0, message_start: 0, recognised: false }
     }
 }
 
@@ -61,15 +64,18 @@ pub struct Features {
     pub sentence: SparseRows,
     /// What an encoder says, where there is one.
     pub dense: Option<Arc<DenseFeatures>>,
+    /// Whether no word is recognised. There may be entries nonetheless: capital letters and the place in the message say
+    /// nothing of what it is about, and two letters in a row are found in words of any language.
+    pub unrecognised: bool,
 }
 
 impl Features {
     /// Whether nothing is known of the message: only unknown words, say.
     pub(crate) fn are_none(&self) -> bool {
         let known = |dense: &Arc<DenseFeatures>| dense.tokens.iter().chain(&dense.message).any(|x| *x != 0.0);
-        self.sentence.entries() == 0
-            && self.sequence.entries() == 0
-            && !self.dense.as_ref().is_some_and(known)
+        let unrecognised =
+            self.unrecognised || (self.sentence.entries() == 0 && self.sequence.entries() == 0);
+        unrecognised && !self.dense.as_ref().is_some_and(known)
     }
 
     /// The row of the message with its dense numbers, as a row of this length, behind the `columns` sparse ones.

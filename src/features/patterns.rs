@@ -196,6 +196,7 @@ impl Patterns {
             let touching = by_pattern.iter().filter(|matches| touches(matches, *token));
             row.extend(touching.map(|matches| (rows.token_start + matches[0].0 as u32, 1.0)));
         }
+        rows.recognised |= !by_pattern.is_empty();
         let start = rows.message_start;
         rows.sentence.extend(by_pattern.iter().map(|matches| (start + matches[0].0 as u32, 1.0)));
     }

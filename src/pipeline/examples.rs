@@ -1,6 +1,7 @@
 //! The examples of a training in the order in which they are used, with their tokens.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ impl<'d> Examples<'d> {
         let (calibration, others): (Vec<_>, Vec<_>) =
             held_out.into_iter().partition(|one| one.intent.is_some());
         learnt.extend(others);
+        let calibration = without_only_ones(&mut learnt, calibration);
         let counts = (names.len(), calibration.len());
         let messages = learnt.into_iter().chain(calibration).map(Cow::Borrowed);
         let utterances: Vec<Cow<'d, Utterance>> = names.into_iter().map(Cow::Owned).chain(messages).collect();
@@ -94,6 +96,33 @@ fn names_as_messages(labels: &Labels) -> Vec<Utterance> {
     labels.intents.iter().map(|intent| Utterance::new(words(intent), Some(intent))).collect()
 }
 
+/// The messages of `calibration` that may be held out; into `learnt` go those with a type, role or group of an entity that
+/// no message has there.
+fn without_only_ones<'d>(
+    learnt: &mut Vec<&'d Utterance>,
+    calibration: Vec<&'d Utterance>,
+) -> Vec<&'d Utterance> {
+    let names = |one: &'d Utterance| {
+        let entities = one.entities.iter();
+        entities.flat_map(|entity| {
+            let own = [Some(&entity.entity), entity.role.as_ref(), entity.group.as_ref()];
+            own.into_iter().enumerate().filter_map(|(kind, name)| Some((kind, name?)))
+        })
+    };
+    let mut known: HashSet<_> = learnt.iter().copied().flat_map(names).collect();
+    calibration
+        .into_iter()
+        .filter(|&one| {
+            let may_be_held_out = names(one).all(|name| known.contains(&name));
+            if !may_be_held_out {
+                known.extend(names(one));
+                learnt.push(one);
+            }
+            may_be_held_out
+        })
+        .collect()
+}
+
 /// The share of the examples that is held out for calibration.
 fn calibration_share(examples: usize, config: &DietConfig) -> f64 {
     config.intents.calibration_share.min(MOST_FOR_CALIBRATION / examples.max(1) as f64)
@@ -111,4 +140,31 @@ fn check(labels: &Labels, train: &[&Utterance]) -> Result<(), PipelineError> {
         (_, Some(only)) => PipelineError::OneIntent { intent: only.to_owned() },
         (_, None) => PipelineError::NoLabels,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Entity;
+
+    #[test]
+    fn the_only_example_of_an_entity_type_is_not_held_out() {
+        let message = |entity: &str, role: Option<&str>| {
+            let mut one = Utterance::new("x", Some("a"));
+            one.entities
+                .push(Entity { role: role.map(str::to_owned), ..Entity::new(entity, Span::new(0, 1)) });
+            one
+        };
+        let all = [
+            message("city", None),
+            message("rate", None),
+            message("rate", None),
+            message("city", Some("from")),
+            message("city", None),
+        ];
+        let mut learnt = vec![&all[0]];
+        let held_out = without_only_ones(&mut learnt, all[1..].iter().collect());
+        assert_eq!(held_out, [&all[2], &all[4]]);
+        assert_eq!(learnt, [&all[0], &all[1], &all[3]]);
+    }
 }

@@ -26,7 +26,7 @@ const PAIR_REACH: usize = 10;
 ///
 /// A token is first folded: a run of digits becomes `__number__`, case is ignored.
 /// Words are then cut out of it again (letters, digits, marks and `_`), so that
-/// `state-of-the-art` gives four. A token's row sees that token alone; the message's
+/// `state-of-the-art` gives four. A token is recognised if at least half of its n-grams have a column. A token's row sees that token alone; the message's
 /// row sees all of it, so word pairs span tokens there. Columns are in alphabetical order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Saved", into = "Saved")]
@@ -166,12 +166,20 @@ impl NGrams {
         // One gram is looked up once, also where it counts for a token and for the message.
         let mut sentence: Vec<u32> = Vec::with_capacity(16 * message.tokens.len());
         let mut tokens: Vec<(usize, u32)> = Vec::with_capacity(16 * message.tokens.len());
+        // Of each token, how many grams it has, and how many of them have a column.
+        let mut recognised = vec![(0, 0); message.tokens.len()];
         self.each_gram(message, &HashSet::new(), &mut |covered, gram| {
-            if let Some(column) = self.columns.get(gram) {
+            let column = self.columns.get(gram);
+            for (all, known) in &mut recognised[covered.clone()] {
+                *all += 1;
+                *known += u32::from(column.is_some());
+            }
+            if let Some(column) = column {
                 sentence.push(column);
                 tokens.extend(covered.map(|token| (token, column)));
             }
         });
+        rows.recognised |= recognised.iter().any(|(all, known)| *known > 0 && 2 * known >= *all);
         tokens.sort_unstable();
         let runs = tokens.chunk_by(|a, b| a.0 == b.0);
         for run in runs {
