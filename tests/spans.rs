@@ -4,7 +4,8 @@ mod common;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use talkformer::data::{Format, read_str};
+use talkformer::data::{Format, TrainingData, Utterance, read_str};
+use talkformer::pipeline::{Nlu, TrainingOptions};
 use talkformer::text::CharOffsets;
 
 /// Entities that begin or end inside of what is a token elsewhere, in several scripts.
@@ -49,4 +50,27 @@ fn entities_are_places_in_the_text_whatever_the_text() {
     };
     let mut runner = TestRunner::new(Config { cases: 500, failure_persistence: None, ..Config::default() });
     runner.run(&parts, check).unwrap();
+}
+
+#[test]
+fn cuts_stay_with_a_model_that_is_saved_or_learns_on_without_its_examples() {
+    let data = read_str(Format::RasaYaml, DATA, "nlu.yml").unwrap();
+    let options = TrainingOptions::default().threads(1).remember_examples(false);
+    let (model, _) = Nlu::train_with(&common::config(), &data, &options, |_| {}).unwrap();
+    let tokens = |model: &Nlu| -> Vec<String> {
+        let text = "from 12-24 BA7, 대구에 C++!";
+        model.parse(text).unwrap().tokens.iter().map(|token| token.of(text).to_owned()).collect()
+    };
+    assert_eq!(tokens(&model), ["from", "12", "-", "24", "BA", "7", "대구", "에", "C", "++"]);
+
+    let folder = tempfile::tempdir().unwrap();
+    model.save(folder.path().join("model")).unwrap();
+    let opened = Nlu::open(folder.path().join("model")).unwrap();
+    assert_eq!(tokens(&opened), tokens(&model));
+
+    let mut more = TrainingData::default();
+    more.push(Utterance::new("good evening", Some("greet")));
+    more.push(Utterance::new("so long", Some("bye")));
+    let tuned = opened.finetune(&more).unwrap();
+    assert_eq!(tokens(&tuned), tokens(&model));
 }
