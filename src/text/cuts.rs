@@ -177,7 +177,7 @@ impl Cuts {
 
     /// Appends the signs of `gap` that are tokens.
     fn add_signs(&self, text: &str, gap: Span, tokens: &mut Vec<Span>) {
-        if !self.signs.is_empty() {
+        if !self.signs.is_empty() && !gap.of(text).trim_ascii().is_empty() {
             each_sign(text, gap, |kind, span| {
                 if self.signs.contains(&kind) {
                     tokens.push(span);
