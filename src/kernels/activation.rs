@@ -13,10 +13,10 @@ widest! {
 }
 
 widest! {
-    /// `out[i] = max(x[i], 0)`.
+    /// `out[i] = max(x[i], 0)`; a NaN stays one.
     pub(crate) fn relu(x: &[f32], out: &mut [f32]) {
         for (out, x) in out.iter_mut().zip(x) {
-            *out = x.max(0.0);
+            *out = if *x < 0.0 { 0.0 } else { *x };
         }
     }
 }
@@ -56,6 +56,19 @@ widest! {
 mod tests {
     use super::super::dropout::dropout;
     use super::*;
+
+    #[test]
+    fn what_is_not_a_number_stays_so_and_spoils_nothing_else() {
+        let mut x = [-1.0, 2.0].repeat(20);
+        x[7] = f32::NAN;
+        let (mut curved, mut straight, mut slopes) = (vec![0.0; 40], vec![0.0; 40], vec![0.0; 40]);
+        gelu(&x, &mut curved);
+        relu(&x, &mut straight);
+        gelu_backward(&x, &[1.0; 40], &mut slopes);
+        for out in [curved, straight, slopes] {
+            assert!(out.iter().enumerate().all(|(at, x)| x.is_nan() == (at == 7)), "{out:?}");
+        }
+    }
 
     #[test]
     fn one_loop_does_what_two_do() {

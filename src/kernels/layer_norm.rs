@@ -100,6 +100,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_nan_spoils_its_own_row_alone() {
+        for odd in [f32::NAN, f32::INFINITY] {
+            let mut x: Vec<f32> = (0..3 * 19).map(|i| (i * i % 23) as f32).collect();
+            x[19 + 4] = odd;
+            let (mut out, mut grad_x) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+            let (mut weight, mut bias) = ([0.0; 19], [0.0; 19]);
+            layer_norm(&x, &[1.0; 19], &[0.0; 19], 1e-6, &mut out);
+            layer_norm_backward(&x, &[1.0; 19], 1e-6, &x, &mut grad_x, &mut weight, &mut bias);
+            for rows in [out, grad_x] {
+                let spoilt = |row: &[f32]| row.iter().all(|x| x.is_nan());
+                let whole = |row: &[f32]| row.iter().all(|x| x.is_finite());
+                let rows: Vec<&[f32]> = rows.chunks(19).collect();
+                assert!(whole(rows[0]) && spoilt(rows[1]) && whole(rows[2]), "{odd}: {rows:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_row_comes_out_centred_and_scaled() {
         let x: Vec<f64> = (0..2 * 19).map(|i| f64::from(i * i % 23) - 3.0).collect();
         let mut out = vec![0.0; x.len()];

@@ -29,6 +29,14 @@ widest! {
     }
 }
 
+widest! {
+    /// Whether no number is infinite or NaN.
+    pub(crate) fn all_finite<T: Real>(x: &[T]) -> bool {
+        // Zero times anything else is NaN.
+        super::layer_norm::lanes_sum(x.len(), |i| x[i] * T::zero()) == T::zero()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,5 +49,18 @@ mod tests {
         assert_eq!(out, [111.5, 222.25]);
         let x: Vec<f32> = (0_u8..37).map(f32::from).collect();
         assert!((squares(&x) - f64::from(36 * 37 * 73 / 6)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_found_wherever_it_stands() {
+        let mut x = [f32::MAX; 37];
+        assert!(all_finite(&x) && all_finite::<f64>(&[]));
+        for at in [0, 15, 31, 36] {
+            for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                x[at] = odd;
+                assert!(!all_finite(&x), "{odd} at {at}");
+            }
+            x[at] = -0.0;
+        }
     }
 }

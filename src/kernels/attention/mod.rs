@@ -16,7 +16,7 @@ mod softmax;
 mod tests;
 
 use super::rows::{Rows, RowsMut, Side};
-use super::{Real, dropout};
+use super::{Real, dropout, sums};
 pub(crate) use part::AttentionGradients;
 use part::{Part, Scratch};
 use relative::Buckets;
@@ -112,6 +112,12 @@ impl Attention<'_> {
                 self.part_forward(&part, qkv, relative, out, &mut scratch);
             }
         }
+        // Zero times a value that is not finite is NaN, also where the value is hidden.
+        if (self.causal || self.drop_rate > 0.0) && !sums::all_finite(out) {
+            for part in self.parts().filter(|part| !self.is_blocked(part, relative)) {
+                self.part_forward_over_seen(&part, qkv, relative, out, &mut scratch);
+            }
+        }
         log_sums
     }
 
@@ -134,6 +140,44 @@ impl Attention<'_> {
             let table = Rows::new(&relative.values[part.table(buckets.count())], part.head_dim, 0);
             let size = [len, part.head_dim, buckets.count()];
             T::add_product(part.block_mut(out, 1, 0), sums, table, size);
+        }
+    }
+
+    /// Computes the rows of [`part_forward`](Self::part_forward) that are not finite again, over the values that their
+    /// queries see and no others.
+    fn part_forward_over_seen<T: Real>(
+        &self,
+        part: &Part,
+        qkv: &[T],
+        relative: Relative<'_, T>,
+        out: &mut [T],
+        scratch: &mut Scratch<T>,
+    ) {
+        let (len, lanes, dim, buckets) =
+            (part.len(), part.lanes(), part.head_dim, Buckets { reach: relative.reach });
+        self.weights(part, qkv, relative, scratch);
+        // Minus infinity where a key is hidden.
+        let hidden = &mut scratch.score_gradients[..len * lanes];
+        hidden.fill(T::zero());
+        self.hide(part, hidden);
+        let values = part.block(qkv, 3, 2);
+        let out = part.block_mut(out, 1, 0);
+        for (query, row) in out.values.chunks_exact_mut(out.stride).enumerate() {
+            let row = &mut row[out.first..out.first + dim];
+            if sums::all_finite(row) {
+                continue;
+            }
+            row.fill(T::zero());
+            for key in (0..len).filter(|key| hidden[key * lanes + query] == T::zero()) {
+                let weight = scratch.weights[key * lanes + query];
+                let mut add =
+                    |value: &[T]| row.iter_mut().zip(value).for_each(|(sum, x)| *sum += weight * *x);
+                add(&values.values[key * values.stride + values.first..][..dim]);
+                if !relative.values.is_empty() {
+                    let table = &relative.values[part.table(buckets.count())];
+                    add(&table[buckets.of(query, key) * dim..][..dim]);
+                }
+            }
         }
     }
 

@@ -15,10 +15,13 @@ widest! {
 }
 
 widest! {
-    /// `softmax(scale · scores)` down each lane of `[key, lane]`; a query that sees nothing gets zeros.
+    /// `softmax(scale · scores)` down each lane of `[key, lane]`.
+    ///
+    /// A score of −∞ weighs nothing, and a query of nothing else gets zeros. Scores of +∞ share all of it. A NaN makes
+    /// the whole lane NaN.
     pub(super) fn softmax<T: Real>(scores: &mut [T], top: &mut [T], sum: &mut [T], scale: T) {
         let lanes = top.len();
-        top.fill(T::neg_infinity());
+        top.fill(T::min_value());
         sum.fill(T::zero());
         for row in scores.chunks_exact(lanes) {
             for (top, score) in top.iter_mut().zip(row) {
@@ -27,13 +30,14 @@ widest! {
         }
         for row in scores.chunks_exact_mut(lanes) {
             for ((score, top), sum) in row.iter_mut().zip(&*top).zip(&mut *sum) {
-                let weight = ((*score - *top) * scale).fast_exp();
-                *score = if *score > T::neg_infinity() { weight } else { T::zero() };
+                // `∞ − ∞` would be NaN.
+                let weight = if *score == *top { T::one() } else { ((*score - *top) * scale).fast_exp() };
+                *score = if *score == T::neg_infinity() { T::zero() } else { weight };
                 *sum += *score;
             }
         }
         for sum in sum.iter_mut() {
-            *sum = if *sum > T::zero() { sum.recip() } else { T::zero() };
+            *sum = if *sum == T::zero() { T::zero() } else { sum.recip() };
         }
         for row in scores.chunks_exact_mut(lanes) {
             for (weight, share) in row.iter_mut().zip(&*sum) {

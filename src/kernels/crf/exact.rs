@@ -7,7 +7,8 @@ use crate::kernels::Real;
 fn log_sum_exp<T: Real>(terms: impl Iterator<Item = T> + Clone) -> T {
     let top = terms.clone().fold(T::neg_infinity(), T::max);
     if top == T::neg_infinity() {
-        return top;
+        // The maximum passes over what is not a number, a sum does not.
+        return terms.fold(top, |sum, x| sum + x);
     }
     top + terms.map(|x| (x - top).exp()).sum::<T>().ln()
 }

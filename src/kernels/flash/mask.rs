@@ -37,7 +37,7 @@ impl Keys<'_> {
 
 impl Mask {
     /// The positions that a query sees.
-    fn of_query(&self, query: usize) -> Range<usize> {
+    pub(super) fn of_query(&self, query: usize) -> Range<usize> {
         // A query may be before the first key.
         let at = query as isize + self.keys as isize - self.queries as isize;
         let clamp = |position: isize| position.clamp(0, self.keys as isize) as usize;

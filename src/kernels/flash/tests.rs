@@ -280,6 +280,61 @@ fn hidden_keys_change_nothing_whatever_they_hold() {
     assert!(both(&k, &v) == before);
 }
 
+/// Whether each row has a number that is not finite.
+fn odd_rows<T: num_traits::Float>(values: &[T], dim: usize) -> Vec<bool> {
+    values.chunks(dim).map(|row| row.iter().any(|x| !x.is_finite())).collect()
+}
+
+#[test]
+fn what_is_not_a_number_reaches_those_that_see_it_and_no_others() {
+    let square = |causal, window, masked| Case { causal, window, masked, ..Case::square(70, 20) };
+    for case in [square(false, None, true), square(true, None, false), square(true, Some(5), true)] {
+        let visible = case.visible();
+        for (input, row) in [(0, 3), (0, 69), (1, 40), (1, 1), (2, 40), (2, 68), (3, 12)] {
+            let mut inputs = case.inputs();
+            inputs[input][row * case.head_dim + 7] = f32::NAN;
+            let [q, k, v, grads] = &inputs;
+            let expected = twin(&case, visible.as_deref(), [q, k, v, grads]);
+            for (set, precision) in
+                instructions().flat_map(|set| [(set, Precision::F32), (set, Precision::Bf16)])
+            {
+                let flash = Flash { precision, ..case.flash(visible.as_deref(), set) };
+                let inputs = Inputs { queries: q, keys: k, values: v };
+                let (out, log_sums) = flash.forward(inputs);
+                let found = flash.backward(inputs, Outputs { out: &out, log_sums: &log_sums, grads });
+                let odd = odd_rows(&expected.out, case.head_dim);
+                assert_eq!(odd_rows(&out, case.head_dim), odd, "{case:?} {set:?} {input} {row}");
+                for (at, (found, expected)) in found.iter().zip(&expected.grads).enumerate() {
+                    let odd = odd_rows(expected, case.head_dim);
+                    assert_eq!(
+                        odd_rows(found, case.head_dim),
+                        odd,
+                        "{case:?} {set:?} {input} {row}: gradient {at}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn infinite_scores_share_all_weight() {
+    let case = Case { batch: 1, heads: 1, ..Case::square(3, 16) };
+    let [mut q, mut k, v, _] = case.inputs();
+    q.fill(1.0);
+    k.fill(1.0);
+    k[0] = f32::INFINITY;
+    k[16] = f32::INFINITY;
+    k[32] = f32::NEG_INFINITY;
+    for instructions in instructions() {
+        let (out, _) = case.flash(None, instructions).forward(Inputs { queries: &q, keys: &k, values: &v });
+        for (at, x) in out.iter().enumerate() {
+            let expected = f32::midpoint(v[at % 16], v[16 + at % 16]);
+            assert!((x - expected).abs() < 1e-6, "{instructions:?}: {x} {expected}");
+        }
+    }
+}
+
 #[test]
 fn what_is_seen_and_not_a_number_shows() {
     let case = Case { causal: true, ..Case::square(20, 16) };

@@ -155,6 +155,51 @@ fn agrees_with_attention_without_weights_on_the_same_numbers() -> Result<()> {
     Ok(())
 }
 
+/// The rows of a matrix that hold NaN, those with something infinite counted as two.
+fn odd_rows(values: impl IntoIterator<Item = f64>, dim: usize) -> Vec<u8> {
+    let values: Vec<f64> = values.into_iter().collect();
+    let kind = |x: &f64| if x.is_nan() { 1 } else { 2 * u8::from(x.is_infinite()) };
+    values.chunks(dim).map(|row| row.iter().map(kind).max().unwrap_or(0)).collect()
+}
+
+#[test]
+fn what_is_not_a_number_comes_out_where_it_does_without_weights() -> Result<()> {
+    use crate::kernels::attention::{Attention, Relative};
+
+    let (rows, dim, heads) = (11, 20, 5);
+    for causal in [false, true] {
+        for (row, column) in [(0, 3), (6, 3), (10, 1), (6, 23), (0, 20), (10, 39), (6, 43), (9, 59), (0, 47)]
+        {
+            for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                let mut qkv = input((rows, 3 * dim))?.flatten_all()?.to_vec1::<f64>()?;
+                qkv[row * 3 * dim + column] = odd;
+                let qkv = Array2::from_shape_vec((rows, 3 * dim), qkv).unwrap();
+                let mut expected = Array2::zeros((rows, dim));
+                for range in segments().iter() {
+                    let part = |from: usize| qkv.slice(s![range.clone(), from..from + dim]);
+                    let visible = causal.then(|| Visible::causal(range.len()));
+                    let (q, k, v) = (part(0), part(dim), part(2 * dim));
+                    let own = multi_head_attention(q, k, v, heads, visible.as_ref(), Scale::InverseSqrt);
+                    expected.slice_mut(s![range.clone(), ..]).assign(&own.unwrap().context);
+                }
+                let segments = segments();
+                let kernel = Attention::new(segments.offsets(), heads, dim, causal);
+                let (mut double, mut single) = (vec![0.0_f64; rows * dim], vec![0.0_f32; rows * dim]);
+                let qkv = qkv.into_raw_vec_and_offset().0;
+                kernel.forward(&qkv, Relative::NONE, &mut double);
+                let qkv: Vec<f32> = qkv.into_iter().map(|x| x as f32).collect();
+                kernel.forward(&qkv, Relative::NONE, &mut single);
+                let what = format!("causal {causal}, {odd} at {row}, {column}");
+                // By heads, for a head knows nothing of the others.
+                let expected = odd_rows(expected, dim / heads);
+                assert_eq!(odd_rows(double, dim / heads), expected, "{what}");
+                assert_eq!(odd_rows(single.into_iter().map(f64::from), dim / heads), expected, "{what}");
+            }
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn other_sequences_and_for_causal_ones_the_future_change_nothing() -> Result<()> {
     let (_, vb) = seeded();
