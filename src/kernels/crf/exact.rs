@@ -1,5 +1,7 @@
 //! The sums in the log domain: slow and plain, but without underflow.
 
+use std::ops::Range;
+
 use super::{Likelihood, Rules};
 use crate::kernels::Real;
 
@@ -52,7 +54,36 @@ pub(super) fn sums<T: Real>(rules: &Rules, logits: &[T], transitions: &[T]) -> (
     (forward, backward, total)
 }
 
+/// What [`super::likelihood`] computes, for the sequence in these `rows`: fills its gradients of the logits, adds to
+/// those of the transitions, and returns its loss.
+pub(super) fn add<T: Real>(
+    rules: &Rules,
+    rows: Range<usize>,
+    logits: &[T],
+    transitions: &[T],
+    gold: &[u32],
+    found: &mut Likelihood<T>,
+) -> T {
+    let tags = rules.tags;
+    let (cells, gold) = (rows.start * tags..rows.end * tags, &gold[rows.clone()]);
+    let own = &logits[cells.clone()];
+    let (forward, backward, total) = sums(rules, own, transitions);
+    let (grad, grad_transitions) = (&mut found.grad_logits[cells], &mut found.grad_transitions);
+    for (i, grad) in grad.iter_mut().enumerate() {
+        *grad = (forward[i] + backward[i] - total).exp();
+    }
+    for t in 1..rows.len() {
+        for (from, to) in (0..tags * tags).map(|i| (i / tags, i % tags)) {
+            let (at, next) = (from * tags + to, t * tags + to);
+            let score = forward[(t - 1) * tags + from] + transitions[at] + own[next] + backward[next];
+            grad_transitions[at] += allowed(rules.follows[at], score - total).exp();
+        }
+    }
+    total - subtract_gold(tags, gold, own, transitions, grad, grad_transitions)
+}
+
 /// As [`super::likelihood`], one sequence after the other.
+#[cfg(test)]
 pub(super) fn likelihood<T: Real>(
     rules: &Rules,
     offsets: &[usize],
@@ -60,28 +91,10 @@ pub(super) fn likelihood<T: Real>(
     transitions: &[T],
     gold: &[u32],
 ) -> Likelihood<T> {
-    let tags = rules.tags;
-    let mut losses = Vec::with_capacity(offsets.len().saturating_sub(1));
-    let mut grad_logits = vec![T::zero(); logits.len()];
-    let mut grad_transitions = vec![T::zero(); tags * tags];
-    for rows in offsets.windows(2).map(|pair| pair[0]..pair[1]) {
-        let (own, gold) = (&logits[rows.start * tags..rows.end * tags], &gold[rows.clone()]);
-        let (forward, backward, total) = sums(rules, own, transitions);
-        let grad = &mut grad_logits[rows.start * tags..rows.end * tags];
-        for (i, grad) in grad.iter_mut().enumerate() {
-            *grad = (forward[i] + backward[i] - total).exp();
-        }
-        for t in 1..rows.len() {
-            for (from, to) in (0..tags * tags).map(|i| (i / tags, i % tags)) {
-                let (at, next) = (from * tags + to, t * tags + to);
-                let score = forward[(t - 1) * tags + from] + transitions[at] + own[next] + backward[next];
-                grad_transitions[at] += allowed(rules.follows[at], score - total).exp();
-            }
-        }
-        let score = subtract_gold(tags, gold, own, transitions, grad, &mut grad_transitions);
-        losses.push(total - score);
-    }
-    Likelihood { losses, grad_logits, grad_transitions }
+    let mut found = Likelihood::zero(logits.len(), rules.tags);
+    let sequences = offsets.windows(2).map(|pair| pair[0]..pair[1]);
+    found.losses = sequences.map(|rows| add(rules, rows, logits, transitions, gold, &mut found)).collect();
+    found
 }
 
 /// Takes the gold path out of the gradients of one sequence; its score.

@@ -8,7 +8,7 @@
 //!
 //! `scaled` sums in the probability domain, one matrix product per position and
 //! a rescaling per row, for the whole batch at once. `exact` sums in the log domain,
-//! slowly; it takes over where the scaled sums would underflow, and checks them in the tests.
+//! slowly; it takes over the sequences whose scaled sums would underflow, and checks them in the tests.
 //! `decoder` does the same for many messages with one set of weights, and is checked against both.
 
 mod decoder;
@@ -47,6 +47,14 @@ pub(crate) struct Likelihood<T> {
     pub(crate) grad_transitions: Vec<T>,
 }
 
+impl<T: Real> Likelihood<T> {
+    /// No loss yet, and gradients of zero for so many logits.
+    fn zero(logits: usize, tags: usize) -> Self {
+        let zeros = |len| vec![T::zero(); len];
+        Self { losses: Vec::new(), grad_logits: zeros(logits), grad_transitions: zeros(tags * tags) }
+    }
+}
+
 /// Negative log-likelihood of the gold tags and its gradient, for packed sequences.
 ///
 /// # Shapes
@@ -61,8 +69,20 @@ pub(crate) fn likelihood<T: Real>(
     transitions: &[T],
     gold: &[u32],
 ) -> Likelihood<T> {
-    scaled::likelihood(rules, offsets, logits, transitions, gold)
-        .unwrap_or_else(|| exact::likelihood(rules, offsets, logits, transitions, gold))
+    let mut lost = vec![false; offsets.len().saturating_sub(1)];
+    loop {
+        match scaled::likelihood(rules, offsets, logits, transitions, gold, &lost) {
+            Ok(mut found) => {
+                for at in (0..lost.len()).filter(|at| lost[*at]) {
+                    let rows = offsets[at]..offsets[at + 1];
+                    found.losses[at] = exact::add(rules, rows, logits, transitions, gold, &mut found);
+                }
+                return found;
+            }
+            // The others are summed again without these, usually once.
+            Err(more) => more.into_iter().for_each(|at| lost[at] = true),
+        }
+    }
 }
 
 /// Forward and backward sums of one sequence, from which any marginal can be read.
@@ -147,6 +167,45 @@ mod tests {
             let total = all.iter().map(|(_, score)| score.exp()).sum::<f64>().ln();
             let gold = all.iter().find(|(path, _)| path[..] == GOLD[pair[0]..pair[1]]).unwrap().1;
             assert!((found.losses[s] - (total - gold)).abs() < 1e-12, "sequence {s}");
+        }
+    }
+
+    /// The second sequence underflows: the likeliest tag is 3, and then 2, which may not follow it.
+    #[test]
+    fn only_sequences_that_underflow_are_summed_in_logarithms() {
+        let rules = rules();
+        let (offsets, gold) = ([0, 3, 5, 5, 7, 10], [1, 2, 3, 3, 3, 0, 0, 1, 2, 3]);
+        let transitions = numbers(16, 3, 1.5);
+        let mut logits = numbers(10 * 4, 5, 2.0);
+        logits[12..20].fill(-800.0);
+        (logits[15], logits[18]) = (800.0, 800.0);
+        let lost = scaled::likelihood(&rules, &offsets, &logits, &transitions, &gold, &[false; 5]);
+        assert_eq!(lost.unwrap_err(), [1]);
+        let found = likelihood(&rules, &offsets, &logits, &transitions, &gold);
+        let expected = exact::likelihood(&rules, &offsets, &logits, &transitions, &gold);
+        let close = |a: &[f64], b: &[f64]| {
+            assert!(a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9), "{a:?} {b:?}");
+        };
+        close(&found.losses, &expected.losses);
+        close(&found.grad_logits, &expected.grad_logits);
+        close(&found.grad_transitions, &expected.grad_transitions);
+        // The others are the same, to the byte, as without it.
+        let without: Vec<f64> = [&logits[..12], &logits[20..]].concat();
+        let gold: Vec<u32> = [&gold[..3], &gold[5..]].concat();
+        let alone = likelihood(&rules, &[0, 3, 3, 5, 8], &without, &transitions, &gold);
+        assert_eq!(alone.losses, [&found.losses[..1], &found.losses[2..]].concat());
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_spoils_its_own_sequence_alone() {
+        let (rules, transitions) = (rules(), numbers(16, 3, 1.5));
+        for odd in [f64::NAN, f64::INFINITY] {
+            let mut logits = numbers(7 * 4, 5, 2.0);
+            logits[4..8].fill(odd);
+            let found = likelihood(&rules, &OFFSETS, &logits, &transitions, &GOLD);
+            assert!(found.losses[0].is_nan() && found.losses[1..].iter().all(|loss| loss.is_finite()));
+            assert!(found.grad_logits[..12].iter().all(|x| x.is_nan()), "{:?}", found.grad_logits);
+            assert!(found.grad_logits[12..].iter().all(|x| x.is_finite()));
         }
     }
 

@@ -17,6 +17,8 @@ use crate::kernels::matmul::{
 
 /// Packed rows in order of time: first the rows at position 0 of all sequences, longest first, and so on.
 struct ByTime {
+    /// The sequences, longest first.
+    sequences: Vec<usize>,
     /// Where each position begins; position `t` has `starts[t + 1] − starts[t]` sequences.
     starts: Vec<usize>,
     /// The packed row at each place.
@@ -24,16 +26,18 @@ struct ByTime {
 }
 
 impl ByTime {
-    fn new(offsets: &[usize]) -> Self {
-        let mut sequences: Vec<_> = offsets.windows(2).map(|pair| pair[0]..pair[1]).collect();
-        sequences.sort_by_key(|rows| std::cmp::Reverse(rows.len()));
-        let longest = sequences.first().map_or(0, ExactSizeIterator::len);
+    /// The rows of the sequences that are not `left_out`.
+    fn new(offsets: &[usize], left_out: &[bool]) -> Self {
+        let len = |at: usize| offsets[at + 1] - offsets[at];
+        let mut sequences: Vec<usize> = (0..left_out.len()).filter(|at| !left_out[*at]).collect();
+        sequences.sort_by_key(|at| std::cmp::Reverse(len(*at)));
+        let longest = sequences.first().map_or(0, |at| len(*at));
         let (mut starts, mut rows) = (vec![0], Vec::new());
         for t in 0..longest {
-            rows.extend(sequences.iter().take_while(|rows| rows.len() > t).map(|rows| rows.start + t));
+            rows.extend(sequences.iter().take_while(|at| len(**at) > t).map(|at| offsets[*at] + t));
             starts.push(rows.len());
         }
-        Self { starts, rows }
+        Self { sequences, starts, rows }
     }
 
     fn positions(&self) -> usize {
@@ -41,21 +45,32 @@ impl ByTime {
     }
 }
 
-/// As [`super::likelihood`]; `None` where a sum underflows or a number is not finite.
+/// As [`super::likelihood`], but for the sequences that are `left_out`: their losses and gradients stay zero.
+///
+/// # Errors
+///
+/// The sequences of which a sum underflows or a number is not finite.
 pub(super) fn likelihood<T: Real>(
     rules: &Rules,
     offsets: &[usize],
     logits: &[T],
     transitions: &[T],
     gold: &[u32],
-) -> Option<Likelihood<T>> {
+    left_out: &[bool],
+) -> Result<Likelihood<T>, Vec<usize>> {
     let tags = rules.tags;
-    let order = ByTime::new(offsets);
+    let order = ByTime::new(offsets, left_out);
+    if order.sequences.is_empty() {
+        let losses = vec![T::zero(); left_out.len()];
+        return Ok(Likelihood { losses, ..Likelihood::zero(logits.len(), tags) });
+    }
     let Moves { exponentials: moves, top: move_scale } = Moves::new(rules, transitions);
     if !transitions.iter().all(|x| x.is_finite()) || !move_scale.is_finite() {
-        return None;
+        return Err(order.sequences);
     }
-    let (p, mut log_scales) = emissions(rules, &order, logits)?;
+    // Rows know nothing of each other, so the sums of a lost sequence go on with whatever they are.
+    let mut lost = vec![false; order.sequences.len()];
+    let (p, mut log_scales) = emissions(rules, &order, logits, &mut lost);
 
     // Forward sums, scaled row by row.
     let mut alpha = p.clone();
@@ -71,7 +86,7 @@ pub(super) fn likelihood<T: Real>(
             multiply(&mut present[..count * tags], &sums);
             log_scales[here..end].iter_mut().for_each(|scale| *scale += move_scale);
         }
-        normalize(&mut alpha[here * tags..end * tags], tags, &mut log_scales[here..end])?;
+        normalize(&mut alpha[here * tags..end * tags], tags, &mut log_scales[here..end], &mut lost);
     }
 
     // Backward sums, their products with the forward sums, and expected transitions.
@@ -92,9 +107,7 @@ pub(super) fn likelihood<T: Real>(
         let is_last = |k: usize| k >= continuing;
         for (k, row) in sums.chunks_exact_mut(tags).enumerate() {
             let total = row.iter().copied().sum::<T>();
-            if !(total.is_finite() && total > T::zero()) {
-                return None;
-            }
+            lost[k] |= !(total.is_finite() && total > T::zero());
             row.iter_mut().for_each(|x| *x /= total);
             if is_last(k) {
                 // All of α is rescaled to one; the sums of tags that must not end a sequence are lost from the total.
@@ -107,36 +120,42 @@ pub(super) fn likelihood<T: Real>(
         // message = p ∘ β, then β of the position before is E · message.
         let mut message = p[here * tags..end * tags].to_vec();
         multiply(&mut message, &beta);
-        normalize(&mut message, tags, &mut vec![T::zero(); count])?;
+        normalize(&mut message, tags, &mut vec![T::zero(); count], &mut lost);
         let before = order.starts[t - 1];
         let mut next = vec![T::zero(); count * tags];
         let moved = Matrix::new(&moves, tags, tags).transposed();
         let arriving = Matrix::new(&message, count, tags);
         matmul(MatrixMut::new(&mut next, count, tags), Overwrite, arriving, moved);
         let past = &alpha[before * tags..(before + count) * tags];
-        scale_to_probability(&mut message, past, &next, tags)?;
+        scale_to_probability(&mut message, past, &next, tags, &mut lost);
         let past = Matrix::new(past, count, tags).transposed();
         let message = Matrix::new(&message, count, tags);
         matmul(MatrixMut::new(&mut expected, tags, tags), Add, past, message);
-        normalize(&mut next, tags, &mut vec![T::zero(); count])?;
+        normalize(&mut next, tags, &mut vec![T::zero(); count], &mut lost);
         beta = next;
+    }
+    if lost.contains(&true) {
+        return Err(order
+            .sequences
+            .into_iter()
+            .zip(lost)
+            .filter(|(_, lost)| *lost)
+            .map(|(at, _)| at)
+            .collect());
     }
 
     multiply(&mut expected, &moves);
-    Some(finish(tags, offsets, &order, logits, transitions, gold, &marginals, expected, &log_scales))
+    Ok(finish(tags, offsets, left_out, &order, logits, transitions, gold, &marginals, expected, &log_scales))
 }
 
 /// Scales each row of `message` so that `pastᵀ ∘ E ∘ message` sums to one for its sequence.
-fn scale_to_probability<T: Real>(message: &mut [T], past: &[T], next: &[T], tags: usize) -> Option<()> {
+fn scale_to_probability<T: Real>(message: &mut [T], past: &[T], next: &[T], tags: usize, lost: &mut [bool]) {
     let rows = past.chunks_exact(tags).zip(next.chunks_exact(tags));
-    for (message, (past, next)) in message.chunks_exact_mut(tags).zip(rows) {
+    for ((message, (past, next)), lost) in message.chunks_exact_mut(tags).zip(rows).zip(lost) {
         let total = past.iter().zip(next).map(|(a, b)| *a * *b).sum::<T>();
-        if !(total.is_finite() && total > T::zero()) {
-            return None;
-        }
+        *lost |= !(total.is_finite() && total > T::zero());
         message.iter_mut().for_each(|x| *x /= total);
     }
-    Some(())
 }
 
 /// Puts the gradients back in packed order and takes the gold path out.
@@ -144,6 +163,7 @@ fn scale_to_probability<T: Real>(message: &mut [T], past: &[T], next: &[T], tags
 fn finish<T: Real>(
     tags: usize,
     offsets: &[usize],
+    left_out: &[bool],
     order: &ByTime,
     logits: &[T],
     transitions: &[T],
@@ -159,7 +179,10 @@ fn finish<T: Real>(
         grad_logits[row * tags..(row + 1) * tags].copy_from_slice(marginal);
         scales[*row] = log_scales[place];
     }
-    let losses = offsets.windows(2).map(|pair| {
+    let losses = offsets.windows(2).zip(left_out).map(|(pair, left_out)| {
+        if *left_out {
+            return T::zero();
+        }
         let (rows, cells) = (pair[0]..pair[1], pair[0] * tags..pair[1] * tags);
         let grad = &mut grad_logits[cells.clone()];
         let own = &logits[cells];
@@ -197,7 +220,8 @@ pub(super) fn sums<T: Real>(rules: &Rules, moves: &Moves<T>, logits: &[T]) -> Op
     if !moves.top.is_finite() {
         return None;
     }
-    let (p, scales) = emissions(rules, &ByTime::new(&[0, len]), logits)?;
+    let mut lost = [false];
+    let (p, scales) = emissions(rules, &ByTime::new(&[0, len], &lost), logits, &mut lost);
     let row = |t: usize| t * tags..(t + 1) * tags;
     let matrix = || Matrix::new(&moves.exponentials, tags, tags);
 
@@ -212,7 +236,7 @@ pub(super) fn sums<T: Real>(rules: &Rules, moves: &Moves<T>, logits: &[T]) -> Op
             multiply(&mut forward[row(t)], &arriving);
             scale[0] += log_scale[t - 1] + moves.top;
         }
-        normalize(&mut forward[row(t)], tags, &mut scale)?;
+        normalize(&mut forward[row(t)], tags, &mut scale, &mut lost);
         log_scale[t] = scale[0];
     }
 
@@ -225,7 +249,7 @@ pub(super) fn sums<T: Real>(rules: &Rules, moves: &Moves<T>, logits: &[T]) -> Op
         let mut message = p[row(t + 1)].to_vec();
         multiply(&mut message, &backward[row(t + 1)]);
         let mut scale = [log_after[t + 1] + scales[t + 1] + moves.top];
-        normalize(&mut message, tags, &mut scale)?;
+        normalize(&mut message, tags, &mut scale, &mut lost);
         let moved = MatrixMut::new(&mut backward[row(t)], tags, 1);
         matmul(moved, Overwrite, matrix(), Matrix::new(&message, tags, 1));
         log_after[t] = scale[0];
@@ -239,22 +263,23 @@ pub(super) fn sums<T: Real>(rules: &Rules, moves: &Moves<T>, logits: &[T]) -> Op
     };
     log(&mut forward, &log_scale);
     log(&mut backward, &log_after);
-    (ending > T::zero()).then(|| (forward, backward, log_scale[len - 1] + ending.ln()))
+    (!lost[0] && ending > T::zero()).then(|| (forward, backward, log_scale[len - 1] + ending.ln()))
 }
 
 /// `exp(logits − largest of the row)` in order of time, with the start rule applied, and what was taken out.
-fn emissions<T: Real>(rules: &Rules, order: &ByTime, logits: &[T]) -> Option<(Vec<T>, Vec<T>)> {
+fn emissions<T: Real>(rules: &Rules, order: &ByTime, logits: &[T], lost: &mut [bool]) -> (Vec<T>, Vec<T>) {
     let tags = rules.tags;
-    let mut p = vec![T::zero(); logits.len()];
+    let mut p = vec![T::zero(); order.rows.len() * tags];
     let mut scales = vec![T::zero(); order.rows.len()];
-    for (place, row) in order.rows.iter().enumerate() {
-        let own = &logits[row * tags..(row + 1) * tags];
-        let top = own.iter().copied().fold(T::neg_infinity(), T::max);
-        if !top.is_finite() {
-            return None;
+    for places in order.starts.windows(2) {
+        for (place, lost) in (places[0]..places[1]).zip(&mut *lost) {
+            let row = order.rows[place];
+            let own = &logits[row * tags..(row + 1) * tags];
+            let top = own.iter().copied().fold(T::neg_infinity(), T::max);
+            *lost |= !top.is_finite();
+            scales[place] = top;
+            shifted_exponentials(own, top, &mut p[place * tags..(place + 1) * tags]);
         }
-        scales[place] = top;
-        shifted_exponentials(own, top, &mut p[place * tags..(place + 1) * tags]);
     }
     let first = order.starts.get(1).copied().unwrap_or(0);
     for row in p[..first * tags].chunks_exact_mut(tags) {
@@ -264,22 +289,19 @@ fn emissions<T: Real>(rules: &Rules, order: &ByTime, logits: &[T]) -> Option<(Ve
             }
         }
     }
-    Some((p, scales))
+    (p, scales)
 }
 
-/// Divides each row by its sum and adds the logarithm of the sum to its scale; `None` where the sum is so
+/// Divides each row by its sum and adds the logarithm of the sum to its scale. A sequence is lost where the sum is so
 /// small that what the exponential rounds to zero could matter.
-fn normalize<T: Real>(rows: &mut [T], tags: usize, log_scales: &mut [T]) -> Option<()> {
-    for (row, scale) in rows.chunks_exact_mut(tags).zip(log_scales) {
+fn normalize<T: Real>(rows: &mut [T], tags: usize, log_scales: &mut [T], lost: &mut [bool]) {
+    for ((row, scale), lost) in rows.chunks_exact_mut(tags).zip(log_scales).zip(lost) {
         let total = row.iter().copied().sum::<T>();
-        if !(total.is_finite() && total > T::min_positive_value().sqrt()) {
-            return None;
-        }
+        *lost |= !(total.is_finite() && total > T::min_positive_value().sqrt());
         let share = total.recip();
         row.iter_mut().for_each(|x| *x *= share);
         *scale += total.ln();
     }
-    Some(())
 }
 
 #[cfg(test)]
@@ -296,7 +318,7 @@ mod tests {
     #[test]
     fn scaled_sums_agree_with_sums_of_logarithms() {
         let (rules, transitions, logits) = (rules(), numbers(16, 3, 3.0), numbers(28, 5, 9.0));
-        let fast = likelihood(&rules, &OFFSETS, &logits, &transitions, &GOLD).unwrap();
+        let fast = likelihood(&rules, &OFFSETS, &logits, &transitions, &GOLD, &[false; 4]).unwrap();
         let slow = exact::likelihood(&rules, &OFFSETS, &logits, &transitions, &GOLD);
         close(&fast.losses, &slow.losses, "losses");
         close(&fast.grad_logits, &slow.grad_logits, "logits");
@@ -323,7 +345,7 @@ mod tests {
         // The likeliest first tag is 3, and after it 2 is illegal: all that is left is e⁻²⁰⁰ of the mass.
         let mut logits = vec![-200.0_f32; 8];
         (logits[3], logits[6]) = (200.0, 200.0);
-        assert!(likelihood(&rules, &[0, 2], &logits, &transitions, &[3, 3]).is_none());
+        assert!(likelihood(&rules, &[0, 2], &logits, &transitions, &[3, 3], &[false]).is_err());
         let found = super::super::likelihood(&rules, &[0, 2], &logits, &transitions, &[3, 3]);
         assert!(found.losses[0].is_finite() && found.grad_logits.iter().all(|x| x.is_finite()));
     }
