@@ -30,11 +30,16 @@ impl Dropout {
         if has_kernels(x) {
             return apply(Drop { rate: self.rate, seed }, &[x]);
         }
+        self.plain(x, seed)
+    }
+
+    /// The same, draw by draw, with candle's own operations, for devices and types without our kernels.
+    fn plain(self, x: &Tensor, seed: u64) -> Result<Tensor> {
         let limit = threshold(self.rate);
-        let scale = (1.0 - self.rate).recip() as f32;
-        let keep = |i| if drops(seed, i, limit) { 0.0 } else { scale };
-        let mask: Vec<f32> = (0..x.elem_count() as u64).map(keep).collect();
-        x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?
+        let keep = |i| u8::from(!drops(seed, i, limit));
+        let mask: Vec<u8> = (0..x.elem_count() as u64).map(keep).collect();
+        let mask = Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?;
+        (x * mask)? * (1.0 - self.rate).recip()
     }
 }
 
@@ -65,6 +70,7 @@ impl Function for Drop {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::{DType, Var};
     use candle_nn::Init;
 
     use super::super::testing::{assert_close, assert_gradients, input, seeded};
@@ -84,6 +90,23 @@ mod tests {
         let once = draw(&first)?;
         assert_eq!(once, draw(&second)?);
         assert_ne!(once, draw(&first)?);
+        Ok(())
+    }
+
+    #[test]
+    fn with_and_without_kernels_the_same_falls_and_the_rest_is_the_same() -> Result<()> {
+        for dtype in [DType::F32, DType::F64] {
+            for rate in [0.1, 0.4, 0.9] {
+                let x = Var::from_tensor(&input((8, 16))?.to_dtype(dtype)?)?;
+                let (dropout, pass) = (Dropout::new(rate), Pass::training(3));
+                let seed = Pass::training(3).next_seed().unwrap();
+                let both = [dropout.forward(&x, &pass)?, dropout.plain(&x, seed)?];
+                assert_close(&both[0], &both[1], 0.0)?;
+                let weights = input((8, 16))?.to_dtype(dtype)?;
+                let [kernel, plain] = both.map(|out| (out * &weights)?.sum_all()?.backward());
+                assert_close(kernel?.get(&x).unwrap(), plain?.get(&x).unwrap(), 0.0)?;
+            }
+        }
         Ok(())
     }
 

@@ -3,8 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor};
-
 /// The boundaries of sequences that lie one after the other.
 ///
 /// A batch is packed, not padded: `[row, model_dim]` holds the rows of the first
@@ -66,18 +64,5 @@ impl Segments {
     /// Where sequences begin, then the number of rows: `[sequence + 1]`.
     pub(crate) fn offsets(&self) -> &[usize] {
         &self.offsets
-    }
-
-    /// `[query, key]`: 1 where both rows are of one sequence and, if `causal`, the key is not after the query; else 0.
-    pub(super) fn same_sequence(&self, causal: bool, device: &Device) -> Result<Tensor> {
-        let rows = self.rows();
-        let mut same = vec![0_u8; rows * rows];
-        for range in self.iter() {
-            for query in range.clone() {
-                let last = if causal { query + 1 } else { range.end };
-                same[query * rows + range.start..query * rows + last].fill(1);
-            }
-        }
-        Tensor::from_vec(same, (rows, rows), device)
     }
 }

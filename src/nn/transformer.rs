@@ -143,7 +143,7 @@ mod tests {
     }
 
     /// Everything at once, layers without relative tables, and no layers.
-    fn configs() -> [TransformerConfig; 3] {
+    fn configs() -> [TransformerConfig; 4] {
         let all = TransformerConfig {
             dropout: 0.3,
             attention_dropout: 0.2,
@@ -153,6 +153,7 @@ mod tests {
             ..config()
         };
         [
+            TransformerConfig { dropout: 0.6, attention_dropout: 0.7, ..all.clone() },
             all,
             TransformerConfig { relative_keys: false, ..config() },
             TransformerConfig { layers: 0, ..config() },

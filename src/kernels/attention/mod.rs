@@ -68,6 +68,11 @@ impl<'a> Attention<'a> {
     }
 }
 
+/// The seed of the draws for one head of the sequence that begins at this row; they are numbered query by query.
+pub(crate) fn seed_of_head(seed: u64, row: usize, heads: usize, head: usize) -> u64 {
+    dropout::bits(seed, (row * heads + head) as u64)
+}
+
 impl Attention<'_> {
     fn head_dim(&self) -> usize {
         self.model_dim / self.heads
@@ -306,7 +311,7 @@ impl Attention<'_> {
         }
         if self.drop_rate > 0.0 {
             let limit = dropout::threshold(self.drop_rate);
-            let seed = dropout::bits(self.seed, (part.rows.start * self.heads + part.head) as u64);
+            let seed = seed_of_head(self.seed, part.rows.start, self.heads, part.head);
             hide_some(scores, part.len(), part.lanes(), seed, limit);
         }
     }

@@ -14,6 +14,7 @@ use super::attention::masked_softmax;
 use super::fused::{AttentionParameters, Parameter, WeightAndBias};
 use super::op::{apply, has_kernels};
 use super::{Linear, Pass, Segments, TransformerConfig};
+use crate::kernels::attention::seed_of_head;
 use crate::kernels::dropout::{drops, threshold};
 use packed::PackedAttention;
 use relative::RelativePositions;
@@ -146,15 +147,23 @@ impl SelfAttention {
         Ok([part(0)?, part(1)?, part(2)?])
     }
 
-    /// Which scores count, dropout included: `[heads, query, key]` of ones and zeros.
+    /// Which scores count, dropout included, with the draws of our kernels: `[heads, query, key]` of ones and zeros.
     fn mask(&self, segments: &Segments, seed: Option<u64>, device: &Device) -> Result<Tensor> {
-        let shape = (self.heads, segments.rows(), segments.rows());
-        let visible = segments.same_sequence(self.causal, device)?; // [query, key]
-        let visible = visible.unsqueeze(0)?.broadcast_as(shape)?;
-        let Some(seed) = seed else { return Ok(visible) };
-        let limit = threshold(self.drop_rate);
-        let kept = (0..visible.elem_count() as u64).map(|at| u8::from(!drops(seed, at, limit)));
-        visible * Tensor::from_iter(kept, device)?.reshape(shape)?
+        let (heads, rows, limit) = (self.heads, segments.rows(), threshold(self.drop_rate));
+        let mut mask = vec![0_u8; heads * rows * rows];
+        for (head, mask) in mask.chunks_exact_mut((rows * rows).max(1)).enumerate() {
+            for range in segments.iter() {
+                let (start, len) = (range.start, range.len());
+                let seed = seed.map(|seed| seed_of_head(seed, start, heads, head));
+                for at in 0..len * len {
+                    let (query, key) = (at / len, at % len);
+                    let future = self.causal && key > query;
+                    let hidden = future || seed.is_some_and(|seed| drops(seed, at as u64, limit));
+                    mask[(start + query) * rows + start + key] = u8::from(!hidden);
+                }
+            }
+        }
+        Tensor::from_vec(mask, (heads, rows, rows), device)
     }
 
     /// [`context`](Self::context) of our kernels.

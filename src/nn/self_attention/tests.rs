@@ -5,7 +5,6 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 
 use super::*;
 use crate::attention::{Scale, Visible, multi_head_attention};
-use crate::kernels::dropout::bits;
 use crate::nn::Parameters;
 use crate::nn::testing::{assert_close, assert_gradients, input, seeded, shake};
 
@@ -61,22 +60,6 @@ fn hidden_scores_have_the_right_gradient() -> Result<()> {
     assert_gradients(&parameters, || block.forward(&x, &segments(), &Pass::training(8)))
 }
 
-/// The mask of the operation, which numbers its draws anew for each head of each sequence.
-fn mask_of_operation(block: &SelfAttention, segments: &Segments, seed: Option<u64>) -> Result<Tensor> {
-    let (heads, rows) = (block.heads, segments.rows());
-    let mut mask = vec![0_u8; heads * rows * rows];
-    for (range, head) in segments.iter().flat_map(|range| (0..heads).map(move |head| (range.clone(), head))) {
-        let len = range.len();
-        let seed = seed.map(|seed| bits(seed, (range.start * heads + head) as u64));
-        let dropped = |at: usize| seed.is_some_and(|seed| drops(seed, at as u64, threshold(block.drop_rate)));
-        for at in (0..len * len).filter(|at| !dropped(*at) && (!block.causal || at % len <= at / len)) {
-            let (query, key) = (range.start + at / len, range.start + at % len);
-            mask[(head * rows + query) * rows + key] = 1;
-        }
-    }
-    Tensor::from_vec(mask, (heads, rows, rows), &Device::Cpu)
-}
-
 /// Asserts that both have the same output and the same gradients.
 fn assert_formula_and_operation_agree(
     (parameters, block): (&Parameters, &SelfAttention),
@@ -85,7 +68,7 @@ fn assert_formula_and_operation_agree(
     tolerance: f64,
 ) -> Result<()> {
     let seed = Pass::training(8).next_seed().filter(|_| block.drop_rate > 0.0);
-    let mask = mask_of_operation(block, segments, seed)?;
+    let mask = block.mask(segments, seed, x.device())?;
     let formula = block.output.forward(&block.context(&block.project(x, segments)?, &mask)?)?;
     let operation = block.forward(x, segments, &Pass::training(8))?;
     assert_close(&formula, &operation, tolerance)?;
@@ -101,7 +84,7 @@ fn assert_formula_and_operation_agree(
 #[test]
 fn formula_and_operation_agree_forward_and_backward() -> Result<()> {
     for (distance, causal) in variants() {
-        for attention_dropout in [0.0, 0.4] {
+        for attention_dropout in [0.0, 0.4, 0.9] {
             let (parameters, vb) = seeded();
             let config = TransformerConfig { attention_dropout, ..config(distance, causal) };
             let block = SelfAttention::new(&config, vb.pp("attention"))?;
