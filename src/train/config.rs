@@ -46,7 +46,8 @@ pub struct TrainingConfig {
     pub warm_up: f64,
     /// What the learning rate does afterwards. Ours, `learning_rate_decay`.
     pub decay: Decay,
-    /// Share of the weights that is taken away per step and unit of learning rate (decoupled weight decay). Rasa's
+    /// Share of the weights that is taken away per step and unit of learning rate (decoupled weight decay); of which ones,
+    /// [`AdamWConfig::weight_decay`] says. Rasa's
     /// `regularization_constant` is a term of the loss, which reaches only entries whose gradient happens to be
     /// positive.
     pub weight_decay: f64,

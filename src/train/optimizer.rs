@@ -20,7 +20,8 @@ pub struct AdamWConfig {
     pub beta2: f64,
     /// Keeps the division finite.
     pub epsilon: f64,
-    /// Share of a weight matrix that is taken away per step and unit of learning rate. Biases and norms keep all.
+    /// Share of a matrix or a table that is taken away per step and unit of learning rate. Vectors (the biases of maps, and
+    /// norms) keep all, and so does whatever else is called a bias, such as those of relative positions.
     pub weight_decay: f64,
     /// Longer gradients (all parameters together) are scaled down to this length; none where zero.
     pub clip_norm: f64,
@@ -99,6 +100,7 @@ impl AdamW {
         }
         let size = |(_, _, gradient, _): &(String, Var, Gradient, State)| gradient.values().len();
         let states = spread(work, size, threads, |(name, var, gradient, mut state)| {
+            let step = if decays(&name, &var) { step } else { step.without_decay() };
             move_one(step, &var, &gradient, &mut state).map(|()| (name, state))
         });
         for state in states {
@@ -133,9 +135,8 @@ impl AdamW {
     /// If a parameter is not `f32` on the CPU.
     pub fn catch_up(&mut self, parameters: &Parameters) -> Result<()> {
         for (name, var) in parameters.all() {
-            let Some(state) = self.states.get_mut(&name).filter(|state| !state.rows.is_empty()) else {
-                continue;
-            };
+            let is_table = |state: &&mut State| !state.rows.is_empty() && decays(&name, &var);
+            let Some(state) = self.states.get_mut(&name).filter(is_table) else { continue };
             let dim = var.elem_count() / state.rows.len();
             let log_shrink = self.log_shrink;
             in_place(&var, |values| {
@@ -160,13 +161,23 @@ struct Step {
     log_shrink: f64,
 }
 
+impl Step {
+    fn without_decay(self) -> Self {
+        Self { constants: adamw::AdamW { shrink: 1.0, ..self.constants }, log_shrink: 0.0, ..self }
+    }
+}
+
+/// Whether [`weight_decay`](AdamWConfig::weight_decay) reaches a parameter.
+fn decays(name: &str, var: &Var) -> bool {
+    let own = name.rsplit('.').next().unwrap_or(name);
+    var.rank() >= 2 && !own.contains("bias")
+}
+
 /// One step of one parameter.
 fn move_one(step: Step, var: &Var, gradient: &Gradient, state: &mut State) -> Result<()> {
     match gradient {
         Gradient::Whole(gradient) => in_place(var, |values| {
-            let shrink = if var.rank() >= 2 { step.constants.shrink } else { 1.0 };
-            let constants = adamw::AdamW { shrink, ..step.constants };
-            adamw::adamw(constants, values, gradient, &mut state.mean, &mut state.square);
+            adamw::adamw(step.constants, values, gradient, &mut state.mean, &mut state.square);
         }),
         Gradient::Rows(rows, gradient) => {
             state.rows.resize(var.dim(0)?, (0, 0.0));
@@ -292,6 +303,41 @@ mod tests {
             let expected = f64::from(*before) * shrink;
             assert_eq!((f64::from(after) - expected).abs() < 1e-6, i / 3 != 2, "{i}");
         }
+    }
+
+    /// Every parameter of transformers with and without relative biases, and what else has a name and more than one axis.
+    #[test]
+    fn matrices_and_tables_decay_and_biases_and_norms_do_not() {
+        let parameters = Parameters::new(1);
+        let vb = parameters.builder(DType::F32, &Device::Cpu);
+        for biased in [false, true] {
+            let config = crate::nn::TransformerConfig {
+                model_dim: 4,
+                heads: 2,
+                layers: 1,
+                ff_dim: 6,
+                relative_keys: !biased,
+                relative_values: !biased,
+                relative_biases: biased,
+                projection_bias: biased,
+                ..Default::default()
+            };
+            crate::nn::Transformer::new(3, &config, vb.pp(["plain", "biased"][usize::from(biased)])).unwrap();
+        }
+        vb.get_with_hints((3, 3), "entity.transitions", Init::Const(1.0)).unwrap();
+        let keep = |name: &str| name.ends_with("bias") || name.ends_with("biases") || name.contains("norm.");
+        let mut kept = 0;
+        for (name, var) in parameters.all() {
+            var.set(&var.ones_like().unwrap()).unwrap();
+            let mut optimizer = AdamW::new(config());
+            let zeros = gradients(&name, None, &vec![0.0; var.elem_count()]);
+            step_with(&mut optimizer, &parameters, zeros, 0.1).unwrap();
+            let expected = if keep(&name) { 1.0 } else { 0.95 };
+            let after = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert!(after.iter().all(|x| (x - expected).abs() < 1e-6), "{name}: {after:?}");
+            kept += usize::from(keep(&name));
+        }
+        assert_eq!((kept, parameters.all().len()), (22, 35));
     }
 
     #[test]
