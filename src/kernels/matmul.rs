@@ -32,10 +32,8 @@ pub(super) struct Shape {
 impl Shape {
     /// Row-major rows of `width` values, of which the columns `cols` are used.
     fn part(len: usize, rows: usize, width: usize, cols: &Range<usize>) -> Self {
-        assert!(
-            rows * width <= len && cols.start <= cols.end && cols.end <= width,
-            "matrix outside its slice"
-        );
+        let fits = rows.checked_mul(width).is_some_and(|size| size <= len);
+        assert!(fits && cols.start <= cols.end && cols.end <= width, "matrix outside its slice");
         Self { rows, cols: cols.len(), row_stride: width, col_stride: 1 }
     }
 }
@@ -187,6 +185,13 @@ mod tests {
 
     fn close(a: &[f64], b: &[f64]) {
         assert!(a.len() == b.len() && a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-12), "{a:?} {b:?}");
+    }
+
+    #[test]
+    #[should_panic(expected = "matrix outside its slice")]
+    fn a_size_that_overflows_does_not_fit() {
+        // Their product is 2⁶⁴, or zero in 64 bits.
+        Matrix::new(&[1.0], 1 << (usize::BITS / 2), 1 << (usize::BITS / 2));
     }
 
     #[test]

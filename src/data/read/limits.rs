@@ -20,7 +20,9 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 4 << 30, nodes: 100_000_000, depth: 64 }
+        // 4 GiB are more than 32 bits can count.
+        let bytes = usize::try_from(4_u64 << 30).unwrap_or(usize::MAX);
+        Self { bytes, nodes: 100_000_000, depth: 64 }
     }
 }
 

@@ -88,8 +88,9 @@ impl Lanes for Avx512 {
             return;
         }
         assert!(rows <= Self::WIDTH && cols <= Self::WIDTH);
-        assert!((rows - 1) * from_stride + cols <= from.len());
-        assert!((cols - 1) * to_stride + Self::WIDTH <= to.len());
+        let end =
+            |count: usize, stride: usize, width| (count - 1).saturating_mul(stride).saturating_add(width);
+        assert!(end(rows, from_stride, cols) <= from.len() && end(cols, to_stride, Self::WIDTH) <= to.len());
         let there = u16::MAX >> (Self::WIDTH - cols);
         // SAFETY: as said above; the assertions hold every row that is read or written, of which the mask
         // reads only the columns that are there.

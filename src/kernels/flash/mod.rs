@@ -193,8 +193,10 @@ impl Flash<'_> {
     }
 
     fn check(&self, inputs: Inputs<'_>) {
-        let heads = self.batch * self.heads;
-        let fits = |values: &[f32], rows: usize| values.len() == heads * rows * self.head_dim;
+        let fits = |values: &[f32], rows: usize| {
+            let mut sizes = [self.heads, rows, self.head_dim].into_iter();
+            sizes.try_fold(self.batch, usize::checked_mul) == Some(values.len())
+        };
         assert!(fits(inputs.queries, self.queries), "queries do not fit");
         assert!(fits(inputs.keys, self.keys) && fits(inputs.values, self.keys), "keys or values do not fit");
         assert!(

@@ -52,11 +52,12 @@ impl Product<'_> {
     /// That the farthest element of each side is there.
     fn check(&self) {
         let Self { target, left, right, size: [rows, cols, depth] } = self;
-        let last = |count: &usize, stride: usize| count.saturating_sub(1) * stride;
-        assert!(cols.is_multiple_of(16) && last(rows, target.stride) + cols <= target.values.len());
-        let left_end = last(rows, left.row_stride) + last(depth, left.depth_stride);
-        assert!(*depth == 0 || left_end < left.words.len());
-        assert!(*depth == 0 || last(depth, right.stride) + cols <= right.words.len());
+        let last = |count: &usize, stride: usize| count.saturating_sub(1).saturating_mul(stride);
+        let end = |count: &usize, stride: usize| last(count, stride).saturating_add(*cols);
+        assert!(cols.is_multiple_of(16) && end(rows, target.stride) <= target.values.len());
+        let left_last = last(rows, left.row_stride).saturating_add(last(depth, left.depth_stride));
+        assert!(*depth == 0 || left_last < left.words.len());
+        assert!(*depth == 0 || end(depth, right.stride) <= right.words.len());
         assert!(!matches!(target.start, Start::Rescale(factors) if factors.len() < *rows));
     }
 }
