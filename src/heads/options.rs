@@ -1,7 +1,15 @@
 //! The options of the similarity loss, under Rasa's names.
 
 use super::{LossType, SimilarityConfig, SimilarityType};
-use crate::settings::{ConfigError, Range, Rule, Settings, Visit};
+use crate::settings::{ConfigError, Range, Rule, Settings, Tell, Visit};
+
+/// What only the margin loss has.
+const MARGIN: [&str; 4] = [
+    "maximum_positive_similarity",
+    "maximum_negative_similarity",
+    "use_maximum_negative_similarity",
+    "negative_margin_scale",
+];
 
 impl Settings for SimilarityConfig {
     fn options(&mut self, visit: &mut Visit<'_>) {
@@ -26,5 +34,28 @@ impl Settings for SimilarityConfig {
             "similarity_type",
             "must be `inner` with the cross-entropy loss: cosines are too close together for a softmax",
         )
+    }
+
+    fn idle(&self, tell: &mut Tell<'_>) {
+        match (self.loss_type, self.negatives) {
+            (LossType::Margin, _) => tell(
+                &["constrain_similarities", "label_smoothing"],
+                "it is a part of the cross-entropy (`loss_type: cross_entropy`)",
+            ),
+            (LossType::CrossEntropy, 0) => {
+                tell(&MARGIN, "there is no margin (`loss_type: margin`)");
+                tell(
+                    &["constrain_similarities"],
+                    "it needs wrong answers that are drawn (`number_of_negative_examples` above 0)",
+                );
+            }
+            (LossType::CrossEntropy, _) => {
+                tell(&MARGIN, "there is no margin (`loss_type: margin`)");
+                tell(
+                    &["label_smoothing"],
+                    "it needs the loss over all labels (`number_of_negative_examples: 0`)",
+                );
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Precision;
-use crate::settings::{ConfigError, Range, Rule, Settings, Visit};
+use crate::settings::{ConfigError, Range, Rule, Settings, Tell, Visit};
 
 /// Settings of one transformer stack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -110,5 +110,27 @@ impl Settings for TransformerConfig {
     fn check_relations(&self) -> Result<(), ConfigError> {
         let fits = self.layers == 0 || self.heads > 0 && self.model_dim.is_multiple_of(self.heads);
         ConfigError::unless(fits, "number_of_attention_heads", "must divide transformer_size")
+    }
+
+    fn idle(&self, tell: &mut Tell<'_>) {
+        if self.layers == 0 {
+            tell(
+                &[
+                    "transformer_size",
+                    "number_of_attention_heads",
+                    "unidirectional_encoder",
+                    "use_key_relative_attention",
+                    "use_value_relative_attention",
+                    "drop_rate_attention",
+                    "precision",
+                ],
+                "there is no transformer (`number_of_transformer_layers`)",
+            );
+        }
+        if self.layers == 0 || !(self.relative_keys || self.relative_values) {
+            let why = "distances count neither for keys nor for values (`use_key_relative_attention`, \
+                       `use_value_relative_attention`)";
+            tell(&["max_relative_position"], why);
+        }
     }
 }

@@ -180,7 +180,9 @@ impl Nlu {
 fn check_shape(model: &PipelineConfig, pipeline: &PipelineConfig) -> Result<(), PipelineError> {
     let options = |config: &DietConfig| serde_json::to_value(config).unwrap_or(Value::Null);
     let (old, new) = (options(&model.diet()), options(&pipeline.diet()));
-    let other = SHAPE.iter().filter(|option| old[**option] != new[**option]);
+    // An option that is not there has no effect in one of the two.
+    let idle = |option: &&&str| old[**option].is_null() || new[**option].is_null();
+    let other = SHAPE.iter().filter(|option| !idle(option) && old[**option] != new[**option]);
     let mut differences: Vec<String> =
         other.map(|option| format!("{option} is {}, not {}", new[*option], old[*option])).collect();
     let same = |(old, new): (&FeaturizerConfig, &FeaturizerConfig)| match (old, new) {

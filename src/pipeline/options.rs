@@ -69,7 +69,8 @@ pub(super) fn default_threads() -> usize {
 pub struct Training {
     /// How it ended.
     pub outcome: Outcome,
-    /// What was odd about the data: annotations whose borders are not token borders, and the like.
+    /// What was odd about the options and the data: options that have no effect beside the others, annotations whose borders
+    /// are not token borders, and the like.
     pub warnings: Vec<String>,
     /// Examples that were learnt from.
     pub examples: usize,

@@ -47,6 +47,9 @@ impl<T: Serialize + DeserializeOwned> OptionField for T {
 /// Called with the name, the value and the rule of each option.
 pub type Visit<'v> = dyn FnMut(&'static str, &mut dyn OptionField, Rule) + 'v;
 
+/// Called with options that have no effect beside the others, and why that is so.
+pub type Tell<'t> = dyn FnMut(&[&'static str], &'static str) + 't;
+
 /// One line of the table of options.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -85,6 +88,21 @@ pub trait Settings: Clone + Default {
     /// The first options that do not fit together.
     fn check_relations(&self) -> Result<(), ConfigError> {
         Ok(())
+    }
+
+    /// Tells which options have no effect, whatever their values, beside the values of the others.
+    fn idle(&self, _tell: &mut Tell<'_>) {}
+
+    /// The options that have another value than by default but no effect beside the others, each with the reason.
+    ///
+    /// They are no error: files are easier to read and to change if they may hold what is not used at the moment.
+    #[must_use]
+    fn without_effect(&self) -> Vec<(&'static str, &'static str)> {
+        let mut idle = Vec::new();
+        self.idle(&mut |options, why| idle.extend(options.iter().map(|option| (*option, why))));
+        let pairs = self.table().into_iter().zip(Self::default().table());
+        let changed = pairs.filter(|(own, default)| own.value != default.value);
+        changed.filter_map(|(own, _)| idle.iter().find(|(option, _)| *option == own.name).copied()).collect()
     }
 
     /// Checks every option.
@@ -146,6 +164,12 @@ mod tests {
             visit("share", &mut self.share, Rule::Any);
             visit("colour", &mut "red".to_owned(), Rule::WithoutEffect("nothing is drawn"));
         }
+
+        fn idle(&self, tell: &mut Tell<'_>) {
+            if self.width == 1 {
+                tell(&["share"], "a width of 1 cannot be shared");
+            }
+        }
     }
 
     #[test]
@@ -156,6 +180,19 @@ mod tests {
         pair.set("share", 0.5).unwrap();
         pair.set("colour", "blue").unwrap();
         assert_eq!((pair.validate(), pair), (Ok(()), Pair { width: 5, share: Some(0.5) }));
+    }
+
+    #[test]
+    fn an_option_that_is_given_and_idle_is_told_and_no_idle_one_is_written() {
+        let mut pair = Pair { width: 1, share: None };
+        assert_eq!(pair.without_effect(), []);
+        pair.share = Some(0.5);
+        assert_eq!(pair.without_effect(), [("share", "a width of 1 cannot be shared")]);
+        let written = |pair: &Pair| serialize(pair, serde_json::value::Serializer).unwrap().to_string();
+        assert_eq!(written(&pair), r#"{"width":1}"#);
+        pair.width = 2;
+        assert_eq!(pair.without_effect(), []);
+        assert_eq!(written(&pair), r#"{"share":0.5,"width":2}"#);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{AdamWConfig, BatchStrategy, Decay, Schedule, TrainerConfig};
-use crate::settings::{ConfigError, Range, Rule, Settings, Visit};
+use crate::settings::{ConfigError, Range, Rule, Settings, Tell, Visit};
 
 /// A fixed batch size, or one that grows in a straight line from the first to the last epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,20 @@ impl Settings for TrainingConfig {
             "evaluate_every_number_of_epochs",
             "must be −1 or at least 1",
         )
+    }
+
+    fn idle(&self, tell: &mut Tell<'_>) {
+        if self.held_out_examples == 0 {
+            tell(
+                &["evaluate_every_number_of_epochs", "checkpoint_model", "early_stopping_patience"],
+                "no examples are held out (`evaluate_on_number_of_examples`)",
+            );
+        } else if self.evaluate_every == -1 {
+            tell(
+                &["checkpoint_model", "early_stopping_patience"],
+                "held-out examples are scored at the end only (`evaluate_every_number_of_epochs`)",
+            );
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::nn::TransformerConfig;
-use crate::settings::{ConfigError, Range, Rule, Settings, Visit};
+use crate::settings::{ConfigError, Range, Rule, Settings, Tell, Visit};
 
 /// One value for messages and one for labels; both must be given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -120,6 +120,12 @@ impl Settings for MaskingConfig {
         visit("use_masked_language_model", &mut self.enabled, Rule::Any);
         visit("masked_until", &mut self.until, Rule::Range(Range::between(0, 1)));
     }
+
+    fn idle(&self, tell: &mut Tell<'_>) {
+        if !self.enabled {
+            tell(&["masked_until"], "no tokens are hidden (`use_masked_language_model`)");
+        }
+    }
 }
 
 /// How intents are learnt and given out.
@@ -181,6 +187,30 @@ impl Settings for IntentConfig {
         let holds = !self.split_symbol.is_empty();
         ConfigError::unless(holds, "intent_split_symbol", "must have at least one character")
     }
+
+    fn idle(&self, tell: &mut Tell<'_>) {
+        if !self.enabled {
+            tell(
+                &[
+                    "ranking_length",
+                    "renormalize_confidences",
+                    "use_linear_path",
+                    "learn_intent_names",
+                    "calibration_share",
+                    "multi_label_intents",
+                    "intent_split_symbol",
+                ],
+                "no intents are learnt (`intent_classification`)",
+            );
+        } else if self.multi_label {
+            tell(
+                &["renormalize_confidences"],
+                "the confidence of each of several intents stands for itself (`multi_label_intents`)",
+            );
+        } else {
+            tell(&["intent_split_symbol"], "a message has one intent (`multi_label_intents`)");
+        }
+    }
 }
 
 /// How entities are learnt and given out.
@@ -206,5 +236,11 @@ impl Settings for EntityConfig {
         visit("entity_recognition", &mut self.enabled, Rule::Any);
         visit("BILOU_flag", &mut self.bilou, Rule::Any);
         visit("split_entities_by_comma", &mut self.split_by_comma, Rule::Any);
+    }
+
+    fn idle(&self, tell: &mut Tell<'_>) {
+        if !self.enabled {
+            tell(&["BILOU_flag", "split_entities_by_comma"], "no entities are learnt (`entity_recognition`)");
+        }
     }
 }

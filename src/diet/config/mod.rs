@@ -8,7 +8,7 @@ pub use groups::{EntityConfig, IntentConfig, LayersConfig, MaskingConfig, PerSid
 
 use crate::heads::{LossType, SimilarityConfig};
 use crate::nn::{NormPlacement, Precision, TransformerConfig};
-use crate::settings::{self, ConfigError, Rule, Settings, Visit};
+use crate::settings::{self, ConfigError, Rule, Settings, Tell, Visit};
 use crate::train::TrainingConfig;
 
 /// Settings of DIET, in groups. In files they are flat, under the names of Rasa's `DIETClassifier`, with its defaults;
@@ -122,6 +122,32 @@ impl Settings for DietConfig {
             "intent_classification",
             "or entity_recognition must be on: there is nothing to learn",
         )
+    }
+
+    fn idle(&self, tell: &mut Tell<'_>) {
+        self.training.idle(tell);
+        self.transformer.idle(tell);
+        self.similarity.idle(tell);
+        self.masking.idle(tell);
+        self.intents.idle(tell);
+        self.entities.idle(tell);
+        // Hidden tokens are guessed with the same loss, but without these two.
+        let of_intents = ["scale_loss", "label_smoothing"];
+        let of_both = ["number_of_negative_examples", "constrain_similarities"];
+        let sets = "each of several intents has a loss of its own (`multi_label_intents`)";
+        let nothing = "no intents are learnt (`intent_classification`)";
+        let (intents, hidden) = (self.intents.enabled, self.masking.enabled);
+        match (intents, intents && self.intents.multi_label) {
+            (true, false) => {}
+            (_, several) => tell(&of_intents, if several { sets } else { nothing }),
+        }
+        if !hidden && intents && self.intents.multi_label {
+            tell(&of_both, sets);
+        }
+        if !hidden && !intents {
+            tell(&of_both, nothing);
+            tell(&["similarity_type", "loss_type", "embedding_dimension"], nothing);
+        }
     }
 }
 

@@ -73,6 +73,69 @@ fn what_is_written_is_read_back() {
     assert_eq!(serde_json::from_str::<DietConfig>(&written).unwrap(), config);
 }
 
+/// Asserts that each of these options, with another value than by default, is named and not written.
+fn assert_idle(config: &DietConfig, options: &[&str]) {
+    for option in options {
+        let mut config = config.clone();
+        config.options(&mut |name, field, _| {
+            let other = match field.get() {
+                serde_json::Value::Bool(on) => (!on).into(),
+                serde_json::Value::String(_) => "f32".into(),
+                number => (number.as_f64().unwrap_or_default() as i64 + 8).into(),
+            };
+            if name == *option {
+                field.set(other).unwrap();
+            }
+        });
+        let told: Vec<&str> = config.without_effect().iter().map(|(option, _)| *option).collect();
+        assert!(told.contains(option), "{option} is not among {told:?}");
+        let written = serde_json::to_value(&config).unwrap();
+        assert!(written.get(*option).is_none(), "{option} is written");
+    }
+}
+
+#[test]
+fn options_that_others_switch_off_are_named_and_not_written() {
+    let idle = |change: fn(&mut DietConfig), options: &[&str]| {
+        assert_idle(&DietConfig::default().with(change), options);
+    };
+    idle(|_| (), &["checkpoint_model", "max_relative_position", "label_smoothing", "negative_margin_scale"]);
+    idle(|c| c.similarity.loss_type = LossType::Margin, &["constrain_similarities", "label_smoothing"]);
+    idle(|c| c.similarity.negatives = 0, &["constrain_similarities", "maximum_positive_similarity"]);
+    idle(|c| c.transformer.layers = 0, &["transformer_size", "drop_rate_attention", "precision"]);
+    idle(
+        |c| c.intents.multi_label = true,
+        &["scale_loss", "label_smoothing", "number_of_negative_examples", "renormalize_confidences"],
+    );
+    idle(
+        |c| c.intents.enabled = false,
+        &["ranking_length", "learn_intent_names", "number_of_negative_examples", "embedding_dimension"],
+    );
+    idle(|c| c.entities.enabled = false, &["BILOU_flag", "split_entities_by_comma"]);
+    idle(|_| (), &["early_stopping_patience", "evaluate_every_number_of_epochs"]);
+    idle(
+        |c| (c.training.held_out_examples, c.training.evaluate_every) = (9, -1),
+        &["checkpoint_model", "early_stopping_patience"],
+    );
+}
+
+#[test]
+fn what_has_an_effect_is_not_called_idle() {
+    let none = |change: fn(&mut DietConfig)| {
+        let told = DietConfig::default().with(change).without_effect();
+        assert!(told.is_empty(), "{told:?}");
+    };
+    none(|_| ());
+    none(|c| c.similarity.constrain = true);
+    none(|c| (c.similarity.label_smoothing, c.similarity.negatives) = (0.1, 0));
+    none(|c| (c.similarity.loss_type, c.similarity.maximum_positive) = (LossType::Margin, 0.9));
+    none(|c| (c.masking.enabled, c.masking.until) = (true, 0.5));
+    none(|c| (c.intents.enabled, c.masking.enabled, c.similarity.negatives) = (false, true, 7));
+    none(|c| (c.training.held_out_examples, c.training.keep_best, c.training.patience) = (9, true, 2));
+    none(|c| (c.transformer.layers, c.transformer.connection_density) = (0, 0.5));
+    none(|c| (c.intents.multi_label, c.intents.split_symbol) = (true, "/".to_owned()));
+}
+
 /// What format 4 of bundles holds, with every option of that time.
 #[test]
 fn configurations_written_before_there_were_groups_still_open() {
@@ -80,8 +143,11 @@ fn configurations_written_before_there_were_groups_still_open() {
     let read: DietConfig = serde_json::from_str(old).unwrap();
     assert_eq!(read, DietConfig::default());
     let mut old: serde_json::Map<String, serde_json::Value> = serde_json::from_str(old).unwrap();
-    let without_effect = read.table().into_iter().filter(|one| matches!(one.rule, Rule::WithoutEffect(_)));
-    for option in without_effect {
+    let mut idle = Vec::new();
+    read.idle(&mut |options, _| idle.extend_from_slice(options));
+    let without_effect =
+        |one: &settings::OptionEntry| matches!(one.rule, Rule::WithoutEffect(_)) || idle.contains(&one.name);
+    for option in read.table().into_iter().filter(without_effect) {
         assert_eq!(old.remove(option.name), Some(option.value), "{}", option.name);
     }
     assert_eq!(serde_json::Value::Object(old), serde_json::to_value(&read).unwrap());

@@ -33,9 +33,11 @@ pub struct SimilarityConfig {
     pub loss_type: LossType,
     /// How close two embeddings are.
     pub similarity_type: SimilarityType,
-    /// Wrong answers drawn per input and kind; zero means every other label, once.
+    /// Wrong answers drawn per input and kind; zero means every other label (and, in the margin loss, every other input),
+    /// once.
     pub negatives: usize,
-    /// Whether every similarity is also pushed to its side of zero (a sigmoid cross-entropy each).
+    /// Whether every similarity is also pushed to its side of zero (a sigmoid cross-entropy each); with drawn wrong answers
+    /// and cross-entropy only.
     pub constrain: bool,
     /// Whether inputs that are learnt already count less.
     pub scale_loss: bool,

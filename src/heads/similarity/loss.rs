@@ -20,8 +20,8 @@ impl SimilarityConfig {
         self.weigh(&loss)?.mean_all()
     }
 
-    /// The loss against drawn wrong answers. `inputs` and `labels` are embedded; `all` are their similarities.
-    pub(super) fn over_drawn_pairs(
+    /// The loss against drawn wrong answers, or all of them where none are to be drawn. `inputs` and `labels` are embedded; `all` are their similarities.
+    pub(super) fn over_pairs(
         &self,
         inputs: &Tensor,
         labels: &Tensor,
@@ -30,11 +30,13 @@ impl SimilarityConfig {
         seed: u64,
     ) -> Result<Tensor> {
         debug_assert!(inputs.dim(0)? > 0 && labels.dim(0)? > 0);
-        let draws = self.negatives.max(1);
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let own: Vec<u64> = candidates.gold.iter().map(|gold| candidates.identity[*gold as usize]).collect();
-        let wrong_labels = Negatives::draw(&own, candidates.identity, draws, &mut random, all)?;
-        let wrong_inputs = Negatives::draw(&own, &own, draws, &mut random, all)?;
+        let mut wrong = |pool: &[u64]| match self.negatives {
+            0 => Negatives::all(&own, pool, all),
+            draws => Negatives::draw(&own, pool, draws, &mut random, all),
+        };
+        let (wrong_labels, wrong_inputs) = (wrong(candidates.identity)?, wrong(&own)?);
 
         let gold = Tensor::new(candidates.gold, all.device())?;
         let right = labels.index_select(&gold, 0)?; // [input, embedding]

@@ -95,7 +95,7 @@ impl Similarity {
         let loss = if self.config.negatives == 0 && self.config.loss_type == LossType::CrossEntropy {
             self.config.over_all_labels(&all, candidates)?
         } else {
-            self.config.over_drawn_pairs(&inputs, &labels, &all, candidates, seed)?
+            self.config.over_pairs(&inputs, &labels, &all, candidates, seed)?
         };
         let loss = self.config.with_agreement(loss, || log_softmax(&all, D::Minus1))?;
         Ok(SimilarityLoss { loss, correct })

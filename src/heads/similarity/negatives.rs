@@ -16,7 +16,7 @@ pub struct Candidates<'a> {
 /// Takes a pair of the same label out of a softmax.
 const PENALTY: f32 = -1e9;
 
-/// Wrong answers drawn with replacement.
+/// Wrong answers, drawn with replacement or all of them.
 pub(super) struct Negatives {
     /// `[input, draw]`
     index: Tensor,
@@ -33,8 +33,17 @@ impl Negatives {
         random: &mut ChaCha8Rng,
         like: &Tensor,
     ) -> Result<Self> {
-        let index: Vec<u32> =
-            (0..own.len() * draws).map(|_| (random.next_u64() % pool.len() as u64) as u32).collect();
+        let index = (0..own.len() * draws).map(|_| (random.next_u64() % pool.len() as u64) as u32).collect();
+        Self::new(own, pool, index, like)
+    }
+
+    /// Each of the labels `pool` once for each input, whose own label is in `own`.
+    pub(super) fn all(own: &[u64], pool: &[u64], like: &Tensor) -> Result<Self> {
+        Self::new(own, pool, (0..pool.len() as u32).collect::<Vec<_>>().repeat(own.len()), like)
+    }
+
+    fn new(own: &[u64], pool: &[u64], index: Vec<u32>, like: &Tensor) -> Result<Self> {
+        let draws = index.len() / own.len().max(1);
         let is_own = |(at, drawn): (usize, &u32)| pool[*drawn as usize] == own[at / draws];
         let penalty = index.iter().enumerate().map(|draw| if is_own(draw) { PENALTY } else { 0.0 });
         let penalty = Tensor::from_vec(penalty.collect::<Vec<_>>(), (own.len(), draws), like.device())?;

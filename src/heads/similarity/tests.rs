@@ -17,6 +17,7 @@ fn configs() -> Vec<SimilarityConfig> {
         SimilarityConfig { similarity_type: SimilarityType::Cosine, ..default.clone() },
         SimilarityConfig { negatives: 0, label_smoothing: 0.1, ..default },
         SimilarityConfig { use_maximum_negative: false, ..margin.clone() },
+        SimilarityConfig { negatives: 0, ..margin.clone() },
         margin,
     ]
 }
@@ -145,6 +146,32 @@ fn all_labels_is_the_softmax_cross_entropy() -> Result<()> {
     let expected = scores.iter().zip(&GOLD).map(loss).sum::<f64>() / 5.0;
     let found = head.loss(&inputs, &labels, CANDIDATES, 3)?.loss.to_scalar::<f64>()?;
     assert!((found - expected).abs() < 1e-12);
+    Ok(())
+}
+
+#[test]
+fn the_margin_loss_without_draws_compares_with_every_other_label_and_input() -> Result<()> {
+    let (_, vb) = seeded();
+    let config = SimilarityConfig { negatives: 0, loss_type: LossType::Margin, ..Default::default() };
+    let head = Similarity::new(7, 3, 4, config, vb)?;
+    let (inputs, labels) = head.embed(&input((5, 7))?, &input((3, 3))?)?;
+    let cosines = |a: &Tensor, b: &Tensor| a.matmul(&b.t()?)?.to_vec2::<f64>();
+    let of_labels = cosines(&inputs, &labels)?;
+    let (among_labels, among_inputs) = (cosines(&labels, &labels)?, cosines(&inputs, &inputs)?);
+    let hinge = |x: f64| x.max(0.0);
+    let mut expected = 0.0;
+    for (at, gold) in GOLD.iter().map(|gold| *gold as usize).enumerate() {
+        let closest = |values: Vec<f64>| hinge(values.into_iter().fold(-1e9, f64::max) - 0.4);
+        let labels = || (0..3).filter(|label| *label != gold);
+        let inputs = || (0..5).filter(|input| GOLD[*input] as usize != gold);
+        let others = closest(inputs().map(|input| of_labels[input][gold]).collect())
+            + closest(labels().map(|label| among_labels[gold][label]).collect())
+            + closest(inputs().map(|input| among_inputs[at][input]).collect());
+        let wrong = closest(labels().map(|label| of_labels[at][label]).collect());
+        expected += (hinge(0.8 - of_labels[at][gold]) + wrong + 0.8 * others) / 5.0;
+    }
+    let found = head.loss(&input((5, 7))?, &input((3, 3))?, CANDIDATES, 3)?.loss.to_scalar::<f64>()?;
+    assert!((found - expected).abs() < 1e-9, "{found} instead of {expected}");
     Ok(())
 }
 

@@ -102,3 +102,12 @@ fn an_unknown_option_is_refused_though_it_is_left_empty() {
         assert!(message.contains("unknown option `epocs`"), "{message}");
     }
 }
+
+#[test]
+fn no_recipe_has_an_option_without_effect() {
+    use crate::settings::Settings;
+
+    for recipe in Recipe::ALL {
+        assert_eq!(recipe.config().diet().without_effect(), [], "{}", recipe.name());
+    }
+}

@@ -18,7 +18,7 @@ use crate::error::{ComputationError, Result};
 use crate::features::{FeatureSet, Patterns};
 use crate::train::{Event, Score, Trainable, Trainer};
 
-use warnings::unlearnable;
+use warnings::{unlearnable, without_effect};
 
 impl Nlu {
     /// Trains a model, on all cores. [`train_with`](Self::train_with) takes options and shows the progress.
@@ -70,6 +70,7 @@ impl Nlu {
         mut observe: impl FnMut(Event),
     ) -> Result<(Self, Training)> {
         let forgetful = earlier.filter(|earlier| !earlier.remembers());
+        let mut warnings = without_effect(&pipeline.diet());
         let mut pipeline = pipeline.clone();
         if let Some(earlier) = earlier {
             pipeline.change_diet(|diet| earlier.prepare(diet));
@@ -124,7 +125,8 @@ impl Nlu {
             memory,
         });
         let (nlu, mut training) = Self::fit(&parts, training_set, &held_out, earlier, options, observe)?;
-        training.warnings = unlearnable(&parts.labels, &examples);
+        warnings.extend(unlearnable(&parts.labels, &examples));
+        training.warnings = warnings;
         Ok((nlu, training))
     }
 

@@ -1,9 +1,16 @@
-//! What is odd about the annotations of training data.
+//! What is odd about the options, and about the annotations of training data.
 
 use crate::data::{Entity, TagSet, Utterance};
-use crate::diet::Labels;
+use crate::diet::{DietConfig, Labels};
 use crate::pipeline::examples::Examples;
+use crate::settings::Settings;
 use crate::text::Span;
+
+/// Options that were given and have no effect beside the others.
+pub(super) fn without_effect(diet: &DietConfig) -> Vec<String> {
+    let told = diet.without_effect().into_iter();
+    told.map(|(option, why)| format!("option `{option}` has no effect: {why}")).collect()
+}
 
 /// How many annotations are named.
 const NAMED: usize = 10;
@@ -46,4 +53,17 @@ fn unlearnable_in(set: &TagSet, utterance: &Utterance, tokens: &[Span]) -> Vec<S
     };
     let misaligned = found.misaligned.iter().map(|at| named(at, &learnt_as));
     misaligned.chain(found.covered.iter().map(|at| named(at, &rival))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_says_which_option_and_what_would_give_it_an_effect() {
+        let config = DietConfig::default().with(|diet| diet.similarity.label_smoothing = 0.1);
+        let expected = "option `label_smoothing` has no effect: it needs the loss over all labels \
+                        (`number_of_negative_examples: 0`)";
+        assert_eq!(without_effect(&config), [expected]);
+    }
 }
