@@ -9,21 +9,19 @@ use super::{Instructions, Precision, Real};
 ///
 /// Without instructions for `bf16` its products can be no faster than those of `f32`.
 pub(crate) fn multiply_adds(precision: Precision, rounds: usize) -> f64 {
-    let per_round = match (Instructions::best(), precision) {
-        (Instructions::Portable, _) => portable(rounds),
+    let best = Instructions::best();
+    let per_round = match (precision, best.tiles(), best.bf16(), best.avx512(), best.avx2()) {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `best` has found these instructions on this processor, here and below.
-        (Instructions::Avx2, _) => unsafe { x86::avx2(rounds) },
+        (Precision::Bf16, Some(has), ..) => super::product::amx::ceiling(has, rounds),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        (Instructions::Avx512, _) | (_, Precision::F32) => unsafe { x86::avx512(rounds) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        (Instructions::Amx, Precision::Bf16) => unsafe { super::product::amx::ceiling(rounds) },
+        // SAFETY: there is the proof that the processor has these instructions, here and below.
+        (Precision::Bf16, _, Some(_), ..) => unsafe { x86::avx512_bf16(rounds) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        (_, Precision::Bf16) => unsafe { x86::avx512_bf16(rounds) },
-        #[cfg(not(target_arch = "x86_64"))]
+        (.., Some(_), _) => unsafe { x86::avx512(rounds) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        (.., Some(_)) => unsafe { x86::avx2(rounds) },
         _ => portable(rounds),
     };
     per_round as f64 * rounds as f64

@@ -7,7 +7,7 @@
 //! | file | what it computes |
 //! | --- | --- |
 //! | `real` | the two number types, with exponential and GELU that vectorize |
-//! | `processor` | which instructions this processor has; `TALKFORMER_INSTRUCTIONS` limits them |
+//! | `processor` | which instructions this processor has, with proofs; `TALKFORMER_INSTRUCTIONS` limits them |
 //! | `vector` | one loop compiled for several widths, chosen at run time |
 //! | `matmul` | products of (transposed, strided) matrices |
 //! | `small`, `rows` | products of a few rows |

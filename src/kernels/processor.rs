@@ -69,6 +69,48 @@ impl Instructions {
     }
 }
 
+/// Defines proofs that this processor has some instructions. Only [`Instructions`] gives them, so what takes one may run
+/// these instructions.
+macro_rules! proofs {
+    ($($(#[$doc:meta])* $proof:ident, $set:ident, $method:ident;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug)]
+            pub(crate) struct $proof(());
+        )*
+
+        #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "asked for where there are such instructions"))]
+        impl Instructions {
+            $(
+                $(#[$doc])*
+                ///
+                /// None where this set does not include them, or the processor does not have them.
+                pub(crate) fn $method(self) -> Option<$proof> {
+                    (self.min(Self::best()) >= Self::$set).then_some($proof(()))
+                }
+            )*
+        }
+    };
+}
+
+proofs! {
+    /// The proof that there are AVX2 and FMA.
+    HasAvx2, Avx2, avx2;
+    /// The proof that there is AVX-512, as far as [`Instructions::Avx512`] wants it.
+    HasAvx512, Avx512, avx512;
+    /// The proof that there is AVX-512 with BF16.
+    HasBf16, Avx512Bf16, bf16;
+    /// The proof that there are tiles of `bf16`, and that this process may use them.
+    HasTiles, Amx, tiles;
+}
+
+/// Tiles include the set before them.
+impl From<HasTiles> for HasBf16 {
+    fn from(_: HasTiles) -> Self {
+        Self(())
+    }
+}
+
 /// Tile registers are large, so the system saves them only for processes that have asked for them.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tiles {
@@ -137,4 +179,20 @@ pub(crate) fn name() -> String {
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) fn name() -> String {
     std::env::consts::ARCH.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_is_given_where_the_set_and_the_processor_have_the_instructions() {
+        for (name, set) in Instructions::ALL {
+            let given =
+                [set.avx2().is_some(), set.avx512().is_some(), set.bf16().is_some(), set.tiles().is_some()];
+            let has = |wanted| wanted <= set && wanted <= Instructions::best();
+            let wanted = Instructions::ALL.map(|(_, wanted)| has(wanted));
+            assert_eq!(given[..], wanted[1..], "{name}");
+        }
+    }
 }

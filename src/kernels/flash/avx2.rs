@@ -10,20 +10,20 @@ use super::lanes::Lanes;
 #[derive(Clone, Copy)]
 pub(super) struct Avx2(__m256);
 
-// SAFETY of every block below: this type is used only behind the wrappers of `arithmetic`, which are
-// entered where the processor has AVX2 and FMA; the two that touch memory check its length first.
+// SAFETY of every block below: there is a value of this type, or the caller vouches for its making, only where the
+// processor has AVX2 and FMA; the two that touch memory check its length first.
 impl Lanes for Avx2 {
     const WIDTH: usize = 8;
     const SUMS: usize = 12;
 
     #[inline(always)]
-    fn splat(x: f32) -> Self {
+    unsafe fn splat(x: f32) -> Self {
         // SAFETY: as said above.
         Self(unsafe { _mm256_set1_ps(x) })
     }
 
     #[inline(always)]
-    fn load(from: &[f32]) -> Self {
+    unsafe fn load(from: &[f32]) -> Self {
         assert!(from.len() >= Self::WIDTH);
         // SAFETY: as said above.
         Self(unsafe { _mm256_loadu_ps(from.as_ptr()) })

@@ -10,20 +10,20 @@ use super::lanes::Lanes;
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(pub(super) __m512);
 
-// SAFETY of every block below: this type is used only behind the wrappers of `arithmetic`, which are
-// entered where the processor has AVX-512; those that touch memory check its length first.
+// SAFETY of every block below: there is a value of this type, or the caller vouches for its making, only where the
+// processor has AVX-512; those that touch memory check its length first.
 impl Lanes for Avx512 {
     const WIDTH: usize = 16;
     const SUMS: usize = 24;
 
     #[inline(always)]
-    fn splat(x: f32) -> Self {
+    unsafe fn splat(x: f32) -> Self {
         // SAFETY: as said above.
         Self(unsafe { _mm512_set1_ps(x) })
     }
 
     #[inline(always)]
-    fn load(from: &[f32]) -> Self {
+    unsafe fn load(from: &[f32]) -> Self {
         assert!(from.len() >= Self::WIDTH);
         // SAFETY: as said above.
         Self(unsafe { _mm512_loadu_ps(from.as_ptr()) })
@@ -78,7 +78,7 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn transpose(
+    unsafe fn transpose(
         (from, from_stride): (&[f32], usize),
         (to, to_stride): (&mut [f32], usize),
         rows: usize,

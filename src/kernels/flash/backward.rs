@@ -38,11 +38,18 @@ struct Side {
 }
 
 impl Side {
-    fn prepare<A: Arithmetic>(&mut self, values: &[f32], dim: usize, lanes: usize, buffer: &mut Vec<f32>) {
+    fn prepare<A: Arithmetic>(
+        &mut self,
+        a: A,
+        values: &[f32],
+        dim: usize,
+        lanes: usize,
+        buffer: &mut Vec<f32>,
+    ) {
         let rows = values.len() / dim;
-        let words = side_by_side::<A>(values, buffer);
+        let words = side_by_side(a, values, buffer);
         let width = dim / A::TERMS;
-        A::run(Transposed {
+        a.run(Transposed {
             words,
             stride: width,
             width,
@@ -52,7 +59,7 @@ impl Side {
         });
         if A::TERMS > 1 {
             let to = grow(&mut self.joined, rows.div_ceil(A::TERMS) * dim);
-            A::run(Joined { values, width: dim, to });
+            a.run(Joined { values, width: dim, to });
         }
     }
 
@@ -90,6 +97,7 @@ struct Task<'a> {
 
 /// Adds the gradients to `gradients`, which begin as zeros.
 pub(super) fn backward<A: Arithmetic>(
+    a: A,
     flash: &Flash<'_>,
     shape: Shape,
     inputs: Inputs<'_>,
@@ -108,8 +116,8 @@ pub(super) fn backward<A: Arithmetic>(
         let keys = grads.keys.chunks_mut(task.keys.len() * shape.dim);
         let values = grads.values.chunks_mut(task.keys.len() * shape.dim);
         for (i, ((queries, keys), values)) in queries.zip(keys).zip(values).enumerate() {
-            let part = Part { flash, shape, mask, inputs, outputs, head: task.first_head + i };
-            part.run::<A>(scratch, task.keys.clone(), Gradients { queries, keys, values });
+            let part = Part { a, flash, shape, mask, inputs, outputs, head: task.first_head + i };
+            part.run(scratch, task.keys.clone(), Gradients { queries, keys, values });
         }
     });
     for more in more {
@@ -145,7 +153,8 @@ fn divide<'a>(
 }
 
 /// One head, and all that is the same for its blocks.
-struct Part<'a> {
+struct Part<'a, A> {
+    a: A,
     flash: &'a Flash<'a>,
     shape: Shape,
     mask: Mask,
@@ -160,15 +169,15 @@ struct Sums<'a> {
     values: &'a mut [f32],
 }
 
-impl Part<'_> {
-    fn run<A: Arithmetic>(&self, scratch: &mut Scratch, range: Range<usize>, grads: Gradients<'_>) {
+impl<A: Arithmetic> Part<'_, A> {
+    fn run(&self, scratch: &mut Scratch, range: Range<usize>, grads: Gradients<'_>) {
         let dim = self.shape.dim;
         let mut head = std::mem::take(&mut scratch.head);
         let source = self.flash.source(self.shape, self.inputs, self.head);
-        let words = head.prepare::<A>(source, range.clone(), true);
+        let words = head.prepare(self.a, source, range.clone(), true);
         let Some(positions) = words.at.positions else {
             let mut sums = Sums { keys: grads.keys, values: grads.values };
-            self.queries::<A>(scratch, words, grads.queries, &mut sums);
+            self.queries(scratch, words, grads.queries, &mut sums);
             scratch.head = head;
             return;
         };
@@ -177,7 +186,7 @@ impl Part<'_> {
         let mut sums = Sums { keys: grow(&mut keys, len), values: grow(&mut values, len) };
         sums.keys.fill(0.0);
         sums.values.fill(0.0);
-        self.queries::<A>(scratch, words, grads.queries, &mut sums);
+        self.queries(scratch, words, grads.queries, &mut sums);
         for (from, position) in positions.iter().enumerate() {
             let (from, to) = (from * dim, (position - range.start) * dim);
             grads.keys[to..to + dim].copy_from_slice(&sums.keys[from..from + dim]);
@@ -187,31 +196,25 @@ impl Part<'_> {
         scratch.head = head;
     }
 
-    fn scale<A: Arithmetic>(&self, grads: &mut [f32]) {
+    fn scale(&self, grads: &mut [f32]) {
         let width = grads.len().max(1);
-        A::run(ScaleRows { rows: grads, width, factors: &[self.flash.scale] });
+        self.a.run(ScaleRows { rows: grads, width, factors: &[self.flash.scale] });
     }
 
     /// All queries against the keys of this task.
-    fn queries<A: Arithmetic>(
-        &self,
-        scratch: &mut Scratch,
-        words: Words<'_>,
-        grads: &mut [f32],
-        sums: &mut Sums<'_>,
-    ) {
+    fn queries(&self, scratch: &mut Scratch, words: Words<'_>, grads: &mut [f32], sums: &mut Sums<'_>) {
         let blocks = blocks(0..self.shape.queries, QUERIES);
         for (queries, grads) in blocks.zip(grads.chunks_mut(QUERIES * self.shape.dim)) {
             let visible = self.mask.keys_of(&queries, &words.at);
             if !visible.is_empty() {
-                self.block::<A>(scratch, words, queries, visible, grads, sums);
+                self.block(scratch, words, queries, visible, grads, sums);
             }
         }
-        self.scale::<A>(sums.keys);
+        self.scale(sums.keys);
     }
 
     /// Some queries against the keys that they see.
-    fn block<A: Arithmetic>(
+    fn block(
         &self,
         scratch: &mut Scratch,
         words: Words<'_>,
@@ -225,18 +228,18 @@ impl Part<'_> {
         let first = self.head * self.shape.queries + queries.start;
         let own = first * dim..(first + rows) * dim;
         let (query_rows, grad_rows) = (&self.inputs.queries[own.clone()], &self.outputs.grads[own.clone()]);
-        scratch.queries.prepare::<A>(query_rows, dim, lanes, &mut scratch.words);
-        scratch.grads.prepare::<A>(grad_rows, dim, lanes, &mut scratch.words);
+        scratch.queries.prepare(self.a, query_rows, dim, lanes, &mut scratch.words);
+        scratch.grads.prepare(self.a, grad_rows, dim, lanes, &mut scratch.words);
         // Lanes without a query have weights of zero.
         scratch.log_sums.fill(f32::INFINITY);
         scratch.log_sums[..rows].copy_from_slice(&self.outputs.log_sums[first..first + rows]);
         scratch.means.fill(0.0);
         let (left, right) = (grad_rows, &self.outputs.out[own]);
-        A::run(RowProducts { left, right, width: dim, to: &mut scratch.means[..rows] });
+        self.a.run(RowProducts { left, right, width: dim, to: &mut scratch.means[..rows] });
 
         for keys in blocks(visible.start / A::TERMS * A::TERMS..visible.end, KEYS) {
             let scores = |words: &[f32], side: &Side, values: &mut [f32]| {
-                A::run(Product {
+                self.a.run(Product {
                     target: Target { values, stride: lanes, start: Start::Overwrite },
                     left: Left { words: &words[keys.start * depth..], row_stride: depth, depth_stride: 1 },
                     right: Right { words: &side.transposed, stride: lanes },
@@ -248,7 +251,7 @@ impl Part<'_> {
             if !self.mask.is_whole(&queries, &keys, &words.at) {
                 self.mask.hide(&queries, &keys, &words.at, &mut scratch.scores, lanes);
             }
-            A::run(Differentiate {
+            self.a.run(Differentiate {
                 block: Block { keys: keys.len(), lanes, factor: self.flash.factor() },
                 scores: &scratch.scores,
                 grads: &scratch.weight_grads,
@@ -260,7 +263,7 @@ impl Part<'_> {
             });
 
             let add = |words: &[f32], joined: &[f32], sum: &mut [f32]| {
-                A::run(Product {
+                self.a.run(Product {
                     target: Target { values: &mut sum[keys.start * dim..], stride: dim, start: Start::Add },
                     left: Left { words, row_stride: lanes / A::TERMS, depth_stride: 1 },
                     right: Right { words: joined, stride: dim },
@@ -270,13 +273,13 @@ impl Part<'_> {
             add(&scratch.weights, scratch.grads.joined::<A>(grad_rows), sums.values);
             add(&scratch.score_grads, scratch.queries.joined::<A>(query_rows), sums.keys);
             let joined = if A::TERMS > 1 { &scratch.joined } else { &scratch.score_grads };
-            A::run(Product {
+            self.a.run(Product {
                 target: Target { values: grads, stride: dim, start: Start::Add },
                 left: Left { words: joined, row_stride: 1, depth_stride: lanes },
                 right: Right { words: &words.joined_keys[keys.start / A::TERMS * dim..], stride: dim },
                 size: [rows, dim, keys.len().div_ceil(A::TERMS)],
             });
         }
-        self.scale::<A>(grads);
+        self.scale(grads);
     }
 }

@@ -49,6 +49,7 @@ struct Task<'a> {
 
 /// Fills `out` (`[head, query, dim]`) and `log_sums` (`[head, query]`).
 pub(super) fn forward<A: Arithmetic>(
+    a: A,
     flash: &Flash<'_>,
     shape: Shape,
     inputs: Inputs<'_>,
@@ -78,15 +79,16 @@ pub(super) fn forward<A: Arithmetic>(
                 task.out.chunks_mut(shape.queries * shape.dim).zip(task.log_sums.chunks_mut(shape.queries));
             for (i, (out, log_sums)) in heads.enumerate() {
                 let queries = task.first_query..task.first_query + log_sums.len();
-                let part = Part { flash, shape, mask, inputs, head: task.first_head + i };
-                part.run::<A>(scratch, queries, out, log_sums);
+                let part = Part { a, flash, shape, mask, inputs, head: task.first_head + i };
+                part.run(scratch, queries, out, log_sums);
             }
         },
     );
 }
 
 /// One head, and all that is the same for its blocks.
-struct Part<'a> {
+struct Part<'a, A> {
+    a: A,
     flash: &'a Flash<'a>,
     shape: Shape,
     mask: Mask,
@@ -94,26 +96,20 @@ struct Part<'a> {
     head: usize,
 }
 
-impl Part<'_> {
-    fn run<A: Arithmetic>(
-        &self,
-        scratch: &mut Scratch,
-        queries: Range<usize>,
-        out: &mut [f32],
-        log_sums: &mut [f32],
-    ) {
+impl<A: Arithmetic> Part<'_, A> {
+    fn run(&self, scratch: &mut Scratch, queries: Range<usize>, out: &mut [f32], log_sums: &mut [f32]) {
         let mut head = std::mem::take(&mut scratch.head);
         let source = self.flash.source(self.shape, self.inputs, self.head);
-        let words = head.prepare::<A>(source, 0..self.shape.keys, false);
+        let words = head.prepare(self.a, source, 0..self.shape.keys, false);
         let out = out.chunks_mut(QUERIES * self.shape.dim).zip(log_sums.chunks_mut(QUERIES));
         for (queries, (out, log_sums)) in blocks(queries, QUERIES).zip(out) {
-            self.block::<A>(scratch, words, queries, out, log_sums);
+            self.block(scratch, words, queries, out, log_sums);
         }
         scratch.head = head;
     }
 
     /// Some queries against all the keys they see.
-    fn block<A: Arithmetic>(
+    fn block(
         &self,
         scratch: &mut Scratch,
         words: Words<'_>,
@@ -125,8 +121,8 @@ impl Part<'_> {
         let (rows, lanes) = (queries.len(), queries.len().next_multiple_of(16));
         let start = (self.head * self.shape.queries + queries.start) * dim;
         let values = &self.inputs.queries[start..start + rows * dim];
-        let query_words = side_by_side::<A>(values, &mut scratch.query_words);
-        A::run(Transposed {
+        let query_words = side_by_side(self.a, values, &mut scratch.query_words);
+        self.a.run(Transposed {
             words: query_words,
             stride: depth,
             width: depth,
@@ -142,7 +138,7 @@ impl Part<'_> {
         // Joined values begin at even keys only.
         for keys in blocks(visible.start / A::TERMS * A::TERMS..visible.end, KEYS) {
             let block = Block { keys: keys.len(), lanes, factor: self.flash.factor() };
-            A::run(Product {
+            self.a.run(Product {
                 target: Target { values: &mut scratch.scores, stride: lanes, start: Start::Overwrite },
                 left: Left { words: &words.keys[keys.start * depth..], row_stride: depth, depth_stride: 1 },
                 right: Right { words: &scratch.transposed, stride: lanes },
@@ -153,9 +149,9 @@ impl Part<'_> {
             }
             let progress =
                 Progress { top: &mut scratch.top, sum: &mut scratch.sum, rescale: &mut scratch.rescale };
-            A::run(Weigh { block, scores: &scratch.scores, weights: &mut scratch.weights, progress });
+            self.a.run(Weigh { block, scores: &scratch.scores, weights: &mut scratch.weights, progress });
             let start = if begun { Start::Rescale(&scratch.rescale) } else { Start::Overwrite };
-            A::run(Product {
+            self.a.run(Product {
                 target: Target { values: out, stride: dim, start },
                 left: Left { words: &scratch.weights, row_stride: 1, depth_stride: lanes },
                 right: Right { words: &words.joined_values[keys.start / A::TERMS * dim..], stride: dim },
@@ -163,22 +159,27 @@ impl Part<'_> {
             });
             begun = true;
         }
-        finish::<A>(scratch, dim, begun, out, log_sums);
+        finish(self.a, scratch, dim, begun, out, log_sums);
     }
 }
 
 /// Numbers as words, which for products of `f32` they are already.
-pub(super) fn side_by_side<'a, A: Arithmetic>(values: &'a [f32], buffer: &'a mut Vec<f32>) -> &'a [f32] {
+pub(super) fn side_by_side<'a, A: Arithmetic>(
+    a: A,
+    values: &'a [f32],
+    buffer: &'a mut Vec<f32>,
+) -> &'a [f32] {
     if A::TERMS == 1 {
         return values;
     }
     let words = grow(buffer, values.len() / A::TERMS);
-    A::run(SideBySide { values, to: words });
+    a.run(SideBySide { values, to: words });
     words
 }
 
 /// Divides by the sums. A query that sees no key gets zeros and a log-sum of ∞, which makes all its weights zero.
 fn finish<A: Arithmetic>(
+    a: A,
     scratch: &mut Scratch,
     dim: usize,
     begun: bool,
@@ -192,7 +193,7 @@ fn finish<A: Arithmetic>(
         scratch.rescale[query] = if nothing { 0.0 } else { sum.recip() };
     }
     if begun {
-        A::run(ScaleRows { rows: out, width: dim, factors: &scratch.rescale });
+        a.run(ScaleRows { rows: out, width: dim, factors: &scratch.rescale });
     } else {
         out.fill(0.0);
     }

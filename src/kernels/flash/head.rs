@@ -49,6 +49,7 @@ impl Head {
     /// Prepares the keys of a range; `backward` says for which pass.
     pub(super) fn prepare<'a, A: Arithmetic>(
         &'a mut self,
+        a: A,
         source: Source<'a>,
         range: Range<usize>,
         backward: bool,
@@ -71,12 +72,12 @@ impl Head {
             return Words { keys, joined_keys: keys, values, joined_values: values, at };
         }
         let (side_by_side, joined) = (keys.len() / A::TERMS, self.count.div_ceil(A::TERMS) * dim);
-        A::run(SideBySide { values: keys, to: grow(&mut self.key_words, side_by_side) });
+        a.run(SideBySide { values: keys, to: grow(&mut self.key_words, side_by_side) });
         if backward {
-            A::run(SideBySide { values, to: grow(&mut self.value_words, side_by_side) });
-            A::run(Joined { values: keys, width: dim, to: grow(&mut self.joined_keys, joined) });
+            a.run(SideBySide { values, to: grow(&mut self.value_words, side_by_side) });
+            a.run(Joined { values: keys, width: dim, to: grow(&mut self.joined_keys, joined) });
         } else {
-            A::run(Joined { values, width: dim, to: grow(&mut self.joined_values, joined) });
+            a.run(Joined { values, width: dim, to: grow(&mut self.joined_values, joined) });
         }
         Words {
             keys: &self.key_words,

@@ -2,8 +2,8 @@
 
 /// A register full of `f32`, or an array where there is no such register.
 ///
-/// An implementation for wider registers than every processor has may be used only where
-/// [`Instructions`](crate::kernels::Instructions) allow it; [`arithmetic`](super::arithmetic) makes sure of that.
+/// An implementation for wider registers than every processor has exists only where the processor has them: a value proves
+/// it, so what makes one is unsafe, and [`Arithmetic`](super::arithmetic::Arithmetic) makes them for all others.
 pub(super) trait Lanes: Copy {
     /// How many numbers.
     const WIDTH: usize;
@@ -11,9 +11,17 @@ pub(super) trait Lanes: Copy {
     const SUMS: usize;
 
     /// The same number everywhere.
-    fn splat(x: f32) -> Self;
+    ///
+    /// # Safety
+    ///
+    /// The processor must have such registers.
+    unsafe fn splat(x: f32) -> Self;
     /// The first `WIDTH` numbers.
-    fn load(from: &[f32]) -> Self;
+    ///
+    /// # Safety
+    ///
+    /// The processor must have such registers.
+    unsafe fn load(from: &[f32]) -> Self;
     /// Overwrites the first `WIDTH` numbers.
     fn store(self, to: &mut [f32]);
     fn add(self, other: Self) -> Self;
@@ -27,7 +35,11 @@ pub(super) trait Lanes: Copy {
 
     /// Reads `rows` rows of `cols` numbers, `from_stride` apart, and writes them as columns: `cols` rows of
     /// `WIDTH` numbers, `to_stride` apart, with zeros for rows that are missing.
-    fn transpose(
+    ///
+    /// # Safety
+    ///
+    /// The processor must have such registers.
+    unsafe fn transpose(
         (from, from_stride): (&[f32], usize),
         (to, to_stride): (&mut [f32], usize),
         rows: usize,
@@ -45,10 +57,11 @@ pub(super) trait Lanes: Copy {
     /// error, 1e-7 before rounding.
     #[inline(always)]
     fn exp2_of_fraction(f: Self) -> Self {
-        const COEFFICIENTS: [f32; 5] =
-            [std::f32::consts::LN_2, 0.240_222_42, 0.055_507_336, 0.009_671_513, 0.001_326_472_7];
-        let [c1, c2, c3, c4, c5] = COEFFICIENTS.map(Self::splat);
-        c5.mul_add(f, c4).mul_add(f, c3).mul_add(f, c2).mul_add(f, c1).mul_add(f, Self::splat(1.0))
+        const COEFFICIENTS: [f32; 6] =
+            [1.0, std::f32::consts::LN_2, 0.240_222_42, 0.055_507_336, 0.009_671_513, 0.001_326_472_7];
+        // SAFETY: `f` is such a register.
+        let [one, c1, c2, c3, c4, c5] = COEFFICIENTS.map(|c| unsafe { Self::splat(c) });
+        c5.mul_add(f, c4).mul_add(f, c3).mul_add(f, c2).mul_add(f, c1).mul_add(f, one)
     }
 }
 
@@ -68,12 +81,12 @@ impl Lanes for Portable {
     const SUMS: usize = 12;
 
     #[inline(always)]
-    fn splat(x: f32) -> Self {
+    unsafe fn splat(x: f32) -> Self {
         Self([x; 4])
     }
 
     #[inline(always)]
-    fn load(from: &[f32]) -> Self {
+    unsafe fn load(from: &[f32]) -> Self {
         Self([from[0], from[1], from[2], from[3]])
     }
 

@@ -11,10 +11,10 @@ pub(super) struct SideBySide<'a> {
 
 impl Step for SideBySide<'_> {
     #[inline(always)]
-    fn run<A: Arithmetic>(self) {
+    fn run<A: Arithmetic>(self, a: A) {
         let width = A::Lanes::WIDTH;
         for (values, to) in self.values.chunks_exact(width).zip(self.to.chunks_exact_mut(width / A::TERMS)) {
-            A::store_words(A::Lanes::load(values), to);
+            a.store_words(a.load(values), to);
         }
     }
 }
@@ -28,15 +28,15 @@ pub(super) struct Joined<'a> {
 
 impl Step for Joined<'_> {
     #[inline(always)]
-    fn run<A: Arithmetic>(self) {
+    fn run<A: Arithmetic>(self, a: A) {
         let (width, step) = (self.width, A::Lanes::WIDTH);
         for (rows, to) in self.values.chunks(A::TERMS * width).zip(self.to.chunks_exact_mut(width)) {
             let (first, second) = rows.split_at(width);
             for (at, to) in to.chunks_exact_mut(step).enumerate() {
                 let row =
-                    |row: &[f32]| row.get(at * step..).filter(|row| !row.is_empty()).map(A::Lanes::load);
-                let [first, second] = [first, second].map(|x| row(x).unwrap_or(A::Lanes::splat(0.0)));
-                A::join(first, second).store(to);
+                    |row: &[f32]| row.get(at * step..).filter(|row| !row.is_empty()).map(|row| a.load(row));
+                let [first, second] = [first, second].map(|x| row(x).unwrap_or(a.splat(0.0)));
+                a.join(first, second).store(to);
             }
         }
     }
@@ -54,14 +54,14 @@ pub(super) struct Transposed<'a> {
 
 impl Step for Transposed<'_> {
     #[inline(always)]
-    fn run<A: Arithmetic>(self) {
+    fn run<A: Arithmetic>(self, a: A) {
         let (step, width) = (A::Lanes::WIDTH, self.width);
         for row in (0..self.lanes).step_by(step) {
             for col in (0..width).step_by(step) {
                 let there = self.rows.saturating_sub(row).min(step);
                 let from = self.words.get(row * self.stride + col..).unwrap_or(&[]);
                 let to = &mut self.to[col * self.lanes + row..];
-                A::Lanes::transpose((from, self.stride), (to, self.lanes), there, (width - col).min(step));
+                a.transpose((from, self.stride), (to, self.lanes), there, (width - col).min(step));
             }
         }
     }
@@ -76,11 +76,11 @@ pub(super) struct ScaleRows<'a> {
 
 impl Step for ScaleRows<'_> {
     #[inline(always)]
-    fn run<A: Arithmetic>(self) {
+    fn run<A: Arithmetic>(self, a: A) {
         for (row, factor) in self.rows.chunks_exact_mut(self.width).zip(self.factors) {
-            let factor = A::Lanes::splat(*factor);
+            let factor = a.splat(*factor);
             for values in row.chunks_exact_mut(A::Lanes::WIDTH) {
-                A::Lanes::load(values).mul(factor).store(values);
+                a.load(values).mul(factor).store(values);
             }
         }
     }
@@ -96,13 +96,13 @@ pub(super) struct RowProducts<'a> {
 
 impl Step for RowProducts<'_> {
     #[inline(always)]
-    fn run<A: Arithmetic>(self) {
+    fn run<A: Arithmetic>(self, a: A) {
         let rows = self.left.chunks_exact(self.width).zip(self.right.chunks_exact(self.width));
         for ((left, right), to) in rows.zip(self.to) {
-            let mut sum = A::Lanes::splat(0.0);
+            let mut sum = a.splat(0.0);
             let pairs = left.chunks_exact(A::Lanes::WIDTH).zip(right.chunks_exact(A::Lanes::WIDTH));
             for (left, right) in pairs {
-                sum = A::Lanes::load(left).mul_add(A::Lanes::load(right), sum);
+                sum = a.load(left).mul_add(a.load(right), sum);
             }
             let mut sums = [0.0; 16];
             sum.store(&mut sums);

@@ -60,13 +60,12 @@ use super::sums::all_finite;
 use super::{Instructions, Precision};
 use arithmetic::Single;
 use head::Source;
-use lanes::Portable;
 use shape::Shape;
 
 pub(crate) use small::{add_product, transpose};
 
 #[cfg(target_arch = "x86_64")]
-use {avx2::Avx2, avx512::Avx512, pairs::Pairs};
+use pairs::Pairs;
 
 /// Attention of each query to the keys it may see: `softmax(q · kᵀ · scale) · v`.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +88,7 @@ pub(crate) struct Flash<'a> {
     pub(crate) precision: Precision,
     /// How many threads may work on it, if there is enough to do.
     pub(crate) threads: usize,
-    /// What the processor can do.
+    /// Those that are used, as far as the processor has them.
     pub(crate) instructions: Instructions,
 }
 
@@ -119,19 +118,18 @@ pub(crate) struct Gradients<'a> {
 
 /// Calls a function with the best arithmetic available.
 macro_rules! with_arithmetic {
-    ($flash:expr, $function:ident($($argument:expr),*)) => {
-        match ($flash.instructions, $flash.precision) {
+    ($flash:expr, $function:ident($($argument:expr),*)) => {{
+        let set = $flash.instructions;
+        match ($flash.precision, set.bf16(), set.avx512(), set.avx2()) {
             #[cfg(target_arch = "x86_64")]
-            (Instructions::Avx512Bf16 | Instructions::Amx, Precision::Bf16) => $function::<Pairs>($($argument),*),
+            (Precision::Bf16, Some(has), ..) => $function(Pairs(has), $($argument),*),
             #[cfg(target_arch = "x86_64")]
-            (Instructions::Avx512 | Instructions::Avx512Bf16 | Instructions::Amx, _) => {
-                $function::<Single<Avx512>>($($argument),*)
-            }
+            (_, _, Some(has), _) => $function(Single(has), $($argument),*),
             #[cfg(target_arch = "x86_64")]
-            (Instructions::Avx2, _) => $function::<Single<Avx2>>($($argument),*),
-            _ => $function::<Single<Portable>>($($argument),*),
+            (.., Some(has)) => $function(Single(has), $($argument),*),
+            _ => $function(Single(()), $($argument),*),
         }
-    };
+    }};
 }
 
 impl Flash<'_> {
@@ -204,7 +202,6 @@ impl Flash<'_> {
             "mask does not fit"
         );
         assert!(self.scale > 0.0, "a scale above zero");
-        assert!(self.instructions <= Instructions::best(), "instructions that this processor has");
     }
 
     fn shape(&self) -> Shape {

@@ -8,18 +8,20 @@ use std::mem::transmute;
 use super::arithmetic::{Arithmetic, Step};
 use super::avx512::Avx512;
 use super::lanes::Lanes;
+use crate::kernels::processor::HasBf16;
 
 /// A word holds two `bf16`.
-pub(super) struct Pairs;
+#[derive(Clone, Copy)]
+pub(super) struct Pairs(pub(super) HasBf16);
 
-// SAFETY of the blocks below: this arithmetic is used only where the processor has AVX-512 with BF16, and
+// SAFETY of this and of the blocks below: it holds the proof that the processor has AVX-512 with BF16, and
 // each `transmute` renames a register without changing its bits.
-impl Arithmetic for Pairs {
+unsafe impl Arithmetic for Pairs {
     type Lanes = Avx512;
     const TERMS: usize = 2;
 
     #[inline(always)]
-    fn multiply_add(left: Avx512, right: Avx512, sum: Avx512) -> Avx512 {
+    fn multiply_add(self, left: Avx512, right: Avx512, sum: Avx512) -> Avx512 {
         // SAFETY: as said above.
         unsafe {
             let left = transmute::<__m512, __m512bh>(left.0);
@@ -29,7 +31,7 @@ impl Arithmetic for Pairs {
     }
 
     #[inline(always)]
-    fn join(first: Avx512, second: Avx512) -> Avx512 {
+    fn join(self, first: Avx512, second: Avx512) -> Avx512 {
         // SAFETY: as said above.
         unsafe {
             let both = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second.0, first.0));
@@ -44,7 +46,7 @@ impl Arithmetic for Pairs {
     }
 
     #[inline(always)]
-    fn store_words(values: Avx512, to: &mut [f32]) {
+    fn store_words(self, values: Avx512, to: &mut [f32]) {
         assert!(to.len() >= Avx512::WIDTH / 2);
         // SAFETY: as said above, and the words fit.
         unsafe {
@@ -53,12 +55,12 @@ impl Arithmetic for Pairs {
         }
     }
 
-    fn run(step: impl Step) {
+    fn run(self, step: impl Step) {
         #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-        fn wide(step: impl Step) {
-            step.run::<Pairs>();
+        fn wide(a: Pairs, step: impl Step) {
+            step.run(a);
         }
-        // SAFETY: this arithmetic is used only where the processor has these instructions.
-        unsafe { wide(step) }
+        // SAFETY: as said above.
+        unsafe { wide(self, step) }
     }
 }

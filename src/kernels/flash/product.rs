@@ -64,7 +64,7 @@ impl Product<'_> {
 
 impl Step for Product<'_> {
     #[inline(always)]
-    fn run<A: Arithmetic>(mut self) {
+    fn run<A: Arithmetic>(mut self, a: A) {
         let [rows, cols, _] = self.size;
         if rows == 0 || cols == 0 {
             return;
@@ -79,11 +79,11 @@ impl Step for Product<'_> {
             // SAFETY: the farthest elements were checked, and the columns from here on lie inside.
             unsafe {
                 match now {
-                    4 => stripe::<A, 6, 4>(&mut self, from),
-                    3 => stripe::<A, 8, 3>(&mut self, from),
-                    2 if many => stripe::<A, 12, 2>(&mut self, from),
-                    2 => stripe::<A, 6, 2>(&mut self, from),
-                    _ => stripe::<A, 8, 1>(&mut self, from),
+                    4 => stripe::<A, 6, 4>(a, &mut self, from),
+                    3 => stripe::<A, 8, 3>(a, &mut self, from),
+                    2 if many => stripe::<A, 12, 2>(a, &mut self, from),
+                    2 => stripe::<A, 6, 2>(a, &mut self, from),
+                    _ => stripe::<A, 8, 1>(a, &mut self, from),
                 }
             }
             done += now;
@@ -98,6 +98,7 @@ impl Step for Product<'_> {
 /// As [`Product::check`] asserts.
 #[inline(always)]
 unsafe fn stripe<A: Arithmetic, const ROWS: usize, const REGISTERS: usize>(
+    a: A,
     product: &mut Product<'_>,
     from: usize,
 ) {
@@ -106,23 +107,23 @@ unsafe fn stripe<A: Arithmetic, const ROWS: usize, const REGISTERS: usize>(
     // SAFETY: tiles stay inside the rows.
     unsafe {
         while row + ROWS <= rows {
-            tile::<A, ROWS, REGISTERS>(product, row, from);
+            tile::<A, ROWS, REGISTERS>(a, product, row, from);
             row += ROWS;
         }
         if ROWS > 8 && row + 8 <= rows {
-            tile::<A, 8, REGISTERS>(product, row, from);
+            tile::<A, 8, REGISTERS>(a, product, row, from);
             row += 8;
         }
         if row + 4 <= rows {
-            tile::<A, 4, REGISTERS>(product, row, from);
+            tile::<A, 4, REGISTERS>(a, product, row, from);
             row += 4;
         }
         if row + 2 <= rows {
-            tile::<A, 2, REGISTERS>(product, row, from);
+            tile::<A, 2, REGISTERS>(a, product, row, from);
             row += 2;
         }
         if row < rows {
-            tile::<A, 1, REGISTERS>(product, row, from);
+            tile::<A, 1, REGISTERS>(a, product, row, from);
         }
     }
 }
@@ -134,26 +135,27 @@ unsafe fn stripe<A: Arithmetic, const ROWS: usize, const REGISTERS: usize>(
 /// As [`Product::check`] asserts; the tile lies inside the target.
 #[inline(always)]
 unsafe fn tile<A: Arithmetic, const ROWS: usize, const REGISTERS: usize>(
+    a: A,
     product: &mut Product<'_>,
     row: usize,
     from: usize,
 ) {
     let Product { target, left, right, size: [_, _, depth] } = product;
     let width = A::Lanes::WIDTH;
-    let mut sums = [[A::Lanes::splat(0.0); REGISTERS]; ROWS];
+    let mut sums = [[a.splat(0.0); REGISTERS]; ROWS];
     // SAFETY: the caller vouches for every index below.
     unsafe {
         let out = target.values.as_mut_ptr().add(row * target.stride + from);
         if !matches!(target.start, Start::Overwrite) {
             for (r, sums) in sums.iter_mut().enumerate() {
                 for (v, sum) in sums.iter_mut().enumerate() {
-                    *sum = load(out.add(r * target.stride + v * width));
+                    *sum = load(a, out.add(r * target.stride + v * width));
                 }
             }
         }
         if let Start::Rescale(factors) = target.start {
             for (r, sums) in sums.iter_mut().enumerate() {
-                let factor = A::Lanes::splat(*factors.get_unchecked(row + r));
+                let factor = a.splat(*factors.get_unchecked(row + r));
                 for sum in sums {
                     *sum = sum.mul(factor);
                 }
@@ -162,14 +164,14 @@ unsafe fn tile<A: Arithmetic, const ROWS: usize, const REGISTERS: usize>(
         let mut left_at = left.words.as_ptr().add(row * left.row_stride);
         let mut right_at = right.words.as_ptr().add(from);
         for _ in 0..*depth {
-            let mut along = [A::Lanes::splat(0.0); REGISTERS];
+            let mut along = [a.splat(0.0); REGISTERS];
             for (v, along) in along.iter_mut().enumerate() {
-                *along = load(right_at.add(v * width));
+                *along = load(a, right_at.add(v * width));
             }
             for (r, sums) in sums.iter_mut().enumerate() {
-                let word = A::Lanes::splat(*left_at.add(r * left.row_stride));
+                let word = a.splat(*left_at.add(r * left.row_stride));
                 for (sum, along) in sums.iter_mut().zip(along) {
-                    *sum = A::multiply_add(word, along, *sum);
+                    *sum = a.multiply_add(word, along, *sum);
                 }
             }
             // The last step may point past the end; nothing is read there.
@@ -186,11 +188,11 @@ unsafe fn tile<A: Arithmetic, const ROWS: usize, const REGISTERS: usize>(
 
 /// # Safety
 ///
-/// As many numbers as `L` is wide must be readable there.
+/// As many numbers as the lanes are wide must be readable there.
 #[inline(always)]
-unsafe fn load<L: Lanes>(from: *const f32) -> L {
+unsafe fn load<A: Arithmetic>(a: A, from: *const f32) -> A::Lanes {
     // SAFETY: the caller vouches for it.
-    L::load(unsafe { std::slice::from_raw_parts(from, L::WIDTH) })
+    a.load(unsafe { std::slice::from_raw_parts(from, A::Lanes::WIDTH) })
 }
 
 /// # Safety

@@ -1,14 +1,10 @@
 //! The product and the transpose of this folder, for other kernels.
 
 use super::arithmetic::{Arithmetic, Single, Step};
-use super::lanes::Portable;
 use super::layout::Transposed;
 use super::product::{Left, Product, Right, Start, Target};
 use crate::kernels::Instructions;
 use crate::kernels::rows::{Rows, RowsMut, Side};
-
-#[cfg(target_arch = "x86_64")]
-use super::{avx2::Avx2, avx512::Avx512};
 
 /// `target += left · right` of `[rows, cols, depth]`, where `cols` is a multiple of sixteen.
 pub(crate) fn add_product(
@@ -45,11 +41,12 @@ pub(crate) fn transpose(from: Rows<'_, f32>, [rows, cols]: [usize; 2], to: &mut 
 }
 
 fn run(step: impl Step) {
-    match Instructions::best() {
+    let best = Instructions::best();
+    match (best.avx512(), best.avx2()) {
         #[cfg(target_arch = "x86_64")]
-        Instructions::Avx512 | Instructions::Avx512Bf16 | Instructions::Amx => Single::<Avx512>::run(step),
+        (Some(has), _) => Single(has).run(step),
         #[cfg(target_arch = "x86_64")]
-        Instructions::Avx2 => Single::<Avx2>::run(step),
-        _ => Single::<Portable>::run(step),
+        (_, Some(has)) => Single(has).run(step),
+        _ => Single(()).run(step),
     }
 }

@@ -36,26 +36,26 @@ pub(super) struct Weigh<'a> {
 
 impl Step for Weigh<'_> {
     #[inline(always)]
-    fn run<A: Arithmetic>(self) {
+    fn run<A: Arithmetic>(self, a: A) {
         let Self { block: Block { keys, lanes, factor }, scores, weights, progress } = self;
-        let factor = A::Lanes::splat(factor);
+        let factor = a.splat(factor);
         for at in (0..lanes).step_by(A::Lanes::WIDTH) {
-            let rows = || scores[..keys * lanes].chunks_exact(lanes).map(|row| A::Lanes::load(&row[at..]));
-            let before = A::Lanes::load(&progress.top[at..]);
-            let top = highest(rows()).mul(factor).max(before);
-            let away = A::Lanes::splat(0.0).sub(top);
+            let rows = || scores[..keys * lanes].chunks_exact(lanes).map(|row| a.load(&row[at..]));
+            let before = a.load(&progress.top[at..]);
+            let top = highest(a.splat(f32::NEG_INFINITY), rows()).mul(factor).max(before);
+            let away = a.splat(0.0).sub(top);
             let rescale = before.sub(top).exp2();
-            let mut sum = A::Lanes::load(&progress.sum[at..]).mul(rescale);
+            let mut sum = a.load(&progress.sum[at..]).mul(rescale);
             let mut exponentials = rows().map(|scores| scores.mul_add(factor, away).exp2());
             for weights in weights.chunks_exact_mut(lanes).take(keys.div_ceil(A::TERMS)) {
-                let [mut first, mut second] = [A::Lanes::splat(0.0); 2];
+                let [mut first, mut second] = [a.splat(0.0); 2];
                 first = exponentials.next().unwrap_or(first);
                 sum = sum.add(first);
                 if A::TERMS == 2 {
                     second = exponentials.next().unwrap_or(second);
                     sum = sum.add(second);
                 }
-                A::join(first, second).store(&mut weights[at..]);
+                a.join(first, second).store(&mut weights[at..]);
             }
             top.store(&mut progress.top[at..]);
             sum.store(&mut progress.sum[at..]);
@@ -64,10 +64,10 @@ impl Step for Weigh<'_> {
     }
 }
 
-/// The largest of some numbers, found two by two so that one comparison need not wait for the other.
+/// The largest of some numbers, `lowest` among them, found two by two so that one comparison need not wait for the other.
 #[inline(always)]
-fn highest<L: Lanes>(mut rows: impl Iterator<Item = L>) -> L {
-    let mut tops = [L::splat(f32::NEG_INFINITY); 2];
+fn highest<L: Lanes>(lowest: L, mut rows: impl Iterator<Item = L>) -> L {
+    let mut tops = [lowest; 2];
     while let Some(row) = rows.next() {
         tops[0] = tops[0].max(row);
         if let Some(row) = rows.next() {
@@ -99,24 +99,24 @@ pub(super) struct Differentiate<'a> {
 impl Step for Differentiate<'_> {
     /// `weight = 2^(scaled score − log_sum)` and `score_grad = weight · (grad − mean)`.
     #[inline(always)]
-    fn run<A: Arithmetic>(self) {
+    fn run<A: Arithmetic>(self, a: A) {
         let Block { keys, lanes, factor } = self.block;
-        let (factor, words) = (A::Lanes::splat(factor), lanes / A::TERMS);
+        let (factor, words) = (a.splat(factor), lanes / A::TERMS);
         for at in (0..lanes).step_by(A::Lanes::WIDTH) {
-            let log_sum = A::Lanes::splat(0.0).sub(A::Lanes::load(&self.log_sums[at..]));
-            let mean = A::Lanes::load(&self.means[at..]);
+            let log_sum = a.splat(0.0).sub(a.load(&self.log_sums[at..]));
+            let mean = a.load(&self.means[at..]);
             for first in (0..keys).step_by(A::TERMS) {
-                let mut score_grads = [A::Lanes::splat(0.0); 2];
+                let mut score_grads = [a.splat(0.0); 2];
                 for key in first..(first + A::TERMS).min(keys) {
-                    let scores = A::Lanes::load(&self.scores[key * lanes + at..]);
+                    let scores = a.load(&self.scores[key * lanes + at..]);
                     let weight = scores.mul_add(factor, log_sum).exp2();
-                    let score_grad = weight.mul(A::Lanes::load(&self.grads[key * lanes + at..]).sub(mean));
-                    A::store_words(weight, &mut self.weights[key * words + at / A::TERMS..]);
-                    A::store_words(score_grad, &mut self.score_grads[key * words + at / A::TERMS..]);
+                    let score_grad = weight.mul(a.load(&self.grads[key * lanes + at..]).sub(mean));
+                    a.store_words(weight, &mut self.weights[key * words + at / A::TERMS..]);
+                    a.store_words(score_grad, &mut self.score_grads[key * words + at / A::TERMS..]);
                     score_grads[key - first] = score_grad;
                 }
                 if A::TERMS > 1 {
-                    A::join(score_grads[0], score_grads[1])
+                    a.join(score_grads[0], score_grads[1])
                         .store(&mut self.joined[first / A::TERMS * lanes + at..]);
                 }
             }

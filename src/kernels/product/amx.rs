@@ -10,6 +10,7 @@
 use std::arch::asm;
 
 use super::super::matmul::{Accumulate, MatrixMut, Shape};
+use super::super::processor::HasTiles;
 use super::PANEL;
 use super::avx512::product_from;
 use super::bf16::Pairs;
@@ -22,17 +23,23 @@ const TILE: usize = 16;
 /// # Panics
 ///
 /// If the pairs of a row of `a` do not lie side by side, or a shape does not fit.
-pub(super) fn product_bf16(out: MatrixMut<'_, f32>, mode: Accumulate, a: Pairs<'_>, panels: &[u32]) {
+pub(super) fn product_bf16(
+    has: HasTiles,
+    out: MatrixMut<'_, f32>,
+    mode: Accumulate,
+    a: Pairs<'_>,
+    panels: &[u32],
+) {
     let Shape { rows, cols, row_stride, col_stride } = out.shape;
     let depth = a.per_row / TILE;
     if depth == 0 || rows == 0 || cols == 0 {
-        return product_from(0, out, mode, a, panels);
+        return product_from(has.into(), 0, out, mode, a, panels);
     }
     assert!(a.pair_stride == 1 && col_stride == 1, "rows lie side by side");
     assert!(a.rows == rows && (rows - 1) * a.row_stride + a.per_row <= a.values.len());
     assert!(panels.len() == cols.div_ceil(PANEL) * a.per_row * PANEL);
     assert!((rows - 1) * row_stride + cols <= out.data.len());
-    let run = Run { a, panels, depth, row_stride, cols, mode };
+    let run = Run { has, a, panels, depth, row_stride, cols, mode };
     let whole = rows / (2 * TILE) * 2 * TILE;
     if whole > 0 {
         run.two_blocks(0..whole, TILE, out.data);
@@ -42,16 +49,17 @@ pub(super) fn product_bf16(out: MatrixMut<'_, f32>, mode: Accumulate, a: Pairs<'
         rest @ 1..=TILE => run.two_panels(whole, rest, out.data),
         rest => run.two_blocks(whole..rows, rest - TILE, out.data),
     }
-    release();
+    release(has);
     let done = depth * TILE;
     if done < a.per_row {
-        product_from(done, out, Accumulate::Add, a, panels);
+        product_from(has.into(), done, out, Accumulate::Add, a, panels);
     }
 }
 
 /// What is the same for all tiles.
 #[derive(Clone, Copy)]
 struct Run<'a> {
+    has: HasTiles,
     a: Pairs<'a>,
     panels: &'a [u32],
     /// Tiles along `k`.
@@ -68,7 +76,10 @@ struct Aside([f32; 4 * TILE * TILE]);
 impl Run<'_> {
     /// Two blocks of rows at a time, the first of them whole and the second of `second` rows, by one panel.
     fn two_blocks(self, rows: std::ops::Range<usize>, second: usize, out: &mut [f32]) {
-        configure([TILE as u8, TILE as u8, second as u8, second as u8, TILE as u8, second as u8, 16, 16]);
+        configure(
+            self.has,
+            [TILE as u8, TILE as u8, second as u8, second as u8, TILE as u8, second as u8, 16, 16],
+        );
         for panel in 0..self.cols.div_ceil(PANEL) {
             let columns = PANEL.min(self.cols - panel * PANEL);
             for first in rows.clone().step_by(2 * TILE) {
@@ -77,7 +88,7 @@ impl Run<'_> {
                     let a = &self.a.values[first * self.a.row_stride..];
                     let b = &self.panels[panel * self.a.per_row * PANEL..];
                     let below = TILE * self.a.row_stride;
-                    // SAFETY: the processor has tiles, and they are configured; `a` has `count` rows and `b` 32 columns of
+                    // SAFETY: the caller has proven that there are tiles, and they are configured; `a` has `count` rows and `b` 32 columns of
                     // `depth · 16` pairs, as `product_bf16` has asserted; `sums` is large enough, as `place` makes sure.
                     unsafe {
                         asm!(
@@ -134,7 +145,7 @@ impl Run<'_> {
     /// One block of at most 16 rows by two panels at a time; the last of an odd number of panels is read twice.
     fn two_panels(self, first: usize, count: usize, out: &mut [f32]) {
         let rows = count as u8;
-        configure([rows, rows, rows, rows, rows, 16, 16, 16]);
+        configure(self.has, [rows, rows, rows, rows, rows, 16, 16, 16]);
         let panels = self.cols.div_ceil(PANEL);
         for panel in (0..panels).step_by(2) {
             let start = panel * PANEL;
@@ -225,13 +236,9 @@ impl Run<'_> {
 
 /// Multiplies tiles that never leave their registers, four sums that do not wait for each other, and returns the
 /// operations of one round.
-///
-/// # Safety
-///
-/// The processor must have tiles.
-pub(in super::super) unsafe fn ceiling(rounds: usize) -> usize {
-    configure([TILE as u8; 8]);
-    // SAFETY: the caller vouches for the tiles, and they are configured.
+pub(in super::super) fn ceiling(has: HasTiles, rounds: usize) -> usize {
+    configure(has, [TILE as u8; 8]);
+    // SAFETY: the caller has proven that there are tiles, and they are configured.
     unsafe {
         asm!(
             "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", "tilezero tmm4", "tilezero tmm5",
@@ -250,12 +257,12 @@ pub(in super::super) unsafe fn ceiling(rounds: usize) -> usize {
             options(nostack, nomem),
         );
     }
-    release();
+    release(has);
     4 * 2 * TILE * TILE * 2 * TILE
 }
 
 /// Sets how many rows of 64 bytes each tile has.
-fn configure(rows: [u8; 8]) {
+fn configure(_: HasTiles, rows: [u8; 8]) {
     #[repr(C, align(64))]
     struct Configuration {
         palette: u8,
@@ -267,12 +274,12 @@ fn configure(rows: [u8; 8]) {
     let mut all = Configuration { palette: 1, start: 0, reserved: [0; 14], bytes: [0; 16], rows: [0; 16] };
     all.bytes[..8].fill(64);
     all.rows[..8].copy_from_slice(&rows);
-    // SAFETY: the processor has tiles, and this is a configuration that the first palette allows: at most 16 rows.
+    // SAFETY: the caller has proven that there are tiles, and this is a configuration that the first palette allows: at most 16 rows.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const all, options(nostack, readonly)) }
 }
 
 /// Releases the tiles, so that the system need not save them any more.
-fn release() {
-    // SAFETY: the processor has tiles.
+fn release(_: HasTiles) {
+    // SAFETY: the caller has proven that there are tiles.
     unsafe { asm!("tilerelease", options(nostack, nomem)) }
 }

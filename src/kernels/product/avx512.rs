@@ -12,6 +12,7 @@ use std::arch::x86_64::{
 use std::mem::transmute;
 
 use super::super::matmul::{Accumulate, Matrix, MatrixMut, Shape};
+use super::super::processor::{HasAvx512, HasBf16};
 use super::PANEL;
 use super::bf16::Pairs;
 
@@ -30,6 +31,9 @@ const LINE: usize = 64;
 
 /// One number, or pair, of `a` and the sixteen of `b` that it is multiplied with.
 trait Operand: Copy {
+    /// That the processor has the instructions.
+    type Proof: Copy;
+
     /// Adds the products of `a` with sixteen columns of `b`.
     ///
     /// # Safety
@@ -50,6 +54,8 @@ trait Operand: Copy {
 }
 
 impl Operand for f32 {
+    type Proof = HasAvx512;
+
     #[inline(always)]
     unsafe fn add_product(sum: __m512, a: Self, b: *const Self) -> __m512 {
         // SAFETY: the caller vouches for the instructions and for `b`.
@@ -68,6 +74,8 @@ impl Operand for f32 {
 }
 
 impl Operand for u32 {
+    type Proof = HasBf16;
+
     #[inline(always)]
     unsafe fn add_product(sum: __m512, a: Self, b: *const Self) -> __m512 {
         // SAFETY: the caller vouches for the instructions and for `b`; all types are 512 bits of numbers.
@@ -118,18 +126,32 @@ struct Target {
 }
 
 /// `out (+)= a · b` for `f32` panels.
-pub(super) fn product_f32(out: MatrixMut<'_, f32>, mode: Accumulate, a: Matrix<'_, f32>, panels: &[f32]) {
+pub(super) fn product_f32(
+    has: HasAvx512,
+    out: MatrixMut<'_, f32>,
+    mode: Accumulate,
+    a: Matrix<'_, f32>,
+    panels: &[f32],
+) {
     let Shape { cols, row_stride, col_stride, .. } = a.shape;
-    run(out, mode, Left { values: a.data, row_stride, step_stride: col_stride }, cols, panels);
+    let left = Left { values: a.data, row_stride, step_stride: col_stride };
+    run(has, 0, out, mode, left, cols, panels);
 }
 
 /// `out (+)= a · b` for `bf16` panels.
-pub(super) fn product_bf16(out: MatrixMut<'_, f32>, mode: Accumulate, a: Pairs<'_>, panels: &[u32]) {
-    product_from(0, out, mode, a, panels);
+pub(super) fn product_bf16(
+    has: HasBf16,
+    out: MatrixMut<'_, f32>,
+    mode: Accumulate,
+    a: Pairs<'_>,
+    panels: &[u32],
+) {
+    product_from(has, 0, out, mode, a, panels);
 }
 
 /// The same, of all pairs from `first` on.
 pub(super) fn product_from(
+    has: HasBf16,
     first: usize,
     out: MatrixMut<'_, f32>,
     mode: Accumulate,
@@ -138,15 +160,12 @@ pub(super) fn product_from(
 ) {
     debug_assert_eq!(a.rows, out.shape.rows);
     let left = Left { values: a.values, row_stride: a.row_stride, step_stride: a.pair_stride };
-    run_from(first, out, mode, left, a.per_row, panels);
-}
-
-fn run<T: Operand>(out: MatrixMut<'_, f32>, mode: Accumulate, a: Left<'_, T>, steps: usize, panels: &[T]) {
-    run_from(0, out, mode, a, steps, panels);
+    run(has, first, out, mode, left, a.per_row, panels);
 }
 
 /// Computes all tiles. `steps` are numbers or pairs along `k`, of which those before `begin` are left out.
-fn run_from<T: Operand>(
+fn run<T: Operand>(
+    _: T::Proof,
     begin: usize,
     out: MatrixMut<'_, f32>,
     mode: Accumulate,
@@ -197,7 +216,7 @@ fn run_from<T: Operand>(
                 let coming = right.as_ptr().wrapping_add(count * steps * PANEL);
                 let coming = (coming.wrapping_byte_add(block * depth * each), each);
                 let right = Right { values: right, panel_stride: steps * PANEL, depth, coming };
-                // SAFETY: the processor has the instructions (`Packed` has this form nowhere else); the
+                // SAFETY: the processor has the instructions, as the caller has proven; the
                 // rows `from..to`, the steps `first..first + depth` and the `count` panels from `panel`
                 // on lie inside their slices, as asserted above.
                 unsafe { dispatch(to - from, count, left, right, &target) };
@@ -288,7 +307,7 @@ unsafe fn tile<T: Operand, const ROWS: usize, const PANELS: usize>(
 }
 
 /// Pairs `low[i]` with `high[i]`, sixteen at a time; returns how many pairs it made.
-pub(super) fn interleave(low: &[f32], high: &[f32], out: &mut [u32]) -> usize {
+pub(super) fn interleave(_: HasBf16, low: &[f32], high: &[f32], out: &mut [u32]) -> usize {
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn vectors(low: &[f32], high: &[f32], out: &mut [u32]) -> usize {
         const LANES: usize = 16;
@@ -316,12 +335,12 @@ pub(super) fn interleave(low: &[f32], high: &[f32], out: &mut [u32]) -> usize {
         }
         done
     }
-    // SAFETY: called only where `Instructions::best` has found `bf16`.
+    // SAFETY: the caller has proven that there is `bf16`.
     unsafe { vectors(low, high, out) }
 }
 
 /// Pairs neighbours of a row, sixteen pairs at a time; returns how many pairs it made.
-pub(super) fn neighbours(row: &[f32], out: &mut [u32]) -> usize {
+pub(super) fn neighbours(_: HasBf16, row: &[f32], out: &mut [u32]) -> usize {
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn vectors(row: &[f32], out: &mut [u32]) -> usize {
         const LANES: usize = 16;
@@ -338,6 +357,6 @@ pub(super) fn neighbours(row: &[f32], out: &mut [u32]) -> usize {
         }
         done
     }
-    // SAFETY: called only where `Instructions::best` has found `bf16`.
+    // SAFETY: the caller has proven that there is `bf16`.
     unsafe { vectors(row, out) }
 }

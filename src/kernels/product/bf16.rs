@@ -6,6 +6,7 @@ use std::cell::RefCell;
 
 use super::super::Instructions;
 use super::super::matmul::Matrix;
+use super::super::processor::HasBf16;
 use super::PANEL;
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
@@ -39,7 +40,7 @@ fn pair(low: f32, high: f32) -> u32 {
 
 /// `out[i] = (low[i], high[i])`.
 fn interleave(low: &[f32], high: &[f32], out: &mut [u32]) {
-    let done = in_vectors(|| avx512::interleave(low, high, out));
+    let done = in_vectors(|has| avx512::interleave(has, low, high, out));
     for ((out, low), high) in out.iter_mut().zip(low).zip(high).skip(done) {
         *out = pair(*low, *high);
     }
@@ -47,25 +48,27 @@ fn interleave(low: &[f32], high: &[f32], out: &mut [u32]) {
 
 /// `out[j] = (row[2j], row[2j + 1])`; the odd one out is paired with zero.
 fn neighbours(row: &[f32], out: &mut [u32]) {
-    let done = in_vectors(|| avx512::neighbours(row, out));
+    let done = in_vectors(|has| avx512::neighbours(has, row, out));
     for (out, both) in out.iter_mut().zip(row.chunks(2)).skip(done) {
         *out = pair(both[0], both.get(1).copied().unwrap_or(0.0));
     }
 }
 
 /// How many pairs `convert` made, where the processor supports `bf16`; else none.
-fn in_vectors(convert: impl FnOnce() -> usize) -> usize {
-    if Instructions::best() >= Instructions::Avx512Bf16 { convert() } else { 0 }
+fn in_vectors(convert: impl FnOnce(HasBf16) -> usize) -> usize {
+    Instructions::best().bf16().map_or(0, convert)
 }
 
 /// Other processors pair one number at a time.
 #[cfg(not(target_arch = "x86_64"))]
 mod avx512 {
-    pub(super) fn interleave(_: &[f32], _: &[f32], _: &mut [u32]) -> usize {
+    use super::HasBf16;
+
+    pub(super) fn interleave(_: HasBf16, _: &[f32], _: &[f32], _: &mut [u32]) -> usize {
         0
     }
 
-    pub(super) fn neighbours(_: &[f32], _: &mut [u32]) -> usize {
+    pub(super) fn neighbours(_: HasBf16, _: &[f32], _: &mut [u32]) -> usize {
         0
     }
 }

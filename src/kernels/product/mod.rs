@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Instructions;
 use super::matmul::{Accumulate, Matrix, MatrixMut, matmul};
+use super::processor::{HasAvx512, HasBf16, HasTiles};
 use lines::Lines;
 
 /// The number format of the inputs of products. Sums are `f32` in either case.
@@ -55,20 +56,20 @@ enum Form {
     /// Row-major `[k, n]`, for the `gemm` crate.
     Plain(Vec<f32>),
     /// `[panel, k, 32]`; columns beyond `n` of the last panel are never written to the output.
-    F32(Lines<f32>),
+    F32(HasAvx512, Lines<f32>),
     /// `[panel, ⌈k / 2⌉, 32]` of two `bf16` each, the row of lower number in the lower half.
-    Bf16(Lines<u32>),
+    Bf16(HasBf16, Lines<u32>),
     /// The same, multiplied in tiles.
-    Tiles(Lines<u32>),
+    Tiles(HasTiles, Lines<u32>),
 }
 
 impl Form {
     fn empty(precision: Precision, instructions: Instructions) -> Self {
-        match (precision, instructions) {
-            (Precision::Bf16, Instructions::Amx) => Self::Tiles(Lines::new()),
-            (Precision::Bf16, Instructions::Avx512Bf16) => Self::Bf16(Lines::new()),
-            (_, Instructions::Portable | Instructions::Avx2) => Self::Plain(Vec::new()),
-            _ => Self::F32(Lines::new()),
+        match (precision, instructions.tiles(), instructions.bf16(), instructions.avx512()) {
+            (Precision::Bf16, Some(has), ..) => Self::Tiles(has, Lines::new()),
+            (Precision::Bf16, _, Some(has), _) => Self::Bf16(has, Lines::new()),
+            (.., Some(has)) => Self::F32(has, Lines::new()),
+            _ => Self::Plain(Vec::new()),
         }
     }
 }
@@ -94,11 +95,11 @@ impl Packed {
                 values.clear();
                 values.extend((0..self.k * self.n).map(|i| b.at(i / self.n, i % self.n)));
             }
-            Form::F32(values) => {
+            Form::F32(_, values) => {
                 values.resize(panels * self.k * PANEL);
                 bf16::panels_f32(b, values);
             }
-            Form::Bf16(values) | Form::Tiles(values) => {
+            Form::Bf16(_, values) | Form::Tiles(_, values) => {
                 values.resize(panels * self.k.div_ceil(2) * PANEL);
                 bf16::panels(b, values);
             }
@@ -122,14 +123,14 @@ pub(crate) fn product(out: MatrixMut<'_, f32>, mode: Accumulate, a: Matrix<'_, f
     match &b.form {
         Form::Plain(values) => matmul(out, mode, a, Matrix::new(values, b.k, b.n)),
         #[cfg(target_arch = "x86_64")]
-        Form::F32(values) => avx512::product_f32(out, mode, a, values),
+        Form::F32(has, values) => avx512::product_f32(*has, out, mode, a, values),
         #[cfg(target_arch = "x86_64")]
-        Form::Bf16(values) => {
-            bf16::with_pairs(a, false, |pairs| avx512::product_bf16(out, mode, pairs, values));
+        Form::Bf16(has, values) => {
+            bf16::with_pairs(a, false, |pairs| avx512::product_bf16(*has, out, mode, pairs, values));
         }
         #[cfg(target_arch = "x86_64")]
-        Form::Tiles(values) => {
-            bf16::with_pairs(a, true, |pairs| amx::product_bf16(out, mode, pairs, values));
+        Form::Tiles(has, values) => {
+            bf16::with_pairs(a, true, |pairs| amx::product_bf16(*has, out, mode, pairs, values));
         }
         #[cfg(not(target_arch = "x86_64"))]
         _ => unreachable!("packed for another processor"),
@@ -224,7 +225,7 @@ mod tests {
                 for (precision, instructions) in forms() {
                     let packed = Packed::for_instructions(b, precision, instructions);
                     let unit = match packed.form {
-                        Form::Bf16(_) | Form::Tiles(_) => 1.0 / 128.0,
+                        Form::Bf16(..) | Form::Tiles(..) => 1.0 / 128.0,
                         _ => 3e-6,
                     };
                     let mut out = vec![7.0; m * (n + 3)];
