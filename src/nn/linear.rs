@@ -48,7 +48,11 @@ impl Linear {
         Ok(Self { weight, bias: None, connections: None })
     }
 
-    /// Keeps only a share `density` of the weights, chosen by the layer's name and never changed.
+    /// Keeps only a share `density` of the weights, chosen by the layer's full name and never changed.
+    ///
+    /// The full name is the path of `vb`, under which the parameters lie, so no two layers of a model share their choice.
+    /// It does not depend on the seed: connections belong to a network like the widths of its layers. A model answers with
+    /// those that it was trained with, and keeps them when it is trained further, with whatever seed.
     ///
     /// DIET's randomly connected layers: every output keeps at least one input and every
     /// input at least one output. Weights are not rescaled for the density. A density of
@@ -172,6 +176,9 @@ impl Function for AffineMap {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::{DType, Device};
+
+    use super::super::Parameters;
     use super::super::testing::{assert_close, assert_gradients, input, seeded};
     use super::*;
 
@@ -203,6 +210,28 @@ mod tests {
             assert!((0..output).all(|to| mask.iter().any(|row| row[to] == 1.0)));
             assert!(mask.iter().flatten().sum::<f64>() < 0.5 * (input * output) as f64);
         }
+        Ok(())
+    }
+
+    /// Weights without a connection are saved as they are, so models that exist depend on it.
+    #[test]
+    fn the_same_name_means_the_same_connections_for_ever_and_another_name_means_others() -> Result<()> {
+        let pattern = |name: &str| -> String {
+            let exists = connections(name, 0.3, 5, 6);
+            (0..30).map(|at| if exists(at) { '1' } else { '0' }).collect()
+        };
+        assert_eq!(pattern("transformer.layers.0.attention.output"), "110001010010001100000101010011");
+        assert_ne!(
+            pattern("transformer.layers.0.attention.output"),
+            pattern("transformer.layers.1.attention.output")
+        );
+        let mask = |seed: u64, name: &str| -> Result<Vec<f64>> {
+            let vb = Parameters::new(seed).builder(DType::F64, &Device::Cpu).pp("net").pp(name);
+            let layer = Linear::new(5, 6, vb.clone())?.with_density(0.3, &vb)?;
+            layer.connections.unwrap().flatten_all()?.to_vec1()
+        };
+        assert_eq!(mask(1, "output")?, mask(2, "output")?);
+        assert_ne!(mask(1, "output")?, mask(1, "input")?);
         Ok(())
     }
 
