@@ -7,7 +7,7 @@ use ndarray::{Array2, Axis};
 use super::vectors::{VectorsError, WordVectors};
 use super::{AttentionMaps, EmbedError, Encoded, LongTexts, Pooling, PoolingDefaults, TextEncoder, Work};
 use crate::attention::{Scale, contextualize};
-use crate::text::{Span, Tokenizer, WhitespaceTokenizer};
+use crate::text::{Span, Tokenizer, WhitespaceTokenizer, lower_case};
 
 /// Word vectors in context: each vector becomes a weighted mean of those around it,
 /// `softmax(x · xᵀ / √dim) · x` ([`contextualize`]).
@@ -62,7 +62,7 @@ impl StaticVectors {
                 break;
             }
             let word = span.of(text);
-            if self.vectors.vector(word, &mut row) || self.vectors.vector(&word.to_lowercase(), &mut row) {
+            if self.vectors.vector(word, &mut row) || self.vectors.vector(&lower_case(word), &mut row) {
                 spans.push(span);
                 rows.extend_from_slice(&row);
             }

@@ -3,6 +3,7 @@
 use super::ComponentError;
 use crate::data::Source;
 use crate::settings::ConfigError;
+use crate::text::ExpressionError;
 
 /// Why a featurizer cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -10,7 +11,7 @@ use crate::settings::ConfigError;
 pub enum FeatureError {
     /// A regular expression of the training data does not compile.
     #[error(
-        "{at}: the expression `{pattern}` of regex `{name}` is not valid here (look-around and back-references are not supported): {reason}"
+        "{at}: the expression `{pattern}` of regex `{name}` cannot be used: {error}; correct it, or set `skip_invalid_regexes: true` to leave it out"
     )]
     Regex {
         /// Where it stands.
@@ -19,8 +20,8 @@ pub enum FeatureError {
         name: String,
         /// The expression.
         pattern: String,
-        /// What the compiler says, in one line.
-        reason: String,
+        /// What is wrong with it.
+        error: ExpressionError,
     },
     /// A lookup table is too large to search for.
     #[error("{at}: lookup table `{name}` cannot be compiled: {reason}")]

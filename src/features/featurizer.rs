@@ -130,6 +130,15 @@ impl FeatureSet {
         Ok(Self { featurizers: configs.iter().map(fit).collect::<Result<_, _>>()? })
     }
 
+    /// Why expressions of the training data were left out, see [`Patterns::left_out`].
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = &String> {
+        let patterns = self.featurizers.iter().filter_map(|featurizer| match featurizer {
+            Featurizer::Patterns(patterns) => Some(patterns),
+            _ => None,
+        });
+        patterns.flat_map(|patterns| patterns.left_out())
+    }
+
     /// Builds the featurizers from outside this crate, after a feature set was read from a file.
     pub(crate) fn attach(&mut self, registered: &CustomFeaturizers) -> Result<(), ComponentError> {
         for featurizer in &mut self.featurizers {

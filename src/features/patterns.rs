@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::message::Rows;
 use super::{FeatureError, Message};
 use crate::data::{Lookup, Pattern, Source, TrainingData};
-use crate::text::Span;
+use crate::text::{Expression, Folded, Span};
 
 /// Settings; names are those of Rasa's `RegexFeaturizer` and `RegexEntityExtractor`, whose defaults
 /// differ in `case_sensitive` only.
@@ -25,24 +24,36 @@ pub struct PatternsConfig {
     pub use_regexes: bool,
     /// Whether an element of a lookup table must begin and end where a word does.
     pub use_word_boundaries: bool,
+    /// Whether an expression that cannot be read is left out with a warning; otherwise it ends the training. Ours, not
+    /// Rasa's.
+    pub skip_invalid_regexes: bool,
 }
 
 impl Default for PatternsConfig {
     fn default() -> Self {
-        Self { case_sensitive: true, use_lookup_tables: true, use_regexes: true, use_word_boundaries: true }
+        Self {
+            case_sensitive: true,
+            use_lookup_tables: true,
+            use_regexes: true,
+            use_word_boundaries: true,
+            skip_invalid_regexes: false,
+        }
     }
 }
 
 /// The patterns of the training data, ready to search.
 ///
 /// Each expression is one column, each lookup table another. A token has the column if a match
-/// touches it, the message if there is a match at all. Looking for one match takes time linear in the message,
-/// whatever the expression; all elements of a table are searched for at once.
+/// touches it, the message if there is a match at all. An expression is read as Python would read it
+/// ([`Expression`]). All elements of a table are searched for at once; any blanks between their words will do, and
+/// unless case matters they are compared by [`fold`](crate::text::fold).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Saved", into = "Saved")]
 pub struct Patterns {
     saved: Saved,
     matchers: Vec<Matcher>,
+    /// Why expressions were left out.
+    left_out: Vec<String>,
 }
 
 /// What is needed to compile the patterns again.
@@ -68,7 +79,7 @@ impl SavedPattern {
 
 #[derive(Clone, Debug)]
 enum Matcher {
-    Regex(Regex),
+    Regex(Expression),
     Lookup(AhoCorasick),
 }
 
@@ -82,7 +93,7 @@ impl TryFrom<Saved> for Patterns {
             SavedPattern::Lookup { name, elements } => compile_lookup(&saved.config, name, elements, &here),
         };
         let matchers = saved.patterns.iter().map(compile).collect::<Result<_, _>>()?;
-        Ok(Self { saved, matchers })
+        Ok(Self { saved, matchers, left_out: Vec::new() })
     }
 }
 
@@ -137,16 +148,29 @@ impl Patterns {
         let mut regexes: Vec<&Pattern> = data.regexes.iter().filter(|regex| wanted(&regex.name)).collect();
         regexes.sort_by_key(|regex| (&regex.name, &regex.pattern));
         let lookups: Vec<&Lookup> = data.lookups.iter().filter(|lookup| wanted(&lookup.name)).collect();
-        let (mut patterns, mut matchers) = (Vec::new(), Vec::new());
+        let (mut patterns, mut matchers, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         for Pattern { name, pattern, source } in regexes.into_iter().filter(|_| config.use_regexes) {
-            matchers.push(compile_regex(config, name, pattern, source)?);
+            match compile_regex(config, name, pattern, source) {
+                Ok(matcher) => matchers.push(matcher),
+                Err(error) if config.skip_invalid_regexes => {
+                    left_out.push(format!("{error}; it was left out"));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             patterns.push(SavedPattern::Regex { name: name.clone(), pattern: pattern.clone() });
         }
         for Lookup { name, elements, source } in lookups.into_iter().filter(|_| config.use_lookup_tables) {
             matchers.push(compile_lookup(config, name, elements, source)?);
             patterns.push(SavedPattern::Lookup { name: name.clone(), elements: elements.clone() });
         }
-        Ok(Self { saved: Saved { config: config.clone(), patterns }, matchers })
+        Ok(Self { saved: Saved { config: config.clone(), patterns }, matchers, left_out })
+    }
+
+    /// Why expressions of the training data were left out, each in one line with its place.
+    #[must_use]
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// Every match in the text: name of the pattern and place.
@@ -203,30 +227,24 @@ impl Patterns {
 
     /// Matches in order of pattern, then of place; empty ones left out.
     fn matches(&self, text: &str) -> Vec<(usize, Span)> {
-        let folded = (!self.saved.config.case_sensitive).then(|| Folded::new(text));
+        let mut folded = None;
         let mut found = Vec::new();
         for (at, matcher) in self.matchers.iter().enumerate() {
             match matcher {
-                Matcher::Regex(regex) => {
-                    found.extend(regex.find_iter(text).map(|hit| (at, Span::new(hit.start(), hit.end()))));
-                }
+                Matcher::Regex(regex) => found.extend(regex.find(text).into_iter().map(|span| (at, span))),
                 Matcher::Lookup(table) => {
-                    let spans = match &folded {
-                        Some(folded) => folded.find(table),
-                        None => find(table, text),
-                    };
-                    let whole = |span: &Span| !self.saved.config.use_word_boundaries || is_whole(text, *span);
-                    found.extend(longest(spans.into_iter().filter(whole)).map(|span| (at, span)));
+                    let config = &self.saved.config;
+                    let folded = folded.get_or_insert_with(|| Folded::new(text, !config.case_sensitive));
+                    let hits = table.find_overlapping_iter(folded.text());
+                    let spans = hits.filter_map(|hit| folded.original(Span::new(hit.start(), hit.end())));
+                    let whole = |span: &Span| !config.use_word_boundaries || is_whole(text, *span);
+                    found.extend(longest(spans.filter(whole)).map(|span| (at, span)));
                 }
             }
         }
         found.retain(|(_, span)| !span.is_empty());
         found
     }
-}
-
-fn find(table: &AhoCorasick, text: &str) -> Vec<Span> {
-    table.find_overlapping_iter(text).map(|hit| Span::new(hit.start(), hit.end())).collect()
 }
 
 /// Of spans that overlap, the one that begins first, and of those the longest.
@@ -250,42 +268,18 @@ fn is_whole(text: &str, span: Span) -> bool {
     !starts && !ends
 }
 
-/// A text in lower case that remembers where each byte came from.
-struct Folded {
-    text: String,
-    origin: Vec<usize>,
-}
-
-impl Folded {
-    fn new(text: &str) -> Self {
-        let (mut folded, mut origin) =
-            (String::with_capacity(text.len()), Vec::with_capacity(text.len() + 1));
-        for (at, c) in text.char_indices() {
-            folded.extend(c.to_lowercase());
-            origin.resize(folded.len(), at);
-        }
-        origin.push(text.len());
-        Self { text: folded, origin }
-    }
-
-    fn find(&self, table: &AhoCorasick) -> Vec<Span> {
-        let spans = find(table, &self.text).into_iter();
-        spans.map(|span| Span::new(self.origin[span.start], self.origin[span.end])).collect()
-    }
-}
-
 fn compile_regex(
     config: &PatternsConfig,
     name: &str,
     pattern: &str,
     at: &Source,
 ) -> Result<Matcher, FeatureError> {
-    let regex = RegexBuilder::new(pattern).case_insensitive(!config.case_sensitive).build();
+    let regex = Expression::new(pattern, !config.case_sensitive);
     regex.map(Matcher::Regex).map_err(|error| FeatureError::Regex {
         at: at.clone(),
         name: name.to_owned(),
         pattern: pattern.to_owned(),
-        reason: error.to_string().lines().last().unwrap_or_default().trim().to_owned(),
+        error,
     })
 }
 
@@ -295,10 +289,9 @@ fn compile_lookup(
     elements: &[String],
     at: &Source,
 ) -> Result<Matcher, FeatureError> {
-    let elements = elements.iter().filter(|element| !element.is_empty());
-    let fold =
-        |element: &String| if config.case_sensitive { element.clone() } else { element.to_lowercase() };
-    let table = AhoCorasick::builder().match_kind(MatchKind::Standard).build(elements.map(fold));
+    let elements = elements.iter().map(|element| element.trim()).filter(|element| !element.is_empty());
+    let elements: Vec<Folded> = elements.map(|element| Folded::new(element, !config.case_sensitive)).collect();
+    let table = AhoCorasick::builder().match_kind(MatchKind::Standard).build(elements.iter().map(Folded::text));
     table.map(Matcher::Lookup).map_err(|error| FeatureError::Lookup {
         at: at.clone(),
         name: name.to_owned(),
@@ -365,9 +358,49 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_expression_names_its_place() {
-        let error = Patterns::fit(&PatternsConfig::default(), &data(&[("x", "(?=a)b")], &[])).unwrap_err();
-        assert!(error.to_string().starts_with("nlu.yml:3:"), "{error}");
-        assert!(error.to_string().contains("look-around"), "{error}");
+    fn tables_are_found_in_any_spelling_that_stands_for_the_same() {
+        let data = data(&[], &[("city", &["Big Apple", "İzmir", "Straße", "ΟΔΟΣ", "Zoë", "ab"])]);
+        let loose = PatternsConfig { case_sensitive: false, ..Default::default() };
+        let patterns = Patterns::fit(&loose, &data).unwrap();
+        let text = "İ big  apple, BIG\nAPPLE izmir IZMIR STRASSE ΟΔΟΣ.Α οδος ZOE\u{308} zoe áb aﬃx";
+        let found: Vec<String> = find(&patterns, text).into_iter().map(|(_, words)| words).collect();
+        let expected = [
+            "big  apple", "BIG\nAPPLE", "izmir", "IZMIR", "STRASSE", "ΟΔΟΣ", "οδος", "ZOE\u{308}",
+        ];
+        assert_eq!(found, expected);
+        let strict = Patterns::fit(&PatternsConfig::default(), &data).unwrap();
+        assert_eq!(find(&strict, "Big\t Apple big apple Zoe\u{308}").len(), 2);
+    }
+
+    #[test]
+    fn expressions_are_read_as_python_reads_them() {
+        let regexes = [("a", r"\b[A-Z]{2}(?!\d{3})\d{2}\b"), ("b", r"[A-Z]{2}[[]?\d+"), ("c", r"\d+\Z")];
+        let patterns = Patterns::fit(&PatternsConfig::default(), &data(&regexes, &[])).unwrap();
+        let found: Vec<_> = patterns.find("AB12 CD[345").into_iter().map(|(name, _)| name).collect();
+        assert_eq!(found, ["a", "b", "b", "c"]);
+        let again: Patterns = serde_json::from_str(&serde_json::to_string(&patterns).unwrap()).unwrap();
+        assert_eq!(find(&again, "AB12"), find(&patterns, "AB12"));
+    }
+
+    #[test]
+    fn a_wrong_expression_names_its_place_and_may_be_left_out() {
+        let data = data(&[("x", r"(?<=(a)\1+)b"), ("y", "b"), ("z", "c[")], &[]);
+        let error = Patterns::fit(&PatternsConfig::default(), &data).unwrap_err().to_string();
+        assert!(error.starts_with("nlu.yml:3: the expression `(?<=(a)\\1+)b` of regex `x`"), "{error}");
+        assert!(error.contains("look-behind"), "{error}");
+        let lenient = PatternsConfig { skip_invalid_regexes: true, ..Default::default() };
+        let patterns = Patterns::fit(&lenient, &data).unwrap();
+        assert_eq!((patterns.width(), find(&patterns, "abc").len()), (1, 1));
+        let [first, second] = patterns.left_out() else { panic!("{:?}", patterns.left_out()) };
+        assert!(first.contains("look-behind") && second.contains("`]` is missing"), "{second}");
+    }
+
+    #[test]
+    fn patterns_of_an_older_model_are_read() {
+        let saved = r#"{"config": {"case_sensitive": false, "use_lookup_tables": true, "use_regexes": true,
+            "use_word_boundaries": true}, "patterns": [{"Regex": {"name": "zip", "pattern": "[0-9]{5}"}},
+            {"Lookup": {"name": "city", "elements": ["New York"]}}]}"#;
+        let patterns: Patterns = serde_json::from_str(saved).unwrap();
+        assert_eq!(find(&patterns, "12345 new york").len(), 2);
     }
 }

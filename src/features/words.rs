@@ -6,20 +6,16 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use super::{NGramConfig, StripAccents};
+use crate::text::lower_case;
 
 impl NGramConfig {
     /// Numbers, case and accents made equal.
     pub(super) fn fold<'t>(&self, token: &'t str) -> Cow<'t, str> {
         let mut text = fold_numbers(token);
-        let low = |text: &str| {
-            if text.is_ascii() {
-                !text.bytes().any(|byte| byte.is_ascii_uppercase())
-            } else {
-                text.chars().all(char::is_lowercase)
-            }
-        };
-        if self.lowercase && !low(&text) {
-            text = Cow::Owned(text.to_lowercase());
+        if self.lowercase
+            && let Cow::Owned(low) = lower_case(&text)
+        {
+            text = Cow::Owned(low);
         }
         match self.strip_accents {
             Some(_) if text.is_ascii() => text,

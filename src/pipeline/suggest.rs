@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::data::{Entity, Utterance, keep_sane};
 use crate::diet::FALLBACK;
 use crate::prediction::{Prediction, Scored};
+use crate::text::lower_case;
 
 /// From this likeness on, two messages say the same.
 const NEAR_DUPLICATE: f32 = 0.8;
@@ -211,7 +212,7 @@ fn uncertainty(prediction: &Prediction, knows_intents: bool) -> (f32, Unsure) {
 
 /// The different character trigrams of a text, sorted; a character takes 21 bits.
 fn trigrams(text: &str) -> Vec<u64> {
-    let letters = text.to_lowercase().replace(|c: char| c.is_ascii_punctuation(), " ");
+    let letters = lower_case(text).replace(|c: char| c.is_ascii_punctuation(), " ");
     let words: Vec<&str> = letters.split_whitespace().collect();
     let padded: Vec<u64> = format!(" {} ", words.join(" ")).chars().map(u64::from).collect();
     let mut found: Vec<u64> =

@@ -2,21 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ExpressionError;
+
 /// A [`WhitespaceTokenizerConfig`] that cannot work.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
-    /// The pattern is malformed, or uses look-around or back-references.
-    #[error(
-        "`token_pattern` {pattern:?} is no regular expression that can be read here (look-around and \
-         back-references are unknown)"
-    )]
+    /// The pattern cannot be read.
+    #[error("`token_pattern` {pattern:?} cannot be used: {error}")]
     TokenPattern {
         /// The pattern as written.
         pattern: String,
-        /// Where the pattern breaks off.
-        #[source]
-        source: Box<regex::Error>,
+        /// What is wrong with it.
+        error: ExpressionError,
     },
     /// With one group the group is the token, with none the whole match; with more nobody could tell.
     #[error("`token_pattern` {pattern:?} has {groups} capture groups, expected at most one: write `(?:…)`")]

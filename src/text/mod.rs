@@ -10,7 +10,8 @@
 //! 2. tokens made of nothing but emoji are left out, unless the message holds nothing else;
 //! 3. `script` cuts up what a writing without blanks (Chinese, Japanese, Thai, …) left in one piece.
 //!
-//! Where people count characters and not bytes, [`CharOffsets`] translates.
+//! Where people count characters and not bytes, [`CharOffsets`] translates. [`fold`] and [`lower_case`] say when two
+//! spellings are the same; an [`Expression`] is a regular expression as Python writes it.
 //!
 //! ```
 //! use talkformer::text::{Tokenizer, WhitespaceTokenizer};
@@ -26,6 +27,9 @@
 
 mod config;
 mod cuts;
+mod expression;
+mod fold;
+mod python;
 mod scan;
 mod script;
 mod span;
@@ -33,5 +37,8 @@ mod tokenizer;
 
 pub use config::{TokenizerError, WhitespaceTokenizerConfig};
 pub(crate) use cuts::{Annotated, Cuts};
+pub use expression::{Expression, ExpressionError};
+pub(crate) use fold::Folded;
+pub use fold::{fold, lower_case};
 pub use span::{CharOffsets, Span};
 pub use tokenizer::{Tokenizer, WhitespaceTokenizer};

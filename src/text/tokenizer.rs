@@ -1,8 +1,6 @@
 //! The [`Tokenizer`] trait and the tokenizer that reads messages and intent names the way Rasa does.
 
-use regex::Regex;
-
-use super::{Span, TokenizerError, WhitespaceTokenizerConfig, scan, script};
+use super::{Expression, Span, TokenizerError, WhitespaceTokenizerConfig, scan, script};
 
 /// Anything that finds the tokens of a text.
 ///
@@ -46,7 +44,7 @@ pub trait Tokenizer {
 #[derive(Clone, Debug, Default)]
 pub struct WhitespaceTokenizer {
     config: WhitespaceTokenizerConfig,
-    token_pattern: Option<Regex>,
+    token_pattern: Option<Expression>,
 }
 
 impl WhitespaceTokenizer {
@@ -129,28 +127,29 @@ impl Tokenizer for WhitespaceTokenizer {
     }
 }
 
-fn compile(pattern: &str) -> Result<Regex, TokenizerError> {
-    let compiled = Regex::new(pattern).map_err(|source| TokenizerError::TokenPattern {
-        pattern: pattern.to_owned(),
-        source: Box::new(source),
-    })?;
-    match compiled.captures_len() - 1 {
+fn compile(pattern: &str) -> Result<Expression, TokenizerError> {
+    let compiled = Expression::new(pattern, false)
+        .map_err(|error| TokenizerError::TokenPattern { pattern: pattern.to_owned(), error })?;
+    match compiled.groups() {
         0 | 1 => Ok(compiled),
         groups => Err(TokenizerError::TokenPatternGroups { pattern: pattern.to_owned(), groups }),
     }
 }
 
 /// Each word replaced by what `pattern` finds in it, and kept where it finds nothing.
-fn pick(pattern: &Regex, text: &str, words: &[Span]) -> Vec<Span> {
-    let group = pattern.captures_len() - 1;
+fn pick(pattern: &Expression, text: &str, words: &[Span]) -> Vec<Span> {
     let mut tokens = Vec::with_capacity(words.len());
     for &word in words {
         let found = tokens.len();
-        let caught = pattern.captures_iter(word.of(text)).filter_map(|captures| captures.get(group));
+        let caught = match pattern.groups() {
+            0 => pattern.find(word.of(text)),
+            group => pattern.caught(group, word.of(text)),
+        };
         tokens.extend(
             caught
+                .into_iter()
                 .filter(|part| !part.is_empty())
-                .map(|part| Span::new(word.start + part.start(), word.start + part.end())),
+                .map(|part| Span::new(word.start + part.start, word.start + part.end)),
         );
         if tokens.len() == found {
             tokens.push(word);
@@ -291,6 +290,7 @@ mod tests {
         assert_eq!(tokens_of(&with(r"(\d+)px|\d+x")?, "12px+3px ab 5x"), ["12", "3", "ab", "5x"]);
         assert_eq!(tokens_of(&with("!")?, "!!"), ["!", "!"]);
         assert_eq!(tokens_of(&with("z*")?, "ab"), ["ab"]);
+        assert_eq!(tokens_of(&with(r"(?<!x)\d+|[[x]+")?, "ab12x3"), ["12", "x"]);
         Ok(())
     }
 
@@ -300,7 +300,7 @@ mod tests {
             let config = serde_json::from_str(yaml).unwrap();
             WhitespaceTokenizer::new(config).unwrap_err().to_string()
         };
-        assert!(message(r#"{"token_pattern": "(?<=a)b"}"#).contains("look-around"));
+        assert!(message(r#"{"token_pattern": "(?<=(a)\\1+)b"}"#).contains("look-behind"));
         assert!(message(r#"{"token_pattern": "(a)(b)"}"#).contains("2 capture groups"));
         let empty = r#"{"intent_tokenization_flag": true, "intent_split_symbol": ""}"#;
         assert_eq!(message(empty), "`intent_split_symbol` is empty, expected at least one character");

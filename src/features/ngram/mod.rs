@@ -84,7 +84,11 @@ impl NGrams {
     /// If the n-gram lengths or the shares make no sense.
     pub fn fit(config: &NGramConfig, messages: &[Message<'_>]) -> Result<Self, FeatureError> {
         check(config)?;
-        let mut ngrams = Self::new(config.clone(), Vocabulary::default(), Vec::new(), 0);
+        // Stop words are compared with words that are folded. A model from before remembers them as they were written.
+        let fold = |word: String| config.fold(&word).into_owned();
+        let stop_words = config.stop_words.clone().map(|words| words.into_iter().map(fold).collect());
+        let own = NGramConfig { stop_words, ..config.clone() };
+        let mut ngrams = Self::new(own, Vocabulary::default(), Vec::new(), 0);
         let rare: HashSet<String> =
             config.oov_words.iter().map(|word| config.fold(word).into_owned()).collect();
         // In how many messages, and how often in all.
@@ -365,6 +369,12 @@ mod tests {
         let ngrams = fit(&config, &["go Xyzzy"]);
         assert_eq!(vocabulary(&ngrams), ["go", "oov"]);
         assert_eq!(transform(&ngrams, "go plugh").0, [vec![(0, 1.0)], vec![(1, 1.0)]]);
+    }
+
+    #[test]
+    fn stop_words_are_left_out_in_any_case() {
+        let config = NGramConfig { stop_words: Some(vec!["The".into(), "of".into()]), ..Default::default() };
+        assert_eq!(vocabulary(&fit(&config, &["the end OF The story"])), ["end", "story"]);
     }
 
     #[test]

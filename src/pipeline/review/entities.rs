@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::data::{Entity, Utterance};
 use crate::prediction::{PredictedEntity, Prediction};
-use crate::text::Span;
+use crate::text::{Span, fold};
 
 /// A type that models find less often than this in messages they have not learnt is not missed anywhere.
 const FOUND_OFTEN_ENOUGH: f32 = 0.5;
@@ -76,7 +76,7 @@ pub(super) fn doubts<'d>(utterances: &'d [Utterance], predictions: &'d [Predicti
     let mut words: HashMap<(&str, String), usize> = HashMap::new();
     for (utterance, prediction) in utterances.iter().zip(predictions) {
         for entity in &utterance.entities {
-            let surface = entity.surface(&utterance.text).to_lowercase();
+            let surface = fold(entity.surface(&utterance.text));
             *words.entry((&entity.entity, surface)).or_default() += 1;
             let sums = types.entry(&entity.entity).or_default();
             sums.annotated += 1.0;
@@ -111,7 +111,7 @@ pub(super) fn doubts<'d>(utterances: &'d [Utterance], predictions: &'d [Predicti
             if taken || confidence < of_type(name).threshold() {
                 continue;
             }
-            if let Some(elsewhere) = words.get(&(name, found.span.of(&utterance.text).to_lowercase())) {
+            if let Some(elsewhere) = words.get(&(name, fold(found.span.of(&utterance.text)))) {
                 let problem = EntityProblem::NotAnnotated { found: name, elsewhere: *elsewhere };
                 doubt(found.span, problem, confidence);
             }
