@@ -117,7 +117,7 @@ impl Nlu {
     /// If what the model remembers cannot be read.
     pub fn with_remembered(&self, data: &TrainingData) -> Result<(TrainingData, Updated)> {
         let parts = &self.parts;
-        let mut all = TrainingData { synonyms: parts.synonyms.clone(), ..Default::default() };
+        let mut all = TrainingData { synonyms: parts.synonyms.table.clone(), ..Default::default() };
         if let Some(memory) = &parts.memory {
             all.utterances = memory.examples()?;
         }

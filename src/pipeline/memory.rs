@@ -18,7 +18,9 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn of(examples: &[Utterance]) -> Result<Self, WriteError> {
-        Ok(Self { lines: to_jsonl(examples)?, place: EXAMPLES.into() })
+        // One without text taught nothing.
+        let taught: Vec<_> = examples.iter().filter(|one| !one.text.trim().is_empty()).cloned().collect();
+        Ok(Self { lines: to_jsonl(&taught)?, place: EXAMPLES.into() })
     }
 
     /// What a bundle remembers; `None` where it was told to forget, or is older than memory.

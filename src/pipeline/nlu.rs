@@ -237,7 +237,7 @@ impl Nlu {
                     let patterns = parts.extractor.iter();
                     patterns.for_each(|patterns| post::extract_patterns(patterns, &mut prediction));
                 }
-                Component::EntitySynonymMapper => post::map_synonyms(&parts.synonyms, &mut prediction),
+                Component::EntitySynonymMapper => parts.synonyms.map(&mut prediction),
                 Component::FallbackClassifier(config) if !blank && !self.labels().intents.is_empty() => {
                     let fitted = self.confidence.as_ref().map(|found| found.threshold);
                     post::fall_back(*config, fitted, &mut prediction);

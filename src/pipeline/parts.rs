@@ -1,12 +1,12 @@
 //! A model without its weights: what is there before the network learns, and what a bundle keeps beside the weights.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::PipelineConfig;
 use super::custom::{Components, FittedPostProcessor};
 use super::dense::DenseEncoders;
 use super::memory::Memory;
+use super::post::Synonyms;
 use super::tokenizer::MessageTokenizer;
 use crate::diet::{DietConfig, HeldOut, Labels, Learner, TrainingSet, Widths};
 use crate::error::ComputationError;
@@ -31,7 +31,7 @@ pub(super) struct Parts {
     pub(super) post_processors: Vec<FittedPostProcessor>,
     /// Those that it was trained or opened with, for fine-tuning.
     pub(super) components: Components,
-    pub(super) synonyms: BTreeMap<String, String>,
+    pub(super) synonyms: Synonyms,
     /// The examples that it was trained on, unless it was told to forget them.
     pub(super) memory: Option<Memory>,
 }
@@ -40,6 +40,11 @@ impl Parts {
     pub(super) fn widths(&self) -> Widths {
         let (sequence, sentence) = self.features.widths();
         Widths { sequence, sentence, dense: self.encoders.as_ref().map_or(0, |encoders| encoders.dim()) }
+    }
+
+    /// Why expressions of the training data were left out.
+    pub(super) fn left_out(&self) -> impl Iterator<Item = &String> {
+        self.features.left_out().chain(self.extractor.iter().flat_map(Patterns::left_out))
     }
 
     /// A fresh network that is to learn from these examples.

@@ -1,11 +1,12 @@
 //! What happens to an answer after DIET.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::FallbackConfig;
 use crate::diet::FALLBACK;
 use crate::features::Patterns;
 use crate::prediction::{PredictedEntity, Prediction, REGEX_EXTRACTOR, SYNONYM_MAPPER, Scored};
+use crate::text::fold;
 
 /// Adds every match of a pattern that is named like an entity type. These have no confidence, and entities that others
 /// found at the same place stay.
@@ -18,15 +19,41 @@ pub(super) fn extract_patterns(patterns: &Patterns, prediction: &mut Prediction)
     prediction.entities.extend(found);
 }
 
-/// Replaces values that stand for something else; keys are in lower case.
-pub(super) fn map_synonyms(synonyms: &BTreeMap<String, String>, prediction: &mut Prediction) {
-    for entity in &mut prediction.entities {
-        match synonyms.get(&entity.value.to_lowercase()) {
-            Some(value) if *value != entity.value => {
-                entity.value.clone_from(value);
-                entity.processors.push(SYNONYM_MAPPER.into());
+/// What values stand for, however they are spelled.
+#[derive(Clone, Debug)]
+pub(super) struct Synonyms {
+    /// As the data has them.
+    pub(super) table: BTreeMap<String, String>,
+    /// By what variants, and values themselves, are looked up by.
+    folded: HashMap<String, String>,
+}
+
+impl Synonyms {
+    pub(super) fn new(table: BTreeMap<String, String>) -> Self {
+        // A value stands for itself in any spelling, unless another value has the same: `Apple` and `apple`.
+        let mut own: HashMap<String, Option<&String>> = HashMap::new();
+        for value in table.values() {
+            own.entry(fold(value)).and_modify(|only| *only = only.filter(|own| *own == value)).or_insert(Some(value));
+        }
+        let own = own.into_iter().filter_map(|(key, value)| Some((key, value?.clone())));
+        let mut folded: HashMap<String, String> = own.collect();
+        folded.extend(table.iter().map(|(variant, value)| (fold(variant), value.clone())));
+        Self { table, folded }
+    }
+
+    /// Replaces values that stand for something else.
+    pub(super) fn map(&self, prediction: &mut Prediction) {
+        if self.folded.is_empty() {
+            return;
+        }
+        for entity in &mut prediction.entities {
+            match self.folded.get(&fold(&entity.value)) {
+                Some(value) if *value != entity.value => {
+                    entity.value.clone_from(value);
+                    entity.processors.push(SYNONYM_MAPPER.into());
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
 }
@@ -99,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn synonyms_ignore_case_and_leave_a_trace() {
+    fn synonyms_ignore_spelling_and_leave_a_trace() {
         let entity = |value: &str| PredictedEntity {
             entity: "city".into(),
             span: Span::new(0, 3),
@@ -112,9 +139,25 @@ mod tests {
         };
         let mut prediction =
             Prediction { entities: vec![entity("NyC"), entity("Rome")], ..Default::default() };
-        map_synonyms(&[("nyc".to_owned(), "New York City".to_owned())].into(), &mut prediction);
+        Synonyms::new([("nyc".to_owned(), "New York City".to_owned())].into()).map(&mut prediction);
         assert_eq!(prediction.entities[0].value, "New York City");
         assert_eq!(prediction.entities[0].processors, ["EntitySynonymMapper"]);
         assert_eq!(prediction.entities[1], entity("Rome"));
+
+        let pairs = [("big apple", "New York City"), ("hauptstr.", "Hauptstraße"), ("fruit", "apple"), ("mac", "Apple")];
+        let synonyms = Synonyms::new(pairs.map(|(variant, value)| (variant.to_owned(), value.to_owned())).into());
+        for (words, expected) in [
+            ("NEW YORK CITY", "New York City"),
+            ("new  york\ncity", "New York City"),
+            ("Big \t Apple", "New York City"),
+            ("HAUPTSTRASSE", "Hauptstraße"),
+            ("APPLE", "APPLE"),
+            ("apple", "apple"),
+            ("big", "big"),
+        ] {
+            let mut prediction = Prediction { entities: vec![entity(words)], ..Default::default() };
+            synonyms.map(&mut prediction);
+            assert_eq!(prediction.entities[0].value, expected);
+        }
     }
 }

@@ -9,6 +9,7 @@ use super::dense::DenseEncoders;
 use super::memory::Memory;
 use super::options::default_threads;
 use super::parts::Parts;
+use super::post::Synonyms;
 use super::tokenizer::MessageTokenizer;
 use super::{Components, Nlu, PipelineConfig, PipelineError, card};
 use crate::bundle::{Bundle, BundleError, BundleWriter};
@@ -47,7 +48,7 @@ impl Nlu {
             .json("labels.json", &parts.labels)?
             .json("features.json", &parts.features)?
             .json("extractor.json", &parts.extractor)?
-            .json("synonyms.json", &parts.synonyms)?
+            .json("synonyms.json", &parts.synonyms.table)?
             .text("README.md", card)?
             .weights(&self.weights)?;
         let writer = match &self.confidence {
@@ -105,7 +106,7 @@ impl Nlu {
             components: components.clone(),
             encoders: DenseEncoders::reopen(&bundle, threads)?,
             extractor: bundle.json("extractor.json")?,
-            synonyms: bundle.json("synonyms.json")?,
+            synonyms: Synonyms::new(bundle.json("synonyms.json")?),
             memory: Memory::open(&bundle)?,
         });
         let confidence = optional(&bundle, CONFIDENCE)?;

@@ -9,6 +9,7 @@ use super::dense::DenseEncoders;
 use super::examples::Examples;
 use super::memory::Memory;
 use super::parts::Parts;
+use super::post::Synonyms;
 use super::tokenizer::MessageTokenizer;
 use super::{Component, Nlu, PipelineConfig, PipelineError, Training, TrainingOptions};
 use crate::bundle::Weights;
@@ -121,11 +122,17 @@ impl Nlu {
             extractor,
             post_processors,
             components: components.clone(),
-            synonyms: data.synonyms.clone(),
+            synonyms: Synonyms::new(data.synonyms.clone()),
             memory,
         });
         let (nlu, mut training) = Self::fit(&parts, training_set, &held_out, earlier, options, observe)?;
         warnings.extend(unlearnable(&parts.labels, &examples));
+        // One expression may be read by several components.
+        for left_out in parts.left_out() {
+            if !warnings.contains(left_out) {
+                warnings.push(left_out.clone());
+            }
+        }
         training.warnings = warnings;
         Ok((nlu, training))
     }
