@@ -8,6 +8,7 @@
 //! Read `utterance.rs` first, then `training_data.rs`; the formats are in `read`.
 
 mod folds;
+mod label;
 mod read;
 mod split;
 mod tags;
@@ -20,6 +21,7 @@ mod write;
 
 pub use folds::stratified_folds;
 pub(crate) use folds::texts_by_intent;
+pub(crate) use label::base_intent;
 pub use read::{AnnotationError, Format, Limits, ReadError, read, read_str, read_with};
 pub use split::{HoldOut, stratified_split};
 pub use tags::{Encoding, OUTSIDE, TagSet, UnsortedTypes};

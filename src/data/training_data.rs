@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::trimming::trim;
 use super::warning::excerpt;
 use super::{Entity, Source, Utterance, Warning, keep_sane};
+use crate::text::lower_case;
 
 /// A regular expression with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub struct Lookup {
 pub struct TrainingData {
     /// The examples, in order of the files.
     pub utterances: Vec<Utterance>,
-    /// What a variant (in lower case) stands for. Annotations whose value differs from the words used
+    /// What a variant (in lower case, with single blanks) stands for. Annotations whose value differs from the words used
     /// count as well.
     pub synonyms: BTreeMap<String, String>,
     /// The regular expressions, in order of the files.
@@ -58,9 +59,11 @@ pub struct TrainingData {
 }
 
 impl TrainingData {
-    /// Adds an example: takes blanks, commas and quotation marks off the ends of its entities, sorts them, drops
-    /// overlapping ones (see [`keep_sane`]), each with a warning, and takes over values that differ from the words used as synonyms.
+    /// Adds an example: takes the blanks around its labels away, and blanks, commas and quotation marks off the ends of its
+    /// entities, sorts these, drops overlapping ones (see [`keep_sane`]), each with a warning, and takes over values that differ
+    /// from the words used as synonyms.
     pub fn push(&mut self, mut utterance: Utterance) {
+        utterance.trim_labels();
         if !utterance.entities.is_empty() {
             self.trim_entities(&mut utterance);
             let named = |entity: &Entity| {
@@ -98,15 +101,17 @@ impl TrainingData {
         utterance.entities.retain(|entity| !entity.span.is_empty());
     }
 
-    /// Notes that `variant`, in whatever case, stands for `value`.
+    /// Notes that `variant`, in whatever case and with whatever blanks between its words, stands for `value`.
     ///
     /// A variant that stands for itself is not noted. Where it stood for something else before, the later
     /// definition counts, with a warning that points to `at`.
     pub fn add_synonym(&mut self, variant: &str, value: &str, at: &Source) {
-        if variant == value {
+        let value = value.trim();
+        let variant = variant.split_whitespace().collect::<Vec<_>>().join(" ");
+        if variant.is_empty() || value.is_empty() || variant == value {
             return;
         }
-        let variant = variant.to_lowercase();
+        let variant = lower_case(&variant).into_owned();
         match self.synonyms.get_mut(&variant) {
             Some(known) if known == value => {}
             Some(known) => {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use super::label;
 use crate::text::Span;
 
 /// A place in a data file, printed as `path:line`.
@@ -123,6 +124,19 @@ pub struct Utterance {
 }
 
 impl Utterance {
+    /// Takes the blanks around intent, types, roles, groups and values away; what is blank then counts as not given.
+    pub(super) fn trim_labels(&mut self) {
+        self.intent = self.intent.take().and_then(|intent| label::intent(&intent));
+        for entity in &mut self.entities {
+            entity.entity = label::name(&entity.entity).unwrap_or_default();
+            for part in [&mut entity.role, &mut entity.group, &mut entity.value] {
+                *part = part.take().and_then(|part| label::name(&part));
+            }
+            let words = self.text.get(entity.span.start..entity.span.end);
+            entity.value = entity.value.take().filter(|value| Some(value.as_str()) != words);
+        }
+    }
+
     /// An utterance made in a program, without entities.
     pub fn new(text: impl Into<String>, intent: Option<&str>) -> Self {
         Self { text: text.into(), intent: intent.map(str::to_owned), ..Self::default() }

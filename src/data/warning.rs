@@ -17,7 +17,7 @@ pub enum Warning {
         /// Its beginning.
         text: String,
     },
-    /// A `-` with nothing behind it was skipped.
+    /// An example without text was skipped.
     EmptyExample {
         /// The line.
         at: Source,
@@ -124,7 +124,7 @@ impl fmt::Display for Warning {
                 "skipped `{text}`, which does not begin with `-`; begin each example with `- `, and write \
                  one that spans lines as a list item `- text: |`"
             ),
-            Self::EmptyExample { .. } => write!(f, "skipped an empty example; write a text after `-`"),
+            Self::EmptyExample { .. } => write!(f, "skipped an empty example; write its text or remove it"),
             Self::NoExamples { item, .. } => {
                 write!(f, "{item} has no examples and was left out; add some below `examples: |`")
             }

@@ -90,7 +90,8 @@ pub(in crate::data) fn parse(markup: &str) -> Result<(String, Vec<Entity>), Anno
 /// What an annotation says about its surface.
 #[derive(Default, Deserialize)]
 struct Attributes {
-    entity: Option<String>,
+    #[serde(default)]
+    entity: Scalar,
     #[serde(default)]
     value: Scalar,
     #[serde(default)]
@@ -101,7 +102,7 @@ struct Attributes {
 
 impl Attributes {
     fn entity(self, surface: &str, span: Span) -> Result<Entity, AnnotationError> {
-        let entity = self.entity.ok_or_else(|| AnnotationError::NoEntity { surface: excerpt(surface) })?;
+        let entity = self.entity.0.ok_or_else(|| AnnotationError::NoEntity { surface: excerpt(surface) })?;
         if entity.trim().is_empty() {
             return Err(AnnotationError::EmptyType { surface: excerpt(surface) });
         }
@@ -140,7 +141,7 @@ fn short_form(surface: &str, rest: &str) -> Result<(Vec<Attributes>, usize), Ann
     if value.as_deref() == Some("") {
         return Err(AnnotationError::EmptyValue { surface: excerpt(surface) });
     }
-    let entity = Some(rest[1..type_end].to_owned());
+    let entity = Scalar(Some(rest[1..type_end].to_owned()));
     Ok((vec![Attributes { entity, value: Scalar(value), ..Attributes::default() }], end + 1))
 }
 
@@ -211,6 +212,7 @@ mod tests {
         check(r#"[a][ {"entity": "t"} ]"#, "a", &["t 0..1"]);
         check(r#"[x] [y]{"entity":"t","value":"a}b]"}"#, "[x] y", &["t 4..5 =a}b]"]);
         check("[a](x)[b](y)", "ab", &["x 0..1", "y 1..2"]);
+        check(r#"[a]{"entity": 5, "role": 1.5, "group": true}"#, "a", &["5 0..1 @1.5 #true"]);
     }
 
     #[test]
@@ -234,7 +236,7 @@ mod tests {
             ("to [Rome](city and [Paris](city)", "`Rome` is not closed"),
             ("to [Rome](city:x", "add the missing `)`"),
             ("[Rome]{'entity': 'city'}", "not valid JSON (key must be a string)"),
-            (r#"[Rome]{"entity": 5}"#, "not valid JSON (invalid type: integer `5`, expected a string)"),
+            (r#"[Rome]{"entity": [5]}"#, "not valid JSON (invalid type: sequence, expected a text)"),
             (r#"[Rome]{"entity": "a", "entity": "b"}"#, "duplicate field"),
             (r#"[Rome]{"role": "from"}"#, "has no \"entity\""),
             ("[Rome]{}", "has no \"entity\""),

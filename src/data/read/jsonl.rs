@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::annotation::reason;
 use super::scalar::Scalar;
 use super::{Limits, ReadError};
-use crate::data::{Entity, Source, TrainingData, Utterance};
+use crate::data::{Entity, Source, TrainingData, Utterance, Warning, label};
 use crate::text::CharOffsets;
 
 /// A line as it should be, for messages.
@@ -23,17 +23,21 @@ pub(super) fn recognise(text: &str) -> bool {
 /// Adds the examples of a file to `data`.
 pub(super) fn read(text: &str, path: &Path, _: &Limits, data: &mut TrainingData) -> Result<(), ReadError> {
     let file = Source::new(path, 0);
-    let before = data.utterances.len();
+    let mut is_empty = true;
     for (number, line) in lines(text) {
+        is_empty = false;
         let at = file.at(number);
         let line = serde_json::from_str::<Line>(line).map_err(|error| ReadError::Json {
             at: at.clone(),
             column: error.column(),
             reason: reason(&error),
         })?;
-        data.push(line.utterance(at)?);
+        match line.utterance(at)? {
+            Ok(utterance) => data.push(utterance),
+            Err(warning) => data.warnings.push(warning),
+        }
     }
-    if data.utterances.len() == before {
+    if is_empty {
         return Err(ReadError::Empty { path: path.to_owned() });
     }
     Ok(())
@@ -50,9 +54,9 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// One example as written.
 #[derive(Deserialize)]
 struct Line {
-    text: String,
+    text: Scalar,
     #[serde(default)]
-    intent: Option<String>,
+    intent: Scalar,
     #[serde(default)]
     entities: Option<Vec<Annotation>>,
 }
@@ -62,7 +66,7 @@ struct Line {
 struct Annotation {
     start: usize,
     end: usize,
-    entity: String,
+    entity: Scalar,
     #[serde(default)]
     value: Scalar,
     #[serde(default)]
@@ -72,17 +76,26 @@ struct Annotation {
 }
 
 impl Line {
-    fn utterance(self, at: Source) -> Result<Utterance, ReadError> {
+    /// The example, or that it has no text.
+    fn utterance(self, at: Source) -> Result<Result<Utterance, Warning>, ReadError> {
+        let text = self.text.0.unwrap_or_default();
+        if text.trim().is_empty() {
+            return Ok(Err(Warning::EmptyExample { at }));
+        }
         let annotations = self.entities.unwrap_or_default();
         let mut entities = Vec::with_capacity(annotations.len());
         if !annotations.is_empty() {
-            let offsets = CharOffsets::new(&self.text);
+            let offsets = CharOffsets::new(&text);
             for annotation in annotations {
-                entities.push(annotation.entity(&self.text, &offsets, &at)?);
+                entities.push(annotation.entity(&text, &offsets, &at)?);
             }
         }
-        let intent = self.intent.map(trimmed).filter(|intent| !intent.is_empty());
-        Ok(Utterance { text: self.text, intent, entities, source: at })
+        let written = self.intent.0.filter(|intent| !intent.trim().is_empty());
+        let name = |written: String| {
+            label::intent(&written).ok_or_else(|| ReadError::EmptyName { at: at.clone(), what: "intent" })
+        };
+        let intent = written.map(name).transpose()?;
+        Ok(Ok(Utterance { text, intent, entities, source: at }))
     }
 }
 
@@ -95,16 +108,11 @@ impl Annotation {
             end: self.end,
             len: text.chars().count(),
         })?;
-        if self.entity.trim().is_empty() {
-            return Err(ReadError::EmptyName { at: at.clone(), what: "entity" });
-        }
+        let entity = self.entity.0.as_deref().and_then(label::name);
+        let entity = entity.ok_or_else(|| ReadError::EmptyName { at: at.clone(), what: "entity" })?;
         let value = self.value.filled().filter(|value| value != span.of(text));
-        Ok(Entity { entity: self.entity, span, value, role: self.role.filled(), group: self.group.filled() })
+        Ok(Entity { entity, span, value, role: self.role.filled(), group: self.group.filled() })
     }
-}
-
-fn trimmed(name: String) -> String {
-    if name.trim().len() == name.len() { name } else { name.trim().to_owned() }
 }
 
 #[cfg(test)]
@@ -120,7 +128,7 @@ mod tests {
     fn a_line_is_an_example_with_character_offsets() {
         let text = "\n{\"text\": \"über Köln\", \"intent\": \"go\", \"id\": 7, \"entities\": [{\"start\": 5, \
                     \"end\": 9, \"entity\": \"city\", \"value\": \"Cologne\", \"role\": \"to\", \"extra\": {}}]}\r\n\
-                    {\"text\": \"x\", \"intent\": null}\n  \n{\"text\": \"\", \"intent\": \" \"}";
+                    {\"text\": \"x\", \"intent\": null}\n  \n{\"text\": \"y\", \"intent\": \" \"}";
         let data = read_lines(text).unwrap();
         let first = &data.utterances[0];
         assert_eq!(first.entities[0].surface(&first.text), "Köln");
@@ -143,11 +151,27 @@ mod tests {
     }
 
     #[test]
+    fn numbers_and_truth_values_are_names_and_blank_texts_are_skipped() {
+        let text = r#"{"text": 7, "intent": 7, "entities": [{"start": 0, "end": 1, "entity": true, "role": 1, "group": 2.0}]}
+            {"text": "a", "intent": " faq / b "}
+            {"text": "", "intent": "x"}
+            {"text": null}
+            {"text": " "}"#;
+        let data = read_lines(text).unwrap();
+        assert_eq!(data.intents().into_keys().collect::<Vec<_>>(), ["7", "faq/b"]);
+        let entity = &data.utterances[0].entities[0];
+        assert_eq!((entity.entity.as_str(), entity.role.as_deref(), entity.group.as_deref()), ("true", Some("1"), Some("2.0")));
+        let lines: Vec<usize> = data.warnings.iter().map(|warning| warning.at().line).collect();
+        assert_eq!((data.utterances[0].text.as_str(), lines), ("7", vec![3, 4, 5]));
+    }
+
+    #[test]
     fn bad_lines_are_named() {
         for (line, expected) in [
             (r#"{"text": "a", }"#, "d.jsonl:2: not a JSON example (column 15): trailing comma"),
             (r#"{"intent": "a"}"#, "missing field `text`"),
-            (r#"{"text": 5}"#, "invalid type: integer `5`, expected a string"),
+            (r#"{"text": [5]}"#, "invalid type: sequence, expected a text"),
+            (r#"{"text": "a", "intent": "/x"}"#, "name of this intent"),
             (r#"{"text": "a"} x"#, "trailing characters"),
             (r#"{"text": "a", "text": "b"}"#, "duplicate field `text`"),
             ("hello", "d.jsonl:2: not a JSON example (column 1)"),

@@ -1,7 +1,4 @@
 //! Rasa's YAML: intents, synonyms, expressions and word lists below `nlu`.
-//!
-//! A retrieval intent `faq/ask` is read as its first part, `faq`; what follows the `/` names an answer,
-//! and answers have no place here yet.
 
 use std::path::Path;
 
@@ -13,7 +10,7 @@ use super::rasa_document::{Document, Item, Node, Placed, Value};
 use super::rasa_examples::Written;
 use super::{Limits, ReadError};
 use crate::data::warning::excerpt;
-use crate::data::{Lookup, Pattern, Source, TrainingData, Utterance, Warning};
+use crate::data::{Lookup, Pattern, Source, TrainingData, Utterance, Warning, label};
 
 /// The latest version of the format, as (major, minor).
 const LATEST: (u32, u32) = (3, 1);
@@ -142,14 +139,11 @@ impl FileReader<'_> {
         Ok(())
     }
 
-    /// The name of an item; of a retrieval intent the part before `/`.
+    /// The name of an item.
     fn name(&self, name: &Placed<Value>, what: &'static str) -> Result<String, ReadError> {
-        let full = self.scalar(name, &format!("`{what}`"))?.unwrap_or_default();
-        let base = if what == "intent" { full.split('/').next().unwrap_or_default() } else { &full };
-        if base.trim().is_empty() {
-            return Err(ReadError::EmptyName { at: self.file.at(name.line), what });
-        }
-        Ok(if what == "intent" { base.trim() } else { base }.to_owned())
+        let written = self.scalar(name, &format!("`{what}`"))?.unwrap_or_default();
+        let found = if what == "intent" { label::intent(&written) } else { label::name(&written) };
+        found.ok_or_else(|| ReadError::EmptyName { at: self.file.at(name.line), what })
     }
 
     fn intent(&mut self, intent: &str, examples: Vec<Written>) -> Result<(), ReadError> {
@@ -244,9 +238,23 @@ mod tests {
     }
 
     #[test]
-    fn a_retrieval_intent_is_read_as_its_first_part() {
-        let data = data("nlu:\n- intent: faq/ask_name\n  examples: |\n    - who are you\n");
-        assert_eq!(data.utterances[0].intent.as_deref(), Some("faq"));
+    fn a_retrieval_intent_keeps_both_of_its_parts() {
+        for (written, read) in [("faq/ask_name", "faq/ask_name"), ("' faq / ask '", "faq/ask"), ("A/B/C", "A/B/C")] {
+            let data = data(&format!("nlu:\n- intent: {written}\n  examples: |\n    - who are you\n"));
+            assert_eq!(data.utterances[0].intent.as_deref(), Some(read));
+        }
+    }
+
+    #[test]
+    fn names_are_texts_whatever_yaml_makes_of_them() {
+        for (written, read) in [("7", "7"), ("no", "no"), ("True", "True"), ("1.50", "1.50"), ("' a '", "a")] {
+            for what in ["regex", "lookup", "synonym", "intent"] {
+                let data = data(&format!("nlu:\n- {what}: {written}\n  examples: |\n    - x\n"));
+                let names = data.regexes.iter().map(|one| &one.name).chain(data.lookups.iter().map(|one| &one.name));
+                let mut names = names.chain(data.synonyms.values()).chain(data.utterances.iter().flat_map(|one| &one.intent));
+                assert_eq!(names.next().map(String::as_str), Some(read), "{what}");
+            }
+        }
     }
 
     #[test]

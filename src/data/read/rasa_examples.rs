@@ -51,7 +51,12 @@ impl FileReader<'_> {
                             "a map without `text`",
                         ));
                     };
-                    written.push((text.line, self.list_text(&text, what, name)?));
+                    let (line, text) = (text.line, self.list_text(&text, what, name)?);
+                    if text.trim().is_empty() {
+                        self.data.warnings.push(Warning::EmptyExample { at: self.file.at(line) });
+                    } else {
+                        written.push((line, text));
+                    }
                 }
                 Node::Null => self.data.warnings.push(Warning::EmptyExample { at }),
                 Node::Text(_) | Node::Plain => {
@@ -175,6 +180,18 @@ mod tests {
             "{messages:?}"
         );
         assert!(messages[1].starts_with("nlu.yml:6: skipped an empty example"), "{messages:?}");
+    }
+
+    #[test]
+    fn examples_without_text_are_skipped_with_a_warning_in_either_form() {
+        let data = data(
+            "\n  - text: no\n  - text: off\n  - text: null\n  - text:\n  - text: \"\"\n  - text: ' '\n  - text: |\n\n  - text: yes\n",
+        );
+        assert_eq!(shown(&data), [("no", 4), ("off", 5), ("yes", 12)]);
+        let lines: Vec<usize> = data.warnings.iter().map(|warning| warning.at().line).collect();
+        assert_eq!(lines[..4], [6, 7, 8, 9], "{:?}", data.warnings);
+        assert!(data.warnings.iter().all(|warning| matches!(warning, crate::data::Warning::EmptyExample { .. })));
+        assert_eq!(data.warnings.len(), 5);
     }
 
     #[test]

@@ -51,7 +51,8 @@ impl Visitor<'_> for ScalarVisitor {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Scalar, E> {
-        Ok(Scalar(Some(value.to_string())))
+        // `7.0` stays apart from `7`.
+        Ok(Scalar(Some(format!("{value:?}"))))
     }
 
     fn visit_unit<E: Error>(self) -> Result<Scalar, E> {
@@ -69,6 +70,7 @@ mod tests {
         assert_eq!(read(r#""a\nb""#).unwrap().as_deref(), Some("a\nb"));
         assert_eq!(read("-5").unwrap().as_deref(), Some("-5"));
         assert_eq!(read("2.5").unwrap().as_deref(), Some("2.5"));
+        assert_eq!(read("7.0").unwrap().as_deref(), Some("7.0"));
         assert_eq!(read("true").unwrap().as_deref(), Some("true"));
         assert_eq!(read("null").unwrap(), None);
         assert!(read("[1]").unwrap_err().to_string().contains("expected a text"));

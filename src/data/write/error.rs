@@ -19,10 +19,15 @@ pub enum WriteError {
         /// Its beginning.
         text: String,
     },
+    /// An example without text, which readers skip.
+    #[error("{at}: an example has no text; give it one or remove it")]
+    NoText {
+        /// The example.
+        at: Source,
+    },
     /// A name that would be read back as another.
     #[error(
-        "{at}: the {what} name `{name}` would not be read back the same; use one without `/` and without \
-         blanks at its ends"
+        "{at}: the {what} name `{name}` would not be read back the same; use one without blanks at its ends"
     )]
     Name {
         /// An example of it.

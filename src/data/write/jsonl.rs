@@ -12,7 +12,7 @@ use crate::text::CharOffsets;
 ///
 /// # Errors
 ///
-/// [`WriteError`] when the destination refuses, or an entity does not lie in its text.
+/// As [`to_jsonl`], and when the destination refuses.
 pub fn write_jsonl(utterances: &[Utterance], mut out: impl Write) -> Result<(), WriteError> {
     for utterance in utterances {
         serde_json::to_writer(&mut out, &line(utterance)?).map_err(io::Error::from)?;
@@ -22,12 +22,12 @@ pub fn write_jsonl(utterances: &[Utterance], mut out: impl Write) -> Result<(), 
 }
 
 /// Examples as JSON Lines, in their order: `text`, `intent` if there is one, and `entities` with offsets
-/// that count characters and with the value spelled out. Any text can be written. Synonyms, expressions
+/// that count characters and with the value spelled out. Any text that is not blank can be written. Synonyms, expressions
 /// and word lists have no place here, apart from the synonyms that annotations imply.
 ///
 /// # Errors
 ///
-/// [`WriteError::EntityOutsideText`] when an entity belongs to another text.
+/// [`WriteError`] when an entity belongs to another text, or an example has none.
 ///
 /// # Example
 ///
@@ -67,7 +67,7 @@ struct Annotation<'a> {
 }
 
 fn line(utterance: &Utterance) -> Result<Line<'_>, WriteError> {
-    let text = utterance.text.as_str();
+    let text = text(utterance)?;
     let mut entities = Vec::with_capacity(utterance.entities.len());
     if !utterance.entities.is_empty() {
         let offsets = CharOffsets::new(text);
@@ -89,6 +89,12 @@ fn annotation<'a>(entity: &'a Entity, text: &'a str, offsets: &CharOffsets) -> O
         role: entity.role.as_deref(),
         group: entity.group.as_deref(),
     })
+}
+
+/// The text of an example, which readers skip where it is blank.
+pub(super) fn text(utterance: &Utterance) -> Result<&str, WriteError> {
+    let text = utterance.text.as_str();
+    if text.trim().is_empty() { Err(WriteError::NoText { at: utterance.source.clone() }) } else { Ok(text) }
 }
 
 /// The error for an entity that does not belong to its utterance.

@@ -6,11 +6,11 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::WriteError;
-use super::jsonl::outside;
+use super::jsonl::{outside, text};
 use super::yaml_text::{fits_a_line, quoted, scalar};
 use crate::data::read::annotation;
 use crate::data::warning::excerpt;
-use crate::data::{Entity, Source, TrainingData, Utterance};
+use crate::data::{Entity, Source, TrainingData, Utterance, label};
 
 /// Writes training data as Rasa 3.1 YAML, see [`to_yaml`].
 ///
@@ -52,7 +52,7 @@ pub fn write_yaml(data: &TrainingData, mut out: impl Write) -> Result<(), WriteE
 /// # Errors
 ///
 /// [`WriteError`] names an example that Rasa's format cannot hold: one without intent, or with text like
-/// `[x](y)` that would be read as an annotation and cannot be escaped.
+/// `[x](y)` that would be read as an annotation and cannot be escaped, or without text.
 ///
 /// # Example
 ///
@@ -107,8 +107,8 @@ fn by_value(synonyms: &BTreeMap<String, String>) -> Result<BTreeMap<&str, Vec<St
 
 /// Refuses a name that the reader would change.
 fn check_name(what: &'static str, name: &str, at: &Source) -> Result<(), WriteError> {
-    let changes = what == "intent" && (name.contains('/') || name.trim() != name);
-    if changes || name.trim().is_empty() {
+    let read = if what == "intent" { label::intent(name) } else { label::name(name) };
+    if read.as_deref() != Some(name) {
         return Err(WriteError::Name { at: at.clone(), what, name: excerpt(name) });
     }
     Ok(())
@@ -159,7 +159,7 @@ impl<'a> Attributes<'a> {
 
 /// The text of an utterance with its annotations, checked to read back the same.
 fn markup(utterance: &Utterance) -> Result<String, WriteError> {
-    let text = utterance.text.as_str();
+    let text = text(utterance)?;
     if utterance.entities.is_empty() && !text.contains(']') {
         return Ok(text.to_owned());
     }
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn difficult_texts_take_the_list_form_and_come_back() {
         for text in
-            ["a\nb", "a\n", "\n\n", " a", "a ", "", "- a", "-", "\u{85}", "a\r\nb", "tab\t", "[b] [", "{}"]
+            ["a\nb", "a\n", "\na\n\n", " a", "a ", "- a", "-", "a\u{85}", "a\r\nb", "tab\t", "[b] [", "{}"]
         {
             let data = data(vec![Utterance::new("easy", Some("x")), Utterance::new(text, Some("x"))]);
             let yaml = to_yaml(&data).unwrap();
@@ -250,7 +250,8 @@ mod tests {
         assert!(refused(Utterance::new("[x]{", Some("x"))).contains("has brackets"));
         assert!(refused(annotated("a]b", vec![Entity::new("t", Span::new(0, 3))])).contains("has brackets"));
         assert!(refused(Utterance::new("a", None)).contains("`a` has no intent"));
-        assert!(refused(Utterance::new("a", Some("faq/ask"))).contains("intent name `faq/ask`"));
+        assert!(refused(Utterance::new("a", Some("faq /ask"))).contains("intent name `faq /ask`"));
+        assert!(refused(Utterance::new(" ", Some("x"))).contains("has no text"));
         assert!(refused(Utterance::new("a", Some(" "))).contains("intent name ` `"));
         assert!(refused(Utterance::new("a", Some("b "))).contains("intent name `b `"));
         let twice = vec![Entity::new("t", Span::new(0, 2)), Entity::new("u", Span::new(1, 3))];
