@@ -69,10 +69,10 @@
 //! # What is not supported
 //!
 //! - Dialogues: there are no stories, policies and actions, and no server.
-//! - Response selection, and the spaCy and MITIE components of Rasa. Its `JiebaTokenizer` neither: Chinese, Japanese, Thai and
-//!   other writing without blanks is cut into characters.
+//! - The spaCy, MITIE, ConveRT and Duckling components of Rasa: they are left out of a pipeline, or served by others
+//!   ([`pipeline::ConfigWarning`]). For `JiebaTokenizer`, Chinese, Japanese, Thai and other writing without blanks is cut
+//!   into characters.
 //! - Training and answering on a GPU: only the blocks of [`nn`] run there.
-//! - Look-around and back-references in regular expressions.
 //!
 //! # To read the code
 //!

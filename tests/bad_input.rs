@@ -133,9 +133,9 @@ fn missing_files_and_wrong_configurations_are_named() {
     assert_refused(&run(&["train", "nlu", "--data", "nlu.yml", "--recipe", "best"]), &["`best`", "accurate"]);
     assert_refused(&run(&["parse", "--model", "none", "hi"]), &["none"]);
     assert_refused(&run(&["test", "nlu", "--model", ".", "--data", "nlu.yml"]), &["."]);
-    fs::write(folder.path().join("odd.yml"), "pipeline:\n- name: ConveRTFeaturizer\n").unwrap();
+    fs::write(folder.path().join("odd.yml"), "pipeline:\n- name: BERTFeaturizer\n").unwrap();
     let output = run(&["train", "nlu", "--data", "nlu.yml", "--config", "odd.yml"]);
-    assert_refused(&output, &["odd.yml", "ConveRTFeaturizer", "CountVectorsFeaturizer"]);
+    assert_refused(&output, &["odd.yml", "BERTFeaturizer", "CountVectorsFeaturizer"]);
     assert_eq!(run(&["train", "nlu", "--epochs", "0"]).status.code(), Some(2));
 }
 

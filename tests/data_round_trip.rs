@@ -65,6 +65,11 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
+/// A text that is not blank.
+fn said() -> impl Strategy<Value = String> {
+    text().prop_filter("an example has a text", |text| !text.trim().is_empty())
+}
+
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![3 => "[a-d]", 1 => "[a-cé][ \":#{}\\[\\]()|,-]{0,4}[a-cß]", 1 => "yes|null|5|1.50|~|-"]
 }
@@ -82,8 +87,7 @@ fn intent() -> impl Strategy<Value = String> {
 
 fn utterance() -> impl Strategy<Value = Utterance> {
     let mark = (any::<(Index, Index)>(), name(), [extra(), extra(), extra()]);
-    let text = text().prop_filter("an example has a text", |text| !text.trim().is_empty());
-    (text, intent(), prop::collection::vec(mark, 0..4)).prop_map(
+    (said(), intent(), prop::collection::vec(mark, 0..4)).prop_map(
         |(text, intent, marks): (_, _, Vec<Mark>)| {
             let borders: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
             let border = |index: Index| *index.get(&borders);
@@ -102,8 +106,8 @@ fn utterance() -> impl Strategy<Value = Utterance> {
 fn training_data() -> impl Strategy<Value = TrainingData> {
     let utterances = prop::collection::vec(utterance(), 0..8);
     let synonyms = prop::collection::vec((text(), name()), 0..4);
-    let regexes = prop::collection::vec((name(), text()), 0..4);
-    let lookups = prop::collection::vec((name(), prop::collection::vec(text(), 1..4)), 0..3);
+    let regexes = prop::collection::vec((name(), said()), 0..4);
+    let lookups = prop::collection::vec((name(), prop::collection::vec(said(), 1..4)), 0..3);
     (utterances, synonyms, regexes, lookups).prop_map(|(utterances, synonyms, regexes, lookups)| {
         let mut data: TrainingData = utterances.into_iter().collect();
         let source = Source::default();

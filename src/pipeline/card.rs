@@ -96,6 +96,11 @@ impl Card {
             training.parameters,
             training.outcome.last.loss,
         ));
+        if !nlu.config().warnings.is_empty() {
+            line("## Otherwise than in its configuration\n".to_owned());
+            nlu.config().warnings.iter().for_each(|warning| line(format!("- {warning}")));
+            line(String::new());
+        }
         if let Some(encoders) = &nlu.parts.encoders {
             line("## Encoders\n\nThe model does not open without these:\n".to_owned());
             encoders.described().for_each(|encoder| line(format!("- {encoder}")));

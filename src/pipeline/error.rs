@@ -28,6 +28,16 @@ pub enum PipelineError {
         /// Those that exist.
         known: String,
     },
+    /// A component in Python, from outside Rasa.
+    #[error(
+        "{file}: component `{name}` is a Python class of your own, which cannot run here; remove it, or write it in Rust and register it under this name in `pipeline::Components`"
+    )]
+    PythonComponent {
+        /// The file.
+        file: String,
+        /// The path of the class.
+        name: String,
+    },
     /// An option that does not exist or has a value of the wrong kind.
     #[error("{file}: component {component}: {error}")]
     Option {

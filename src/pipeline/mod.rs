@@ -29,7 +29,10 @@ mod tokenizer;
 mod train;
 
 pub use card::Card;
-pub use config::{Component, DenseConfig, FallbackConfig, Fitted, PipelineConfig, Recipe, Threshold};
+pub use config::{
+    Component, ConfigWarning, DenseConfig, FallbackConfig, Fitted, PipelineConfig, Recipe, ResponseSelectorConfig,
+    Threshold,
+};
 pub use cross_validation::{CrossValidation, Fold, OutOfFold};
 pub use custom::{Components, PostProcessor};
 pub use embedder::embedder;

@@ -333,13 +333,11 @@ impl Walk {
         Ok(())
     }
 
-    /// The character of an octal escape of three digits, of which `first` is gone over; goes over the others.
-    fn octal(&mut self, first: char) -> Option<char> {
+    /// The character of an octal escape of three digits, of which `first` is gone over and the others are not.
+    fn octal(&self, first: char) -> Option<char> {
         let digit = |c: Option<&char>| c.and_then(|c| c.to_digit(8));
         let digits = [digit(Some(&first))?, digit(self.chars.get(self.at))?, digit(self.chars.get(self.at + 1))?];
-        let c = char::from_u32(digits.into_iter().fold(0, |number, digit| 8 * number + digit))?;
-        self.at += 2;
-        Some(c)
+        char::from_u32(digits.into_iter().fold(0, |number, digit| 8 * number + digit))
     }
 
     /// What means the same inside of a class and outside.
@@ -392,7 +390,10 @@ impl Walk {
                 Element::Character(char::from_u32(number).unwrap_or_default())
             }
             '1'..='9' => match self.octal(c) {
-                Some(c) => Element::Character(c),
+                Some(c) => {
+                    self.at += 2;
+                    Element::Character(c)
+                }
                 None => return Self::wrong(begin, format!("`\\{c}` means nothing in a class")),
             },
             c if c.is_ascii_alphanumeric() => {

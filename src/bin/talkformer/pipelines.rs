@@ -6,6 +6,8 @@ use anyhow::{Context as _, anyhow};
 use talkformer::diet::DietConfig;
 use talkformer::pipeline::{PipelineConfig, Recipe};
 
+use super::output::say;
+
 /// A pipeline and its name: that of the file or of the recipe.
 pub(crate) type Named = (PipelineConfig, String);
 
@@ -82,7 +84,9 @@ impl Overrides {
 fn of_file(file: &Path) -> anyhow::Result<Named> {
     let name = file.display().to_string();
     let yaml = std::fs::read_to_string(file).with_context(|| format!("{name}: cannot be read"))?;
-    Ok((PipelineConfig::from_yaml(&yaml, &name)?, name))
+    let config = PipelineConfig::from_yaml(&yaml, &name)?;
+    config.warnings.iter().for_each(|warning| say(&format!("warning: {name}: {warning}")));
+    Ok((config, name))
 }
 
 fn of_recipe(name: Option<&str>) -> anyhow::Result<Named> {

@@ -10,7 +10,7 @@ use super::jsonl::{outside, text};
 use super::yaml_text::{fits_a_line, quoted, scalar};
 use crate::data::read::annotation;
 use crate::data::warning::excerpt;
-use crate::data::{Entity, Source, TrainingData, Utterance, label};
+use crate::data::{Entity, Lookup, Pattern, Source, TrainingData, Utterance, label};
 
 /// Writes training data as Rasa 3.1 YAML, see [`to_yaml`].
 ///
@@ -19,10 +19,13 @@ use crate::data::{Entity, Source, TrainingData, Utterance, label};
 /// As [`to_yaml`], and when the destination refuses.
 pub fn write_yaml(data: &TrainingData, mut out: impl Write) -> Result<(), WriteError> {
     write!(out, "version: \"3.1\"\n\nnlu:")?;
-    let empty = data.utterances.is_empty()
-        && data.synonyms.is_empty()
-        && data.regexes.is_empty()
-        && data.lookups.iter().all(|lookup| lookup.elements.is_empty());
+    let says = |text: &&String| !text.trim().is_empty();
+    let regexes: Vec<&Pattern> = data.regexes.iter().filter(|regex| says(&&regex.pattern)).collect();
+    let elements = |lookup: &'_ Lookup| -> Vec<String> { lookup.elements.iter().filter(says).cloned().collect() };
+    let lookups = data.lookups.iter().map(|lookup| (lookup, elements(lookup)));
+    let lookups: Vec<_> = lookups.filter(|(_, elements)| !elements.is_empty()).collect();
+    let empty =
+        data.utterances.is_empty() && data.synonyms.is_empty() && regexes.is_empty() && lookups.is_empty();
     out.write_all(if empty { b" []\n" } else { b"\n" })?;
     for (intent, utterances) in by_intent(&data.utterances)? {
         let examples = utterances.into_iter().map(markup).collect::<Result<Vec<_>, _>>()?;
@@ -31,14 +34,14 @@ pub fn write_yaml(data: &TrainingData, mut out: impl Write) -> Result<(), WriteE
     for (value, variants) in by_value(&data.synonyms)? {
         write_item(&mut out, "synonym", value, &variants)?;
     }
-    for patterns in data.regexes.chunk_by(|a, b| a.name == b.name) {
+    for patterns in regexes.chunk_by(|a, b| a.name == b.name) {
         check_name("regex", &patterns[0].name, &patterns[0].source)?;
         let examples: Vec<&str> = patterns.iter().map(|pattern| pattern.pattern.as_str()).collect();
         write_item(&mut out, "regex", &patterns[0].name, &examples)?;
     }
-    for lookup in data.lookups.iter().filter(|lookup| !lookup.elements.is_empty()) {
+    for (lookup, elements) in lookups {
         check_name("lookup", &lookup.name, &lookup.source)?;
-        write_item(&mut out, "lookup", &lookup.name, &lookup.elements)?;
+        write_item(&mut out, "lookup", &lookup.name, &elements)?;
     }
     Ok(out.flush()?)
 }
@@ -47,7 +50,8 @@ pub fn write_yaml(data: &TrainingData, mut out: impl Write) -> Result<(), WriteE
 ///
 /// Examples are grouped by intent, intents in order of their first example; within an intent the order
 /// stays. Texts that do not fit on a line of a block (line breaks, blanks at the ends) put their whole
-/// item into the form of a list of maps. A word list without elements is left out.
+/// item into the form of a list of maps. Expressions and elements of word lists
+/// that are blank are left out, and so is a list without elements.
 ///
 /// # Errors
 ///

@@ -1,11 +1,14 @@
 //! Rasa's `config.yml`, as far as it concerns understanding a message: here what it says, in `read` how it is read, in
-//! `components` which components there are and with which options.
+//! `components` which components there are, with which options, and what serves for those that are not served themselves;
+//! `fill` puts in what is then missing, and `warning` says what was done.
 
 mod components;
 mod custom;
+mod fill;
 mod options;
 mod read;
 mod recipe;
+mod warning;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +17,9 @@ use crate::diet::DietConfig;
 use crate::features::{CustomConfig, FeaturizerConfig, PatternsConfig};
 use crate::text::WhitespaceTokenizerConfig;
 
-pub use options::{DenseConfig, FallbackConfig, Fitted, Threshold};
+pub use options::{DenseConfig, FallbackConfig, Fitted, ResponseSelectorConfig, Threshold};
 pub use recipe::Recipe;
+pub use warning::ConfigWarning;
 
 /// One component of a pipeline with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +56,8 @@ pub enum Component {
     EntitySynonymMapper,
     /// Says `nlu_fallback` where the intent is unsure.
     FallbackClassifier(FallbackConfig),
+    /// Chooses the answer to a message with a retrieval intent, by the response keys that `DIETClassifier` learns.
+    ResponseSelector(ResponseSelectorConfig),
     /// Changes the answer, from outside this crate ([`PostProcessor`](super::PostProcessor)).
     PostProcessor(CustomConfig),
 }
@@ -101,10 +107,16 @@ pub struct PipelineConfig {
     pub language: Option<String>,
     /// The components in order.
     pub components: Vec<Component>,
+    /// What its file asks for that is done otherwise here, or not at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<ConfigWarning>,
 }
 
 impl PipelineConfig {
     /// Reads a `config.yml`; `file` is named in errors.
+    ///
+    /// Components of Rasa's that do not exist here are served by others or left out, and a file without a `pipeline` gets
+    /// that of the default recipe; [`PipelineConfig::warnings`] says so.
     ///
     /// # Errors
     ///

@@ -41,6 +41,15 @@ impl Default for DenseConfig {
     }
 }
 
+/// Which answers to choose from; the name is that of Rasa's `ResponseSelector`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ResponseSelectorConfig {
+    /// The retrieval intent whose answers it chooses from; `None` for those of all.
+    pub retrieval_intent: Option<String>,
+}
+
 /// When an intent is too unsure to act on; names and defaults of Rasa's `FallbackClassifier`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

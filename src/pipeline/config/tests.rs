@@ -90,7 +90,16 @@ fn options_that_are_left_empty_or_have_no_effect_change_nothing() {
         )
         .replace("Classifier\n", "Classifier\n  epochs:\n  featurizers:\n  use_gpu: false\n");
     let read = |yaml: &str| PipelineConfig::from_yaml(yaml, "config.yml").unwrap();
-    assert_eq!(read(plain), read(&empty));
+    assert_eq!(read(plain).components, read(&empty).components);
+    let warnings: Vec<String> = read(&empty).warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "CountVectorsFeaturizer: `use_lemma` has no effect here: words have no lemmas",
+            "DIETClassifier: `use_gpu` has no effect here: the processor is used",
+        ]
+    );
+    assert_eq!(read(plain).warnings, []);
 }
 
 #[test]
@@ -109,5 +118,170 @@ fn no_recipe_has_an_option_without_effect() {
 
     for recipe in Recipe::ALL {
         assert_eq!(recipe.config().diet().without_effect(), [], "{}", recipe.name());
+    }
+}
+
+/// The names of components, and the warnings, of a file.
+fn read(pipeline: &str) -> (Vec<String>, Vec<String>) {
+    let config = PipelineConfig::from_yaml(pipeline, "config.yml").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.validate("config.yml").map_err(|error| error.to_string()), Ok(()));
+    let name = |component: &Component| match component {
+        Component::Featurizer { alias, .. } | Component::DenseFeaturizer { alias, .. } => alias.clone(),
+        other => format!("{other:?}").split(['(', ' ']).next().unwrap_or_default().to_owned(),
+    };
+    let warnings = config.warnings.iter().map(ToString::to_string).collect();
+    (config.components.iter().map(name).collect(), warnings)
+}
+
+#[test]
+fn a_file_without_a_pipeline_gets_the_default_recipe() {
+    for pipeline in ["", "pipeline:\n", "pipeline: []\n", "pipeline:\n# - name: WhitespaceTokenizer\n\npolicies:\n"] {
+        let yaml = format!("recipe: default.v1\nassistant_id: x\nlanguage: no\n{pipeline}");
+        let config = PipelineConfig::from_yaml(&yaml, "config.yml").unwrap();
+        assert_eq!(config.components, Recipe::accurate().components);
+        assert_eq!(config.language.as_deref(), Some("no"));
+        assert_eq!(
+            config.warnings[0].to_string(),
+            "there is no `pipeline`: that of the recipe `accurate` is used"
+        );
+    }
+}
+
+#[test]
+fn the_standard_pipeline_of_rasa_is_read() {
+    let (components, warnings) = read(
+        "pipeline:\n- name: WhitespaceTokenizer\n- name: RegexFeaturizer\n- name: LexicalSyntacticFeaturizer\n\
+         - name: CountVectorsFeaturizer\n- name: CountVectorsFeaturizer\n  analyzer: char_wb\n  min_ngram: 1\n  max_ngram: 4\n\
+         - name: DIETClassifier\n  epochs: 100\n  constrain_similarities: true\n- name: EntitySynonymMapper\n\
+         - name: ResponseSelector\n  epochs: 100\n  constrain_similarities: true\n  retrieval_intent: faq\n\
+         - name: FallbackClassifier\n  threshold: 0.3\n  ambiguity_threshold: 0.1\n",
+    );
+    assert_eq!(components[6..], ["EntitySynonymMapper", "ResponseSelector", "FallbackClassifier"]);
+    assert_eq!(
+        warnings,
+        ["ResponseSelector: `constrain_similarities`, `epochs` have no effect here: \
+          DIETClassifier learns the response keys as it learns intents"]
+    );
+    let message = error("- name: ResponseSelector\n  epocs: 1\n");
+    assert!(message.contains("did you mean `epochs`?"), "{message}");
+}
+
+#[test]
+fn what_is_not_here_is_served_by_what_is() {
+    let (components, warnings) = read(
+        "pipeline:\n- name: SpacyNLP\n  model: de_core_news_md\n- name: SpacyTokenizer\n  intent_split_symbol: +\n  x: 1\n\
+         - name: SpacyFeaturizer\n- name: RegexFeaturizer\n- name: CRFEntityExtractor\n  features: [[low]]\n\
+         - name: EntitySynonymMapper\n- name: SklearnIntentClassifier\n- name: DucklingEntityExtractor\n  url: x\n",
+    );
+    let expected = [
+        "WhitespaceTokenizer",
+        "RegexFeaturizer",
+        "CountVectorsFeaturizer",
+        "CountVectorsFeaturizer",
+        "CountVectorsFeaturizer",
+        "DietClassifier",
+        "EntitySynonymMapper",
+    ];
+    assert_eq!(components, expected);
+    let starts = [
+        "SpacyNLP is left out: ",
+        "SpacyTokenizer: `x` has no effect here: ",
+        "WhitespaceTokenizer serves for SpacyTokenizer: ",
+        "SpacyFeaturizer is left out: its word vectors are lost; ",
+        "DucklingEntityExtractor is left out: ",
+        "DIETClassifier serves for CRFEntityExtractor: it learns the entities",
+        "DIETClassifier serves for SklearnIntentClassifier: it learns the intents",
+        "CountVectorsFeaturizer was added: ",
+    ];
+    assert_eq!(warnings.len(), starts.len(), "{warnings:#?}");
+    for (warning, start) in warnings.iter().zip(starts) {
+        assert!(warning.starts_with(start) && !warning.contains('\n'), "{warning}");
+    }
+}
+
+#[test]
+fn diet_learns_what_other_components_would_have_learnt_and_no_more() {
+    let start = "pipeline:\n- name: WhitespaceTokenizer\n- name: CountVectorsFeaturizer\n";
+    for (rest, intents, entities) in [
+        ("- name: LogisticRegressionClassifier\n", true, false),
+        ("- name: CRFEntityExtractor\n", false, true),
+        ("- name: CRFEntityExtractor\n- name: KeywordIntentClassifier\n", true, true),
+        ("- name: DIETClassifier\n  entity_recognition: false\n", true, false),
+        ("- name: DIETClassifier\n  entity_recognition: false\n- name: CRFEntityExtractor\n", true, true),
+    ] {
+        let config = PipelineConfig::from_yaml(&format!("{start}{rest}"), "config.yml").unwrap();
+        assert_eq!((config.diet().intents.enabled, config.diet().entities.enabled), (intents, entities), "{rest}");
+    }
+}
+
+#[test]
+fn every_component_of_rasa_trains_on_its_own() {
+    for kind in components::KINDS {
+        let source = if kind.name == "WordVectorsFeaturizer" { "  path: x\n" } else { "" };
+        let yaml = format!("pipeline:\n- name: SpacyNLP\n- name: {}\n{source}", kind.name);
+        let (components, warnings) = read(&yaml);
+        assert!(components.iter().any(|name| name == "DietClassifier"), "{}", kind.name);
+        assert!(warnings.iter().all(|warning| !warning.ends_with('.')), "{warnings:?}");
+    }
+}
+
+#[test]
+fn a_component_of_ones_own_in_python_is_told_apart_from_a_misspelt_name() {
+    let message = error("- name: my.module.DIETClassifier\n");
+    assert!(message.contains("`my.module.DIETClassifier` is a Python class of your own"), "{message}");
+    let message = error("- name: DIETClasifier\n");
+    assert!(message.contains("unknown component `DIETClasifier`") && message.contains("CRFEntityExtractor"), "{message}");
+}
+
+#[test]
+fn what_was_left_out_is_kept_with_the_configuration() {
+    let config = PipelineConfig::from_yaml("language: en\n", "config.yml").unwrap();
+    let again: PipelineConfig = serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
+    assert_eq!(again, config);
+    assert!(!serde_json::to_string(&Recipe::accurate()).unwrap().contains("warnings"));
+}
+
+/// The configurations of public projects, where this checkout has them.
+#[test]
+fn files_of_public_projects_are_read_or_refused_for_a_reason() {
+    let shared = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let folders = ["dialogue", "formats/rasa_3.6.13"].map(|folder| shared.join(folder));
+    if !folders[0].is_dir() {
+        eprintln!("skipped: there is no {}", folders[0].display());
+        return;
+    }
+    let (mut open, mut read) = (folders.to_vec(), 0);
+    while let Some(path) = open.pop() {
+        let Ok(entries) = std::fs::read_dir(&path) else {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if !(name.starts_with("config") && name.ends_with(".yml")) {
+                continue;
+            }
+            let yaml = std::fs::read_to_string(&path).unwrap();
+            match PipelineConfig::from_yaml(&yaml, &path.display().to_string()) {
+                Ok(_) => read += 1,
+                Err(error) => eprintln!("{error}"),
+            }
+            continue;
+        };
+        open.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    assert!(read > 10, "{read}");
+}
+
+#[test]
+fn other_keys_are_named_and_misspelt_ones_refused() {
+    let read = |yaml: &str| PipelineConfig::from_yaml(yaml, "config.yml");
+    let config = read("language: en\nsession_config: {a: 1}\ndata: x\n").unwrap();
+    assert_eq!(config.warnings[0].to_string(), "the key `session_config` means nothing here");
+    assert_eq!(config.warnings.len(), 2);
+    for (yaml, expected) in [
+        ("pipelines: []\n", "unknown key `pipelines`, did you mean `pipeline`?"),
+        ("nlu: []\n", "this is no configuration"),
+        ("pipeline: supervised_embeddings\n", "`pipeline` is \"supervised_embeddings\"; list its components"),
+        ("pipeline:\n- WhitespaceTokenizer\n", "each entry of `pipeline` needs a `name`"),
+    ] {
+        let message = read(yaml).unwrap_err().to_string();
+        assert!(message.starts_with("config.yml: ") && message.contains(expected), "{message}");
     }
 }
