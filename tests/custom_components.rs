@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use serde::{Deserialize, Serialize};
-use talkformer::data::{TrainingData, Utterance};
+use talkformer::data::{Entity, TrainingData, Utterance};
 use talkformer::features::{CustomFeaturizer, Message};
 use talkformer::pipeline::{Components, Nlu, PipelineConfig, PostProcessor, Recipe, TrainingOptions};
 use talkformer::prediction::{PredictedEntity, Prediction};
@@ -69,11 +69,26 @@ impl PostProcessor for First {
     }
 }
 
+/// Finds an entity in every place that the text does not have.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Wild {}
+
+impl PostProcessor for Wild {
+    fn process(&self, answer: &mut Prediction) {
+        for (start, end) in [(0, 99), (1, 2), (2, 0)] {
+            let mut entity = PredictedEntity::new("Wild", "odd", Span::new(0, 0), &answer.text);
+            entity.span = Span::new(start, end);
+            answer.entities.push(entity);
+        }
+    }
+}
+
 fn components() -> Components {
     Components::default()
         .tokenizer::<Characters>("Characters")
         .featurizer::<Vowels>("Vowels")
         .post_processor::<First>("First")
+        .post_processor::<Wild>("Wild")
 }
 
 fn data() -> TrainingData {
@@ -152,4 +167,25 @@ fn a_model_that_forgot_its_examples_keeps_what_its_components_learnt() {
     let other = Recipe::small().with_featurizer("Other vowels").with_post_processor("First");
     let error = nlu.finetune_with(&other, &new, &options, |_| {}).unwrap_err().to_string();
     assert!(error.contains("the featurizers are others"), "{error}");
+}
+
+#[test]
+fn an_entity_elsewhere_than_in_the_text_is_left_out() {
+    let nlu = train(Recipe::small().with_post_processor("Wild").with_post_processor("First"));
+    let answer = nlu.parse("éa ba").unwrap();
+    assert_eq!(answer.entities.iter().map(|one| one.extractor.as_ref()).collect::<Vec<_>>(), ["First"]);
+}
+
+#[test]
+fn an_example_with_an_entity_elsewhere_than_in_its_text_is_no_training_data() {
+    for (start, end) in [(0, 99), (1, 2), (2, 0)] {
+        let mut data = data();
+        data.utterances.push(Utterance::new("éa", Some("long")));
+        data.utterances.last_mut().unwrap().entities.push(Entity::new("odd", Span::new(start, end)));
+        let error = Nlu::train(&Recipe::small(), &data).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("<memory>: entity `odd` over the bytes {start}..{end}")),
+            "{error}"
+        );
+    }
 }

@@ -60,11 +60,22 @@ pub struct TrainingData {
 
 impl TrainingData {
     /// Adds an example: takes the blanks around its labels away, and blanks, commas and quotation marks off the ends of its
-    /// entities, sorts these, drops overlapping ones (see [`keep_sane`]), each with a warning, and takes over values that differ
-    /// from the words used as synonyms.
+    /// entities; sorts these; drops overlapping ones (see [`keep_sane`]) and those that are no part of its text, each with a
+    /// warning; and takes over values that differ from the words used as synonyms.
     pub fn push(&mut self, mut utterance: Utterance) {
         utterance.trim_labels();
         if !utterance.entities.is_empty() {
+            let (inside, outside) = std::mem::take(&mut utterance.entities)
+                .into_iter()
+                .partition(|one| one.lies_in(&utterance.text));
+            utterance.entities = inside;
+            let outside: Vec<Entity> = outside;
+            self.warnings.extend(outside.into_iter().map(|entity| Warning::EntityOutsideText {
+                at: utterance.source.clone(),
+                entity: entity.entity,
+                start: entity.span.start,
+                end: entity.span.end,
+            }));
             self.trim_entities(&mut utterance);
             let named = |entity: &Entity| {
                 format!("`{}` over \"{}\"", entity.entity, excerpt(entity.surface(&utterance.text)))
@@ -318,6 +329,24 @@ mod tests {
         let message = data.warnings[0].to_string();
         assert!(message.starts_with("nlu.yml:8: entity `word` over \"York\" overlaps `city`"), "{message}");
         assert_eq!(data.entity_types().into_keys().collect::<Vec<_>>(), ["city"]);
+    }
+
+    #[test]
+    fn an_entity_that_is_no_part_of_its_text_is_left_out_with_a_warning() {
+        for (start, end) in [(0, 9), (1, 3), (3, 1), (2, 2), (7, 8), (usize::MAX, usize::MAX)] {
+            let mut data = TrainingData::default();
+            let mut utterance = with_entity(placed("é is", "x", 4), "odd", start, end);
+            utterance.entities[0].value = Some("other".into());
+            data.push(with_entity(utterance, "letter", 0, 2));
+            let names: Vec<_> = data.entity_types().into_keys().collect();
+            assert_eq!(names, ["letter"], "{start}..{end}");
+            let message = data.warnings[0].to_string();
+            assert!(
+                message.starts_with(&format!("nlu.yml:4: entity `odd` over the bytes {start}..{end}")),
+                "{message}"
+            );
+            assert!(data.synonyms.is_empty());
+        }
     }
 
     #[test]

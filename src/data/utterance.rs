@@ -73,7 +73,7 @@ impl Entity {
     ///
     /// # Panics
     ///
-    /// If the entity belongs to another text and its span does not fit this one.
+    /// If the entity belongs to another text and its span does not fit this one; see [`Entity::lies_in`].
     #[must_use]
     pub fn surface<'t>(&self, text: &'t str) -> &'t str {
         self.span.of(text)
@@ -87,6 +87,12 @@ impl Entity {
     #[must_use]
     pub fn value_in<'t>(&'t self, text: &'t str) -> &'t str {
         self.value.as_deref().unwrap_or_else(|| self.surface(text))
+    }
+
+    /// Whether it is a part of this text: not empty, and between two characters at either end.
+    #[must_use]
+    pub fn lies_in(&self, text: &str) -> bool {
+        self.span.get(text).is_some_and(|words| !words.is_empty())
     }
 
     /// Whether the two share a byte without covering the very same words.

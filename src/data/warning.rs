@@ -43,6 +43,17 @@ pub enum Warning {
         /// What it says.
         version: String,
     },
+    /// An entity of an example that was made in a program is no part of its text; it was left out.
+    EntityOutsideText {
+        /// The example.
+        at: Source,
+        /// Its type.
+        entity: String,
+        /// Its first byte.
+        start: usize,
+        /// One past its last byte.
+        end: usize,
+    },
     /// Two annotations cross or nest, which tags cannot express; the shorter one was left out.
     OverlappingEntities {
         /// The example.
@@ -106,6 +117,7 @@ impl Warning {
             | Self::NoExamples { at, .. }
             | Self::NewerVersion { at, .. }
             | Self::OddVersion { at, .. }
+            | Self::EntityOutsideText { at, .. }
             | Self::OverlappingEntities { at, .. }
             | Self::TrimmedAnnotation { at, .. }
             | Self::SynonymConflict { at, .. }
@@ -134,6 +146,11 @@ impl fmt::Display for Warning {
             Self::OddVersion { version, .. } => {
                 write!(f, "`{version}` is no version; read as 3.1, write `version: \"3.1\"`")
             }
+            Self::EntityOutsideText { entity, start, end, .. } => write!(
+                f,
+                "entity `{entity}` over the bytes {start}..{end} is no part of the text and was left out; a span \
+                 counts bytes, and begins and ends between two characters"
+            ),
             Self::OverlappingEntities { kept, dropped, .. } => write!(
                 f,
                 "entity {dropped} overlaps {kept} and was left out; annotate either, or both over the same \

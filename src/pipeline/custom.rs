@@ -31,7 +31,8 @@ pub trait PostProcessor: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Changes the answer to a message. The text and its tokens are in the answer, too.
+    /// Changes the answer to a message. The text and its tokens are in the answer, too. An entity whose span is no part
+    /// of the text is left out afterwards.
     fn process(&self, answer: &mut Prediction);
 }
 

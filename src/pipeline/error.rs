@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::data::Source;
 use crate::diet::WeightsError;
 use crate::features::ComponentError;
 use crate::settings::ConfigError;
@@ -92,6 +93,21 @@ pub enum PipelineError {
         "the pipeline makes another network than that of the model: the encoders of its dense features are others; train from scratch, or leave out the pipeline to keep that of the model"
     )]
     OtherEncoders,
+    /// An example that was made in a program has an entity that is no part of its text.
+    #[error(
+        "{at}: entity `{entity}` over the bytes {start}..{end} is no part of the text; a span counts bytes, and begins \
+         and ends between two characters"
+    )]
+    EntityOutsideText {
+        /// The example.
+        at: Source,
+        /// The type of the entity.
+        entity: String,
+        /// Its first byte.
+        start: usize,
+        /// One past its last byte.
+        end: usize,
+    },
     /// No example has a text.
     #[error("nothing to learn from: the data has no example with text")]
     NoText,

@@ -232,6 +232,9 @@ impl Nlu {
             match component {
                 Component::PostProcessor(_) => {
                     own.next().into_iter().for_each(|one| one.processor.process(&mut prediction));
+                    // Whoever reads the answer cuts entities out of the text.
+                    let Prediction { text, entities, .. } = &mut prediction;
+                    entities.retain(|entity| entity.span.get(text).is_some());
                 }
                 Component::RegexEntityExtractor(_) => {
                     let patterns = parts.extractor.iter();

@@ -38,10 +38,16 @@ impl Span {
     ///
     /// # Panics
     ///
-    /// If the span does not lie on character borders of `text`: it came from another text.
+    /// If the span does not lie on character borders of `text`: it came from another text. [`Span::get`] does not panic.
     #[must_use]
     pub fn of(self, text: &str) -> &str {
         &text[self.start..self.end]
+    }
+
+    /// The part of `text` that this span covers, or `None` where it has no such part.
+    #[must_use]
+    pub fn get(self, text: &str) -> Option<&str> {
+        text.get(self.start..self.end)
     }
 
     /// Whether the two share at least one byte.

@@ -70,6 +70,7 @@ impl Nlu {
         options: &TrainingOptions,
         mut observe: impl FnMut(Event),
     ) -> Result<(Self, Training)> {
+        check_spans(&data.utterances)?;
         let forgetful = earlier.filter(|earlier| !earlier.remembers());
         let mut warnings = without_effect(&pipeline.diet());
         let mut pipeline = pipeline.clone();
@@ -168,6 +169,19 @@ impl Nlu {
         };
         Ok((Self::new(parts, weights, confidence, threads).map_err(PipelineError::from)?, training))
     }
+}
+
+/// Refuses examples with an entity elsewhere than in their text. [`TrainingData::push`] drops such entities, but whoever
+/// fills the list of examples directly goes round that.
+fn check_spans(utterances: &[Utterance]) -> Result<(), PipelineError> {
+    for utterance in utterances {
+        if let Some(entity) = utterance.entities.iter().find(|entity| !entity.lies_in(&utterance.text)) {
+            let (start, end) = (entity.span.start, entity.span.end);
+            let (at, entity) = (utterance.source.clone(), entity.entity.clone());
+            return Err(PipelineError::EntityOutsideText { at, entity, start, end });
+        }
+    }
+    Ok(())
 }
 
 /// The same event, with the number of messages: names of intents do not count, and those held out for calibration do, for

@@ -88,12 +88,13 @@ fn marked(text: &str, mut entities: Vec<(Span, String)>) -> Markup {
     entities.sort_unstable_by_key(|(span, _)| span.start);
     let (mut pieces, mut at) = (Vec::new(), 0);
     for (span, label) in &entities {
-        // A mark can neither begin before the last one ended nor end behind the text.
-        if span.start < at || span.end > text.len() {
-            pieces.push(("", "", label));
-        } else {
-            pieces.push((&text[at..span.start], span.of(text), label));
-            at = span.end;
+        // A mark can neither begin before the last one ended nor lie outside the text or inside a character.
+        match (text.get(at..span.start), span.get(text)) {
+            (Some(before), Some(inside)) => {
+                pieces.push((before, inside, label));
+                at = span.end;
+            }
+            _ => pieces.push(("", "", label)),
         }
     }
     html! {
@@ -112,6 +113,9 @@ mod tests {
     fn entities_are_marked_and_those_that_overlap_are_named() {
         let entities = [(7..8, "<b>"), (0..4, "city"), (2..5, "c.to"), (5..99, "far")];
         let entities = entities.map(|(bytes, label)| (Span::new(bytes.start, bytes.end), label.to_owned()));
+        let inside_a_letter = vec![(Span::new(1, 2), "odd".to_owned()), (Span::new(1, 0), "odd".to_owned())];
+        let odd = " <span class=\"soft\">odd</span>";
+        assert_eq!(marked("é", inside_a_letter).into_string(), format!("{odd}{odd}é"));
         assert_eq!(
             marked("Rome & X", entities.to_vec()).into_string(),
             "<mark>Rome</mark> <span class=\"soft\">city</span> <span class=\"soft\">c.to</span> \
