@@ -4,9 +4,11 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
-use common::{run, stderr, stdout, workplace};
+use common::{command, run, stderr, stdout, workplace};
+use serde_json::Value;
+use talkformer::prediction::Prediction;
 
 /// Fails in the ordinary way: exit code 1 and one line that contains all of these.
 fn assert_refused(output: &Output, parts: &[&str]) {
@@ -177,10 +179,36 @@ fn a_damaged_model_is_refused() {
 }
 
 #[test]
-fn input_that_is_not_utf8_is_named_after_the_lines_before_it_were_answered() {
+fn a_line_that_cannot_be_read_is_answered_by_an_error_and_the_others_as_ever() {
     let folder = workplace(true);
-    fs::write(folder.path().join("in.txt"), b"thanks\n\nca\xe9\n").unwrap();
-    let output = run(folder.path(), &["parse", "--model", "model", "--input", "in.txt"]);
-    assert_refused(&output, &["in.txt:3", "UTF-8"]);
-    assert_eq!(stdout(&output).lines().count(), 2);
+    let long = "x".repeat((1 << 20) + 1);
+    let text = [b"\xef\xbb\xbfthanks\r\n\nca\xe9\n", long.as_bytes(), b"\n\0\nforget it"].concat();
+    fs::write(folder.path().join("in.txt"), text).unwrap();
+    let parse = |arguments: &[&str], input: Stdio| {
+        let mut command = command(folder.path(), &[&["parse", "--model", "model"], arguments].concat());
+        command.stdin(input).output().unwrap()
+    };
+    let from_file = parse(&["--input", "in.txt"], Stdio::null());
+    assert_refused(&from_file, &["in.txt:3", "UTF-8", "2 lines could not be read"]);
+    let piped = parse(&[], fs::File::open(folder.path().join("in.txt")).unwrap().into());
+    assert_refused(&piped, &["standard input:3"]);
+    assert_eq!(stdout(&piped), stdout(&from_file));
+
+    let answers: Vec<Value> =
+        stdout(&piped).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let texts: Vec<&str> = answers.iter().map(|answer| answer["text"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["thanks", "", "", "", "\0", "forget it"]);
+    assert_eq!(answers[5]["intent"]["name"], "cancel");
+    for (at, problem) in [(2, "UTF-8"), (3, "1048576 bytes")] {
+        let error = &answers[at]["error"];
+        assert_eq!(error["line"], at + 1);
+        assert!(error["message"].as_str().unwrap().contains(problem), "{error}");
+        // It reads as an answer, so that a program that knows nothing of errors does not fall over it.
+        let answer: Prediction = serde_json::from_value(answers[at].clone()).unwrap();
+        assert_eq!(answer, Prediction::default());
+    }
+    assert!([0, 1, 4, 5].iter().all(|at| answers[*at].get("error").is_none()));
+    let suggested =
+        run(folder.path(), &["data", "suggest", "--model", "model", "--input", "in.txt", "--json"]);
+    assert_refused(&suggested, &["in.txt:3"]);
 }

@@ -203,6 +203,40 @@ fn what_cannot_be_embedded_says_what_to_change() {
 }
 
 #[test]
+fn a_line_that_cannot_be_read_becomes_an_error_and_the_others_vectors() {
+    let folder = workplace(false);
+    fs::write(folder.path().join("words.txt"), VECTORS).unwrap();
+    fs::write(folder.path().join("in.txt"), b"money\nca\xe9\nriver").unwrap();
+    fs::write(folder.path().join("in.jsonl"), "{\"text\": \"money\"}\nplain\n{\"text\": \"river\"}\n")
+        .unwrap();
+    for input in ["in.txt", "in.jsonl"] {
+        for more in [&[][..], &["--tokens"]] {
+            let arguments = [&["embed", "--model", "words.txt", "--input", input], more].concat();
+            let output = run(folder.path(), &arguments);
+            assert_eq!(output.status.code(), Some(1));
+            assert!(stderr(&output).contains(&format!("error: {input}:2: ")), "{}", stderr(&output));
+            let lines = lines(&stdout(&output));
+            let texts: Vec<&str> = lines.iter().map(|line| line["text"].as_str().unwrap()).collect();
+            assert_eq!(texts, ["money", "", "river"]);
+            assert_eq!((&lines[1]["error"]["line"], lines[2].get("error")), (&2.into(), None));
+        }
+        // In an array row n is line n.
+        let output =
+            run(folder.path(), &["embed", "--model", "words.txt", "--input", input, "--out", "x.npy"]);
+        assert!(output.status.code() == Some(1) && stderr(&output).contains(&format!("{input}:2")));
+        assert!(!folder.path().join("x.npy").exists());
+    }
+    let mut similar = command(
+        folder.path(),
+        &["similar", "--model", "words.txt", "--input", "words.txt", "--most", "1", "--json"],
+    );
+    let output = similar.stdin(fs::File::open(folder.path().join("in.txt")).unwrap()).output().unwrap();
+    let found = lines(&stdout(&output));
+    assert_eq!((found.len(), &found[1]["error"]["line"], output.status.code()), (3, &2.into(), Some(1)));
+    assert_nothing_unfinished(folder.path());
+}
+
+#[test]
 fn long_texts_are_counted() {
     let folder = workplace(false);
     let long = "money in the bank ".repeat(30);

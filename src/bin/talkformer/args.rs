@@ -23,7 +23,8 @@ Each command has examples in its own --help.
 
 Exit codes:
   0  done (also when the reader of the output goes away)
-  1  failed: the message on standard error names the file and what to change
+  1  failed: the message on standard error names the file and what to change; so it is where a line of the input
+     could not be read, though all others were answered
   2  the flags are wrong
   130  interrupted with Ctrl-C";
 
@@ -272,8 +273,8 @@ Examples:
   talkformer data suggest --model models --input messages.txt
   talkformer data suggest --model models --input messages.txt --most 100 --json > to-correct.jsonl
 
-Blank lines are skipped, and messages that occur more than once count once. With --json each line holds the text
-with the model's guesses as intent and entities: correct them, and --data reads the file.";
+Blank lines are skipped, and so are lines that are not UTF-8 or longer than 1 MiB (then the exit code is 1). Messages that occur
+more than once count once. With --json each line holds the text with the model's guesses as intent and entities: correct them, and --data reads the file.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = SUGGEST_AFTER)]
@@ -302,7 +303,8 @@ Examples:
   tail -f messages.txt | talkformer parse --model models
 
 Without texts and without --input, messages are read from standard input, one a line; each line is answered
-by one line, blank ones too. Offsets count characters.";
+by one line, blank ones too. Offsets count characters. A line that is not UTF-8 or longer than 1 MiB (1048576 bytes) gets
+an empty answer with the key `error`: {\"line\": 3, \"message\": …}. The lines behind it are answered, and the exit code is 1.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = PARSE_AFTER)]

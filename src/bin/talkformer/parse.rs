@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use talkformer::pipeline::Nlu;
 
 use super::args::Parse;
-use super::texts::Texts;
+use super::texts::{Failed, Texts};
 use super::threads::limited;
 
 /// Messages that are answered together.
@@ -13,12 +13,19 @@ const BATCH: usize = 512;
 
 pub(crate) fn run(args: &Parse) -> anyhow::Result<()> {
     let nlu = limited(Nlu::open(&args.model)?, args.threads);
-    Texts::lines(&args.texts, args.input.as_deref())?.each(BATCH, |texts| {
+    let bad = Texts::lines(&args.texts, args.input.as_deref())?.each(BATCH, |lines| {
         let mut out = io::stdout().lock();
-        for prediction in nlu.parse_batch(&texts)? {
-            serde_json::to_writer(&mut out, &prediction)?;
+        let texts: Vec<&str> = lines.iter().flatten().map(String::as_str).collect();
+        let mut answers = nlu.parse_batch(&texts)?.into_iter();
+        for line in &lines {
+            let answer = if line.is_ok() { answers.next() } else { None }.unwrap_or_default();
+            match line {
+                Ok(_) => serde_json::to_writer(&mut out, &answer)?,
+                Err(error) => serde_json::to_writer(&mut out, &Failed { answer, error })?,
+            }
             writeln!(out)?;
         }
         Ok(out.flush()?)
-    })
+    })?;
+    bad.report()
 }

@@ -12,11 +12,12 @@ use talkformer::text::CharOffsets;
 use super::args::Suggest;
 use super::lines::Lines;
 use super::output::{json_line, say};
+use super::texts::BadLines;
 use super::threads::limited;
 
 pub(crate) fn run(args: &Suggest) -> anyhow::Result<()> {
     let nlu = limited(Nlu::open(&args.model)?, args.threads);
-    let (numbers, texts) = read(Lines::open(args.input.as_deref())?)?;
+    let (numbers, texts, bad) = read(Lines::open(args.input.as_deref())?)?;
     let answers = nlu.parse_batch(&texts)?;
     let suggestions = suggest(&answers, args.most as usize);
     say(&format!("{} of {} different messages", suggestions.len(), texts.len()));
@@ -24,20 +25,28 @@ pub(crate) fn run(args: &Suggest) -> anyhow::Result<()> {
         let line = numbers[suggestion.at];
         if args.json { json_line(&Draft::new(line, suggestion))? } else { print(line, suggestion)? }
     }
-    Ok(())
+    bad.report()
 }
 
-/// The distinct messages, with the line where each occurs first.
-fn read(mut lines: Lines) -> anyhow::Result<(Vec<usize>, Vec<String>)> {
+/// The distinct messages, with the line where each occurs first, and the lines that hold none.
+fn read(mut lines: Lines) -> anyhow::Result<(Vec<usize>, Vec<String>, BadLines)> {
     let (mut numbers, mut texts, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+    let mut bad = BadLines::default();
     while let Some(line) = lines.next_line()? {
+        let line = match line {
+            Ok(line) => line,
+            Err(line) => {
+                bad.add(&line);
+                continue;
+            }
+        };
         let text = line.trim();
         if !text.is_empty() && seen.insert(text.to_owned()) {
             numbers.push(lines.number());
             texts.push(text.to_owned());
         }
     }
-    Ok((numbers, texts))
+    Ok((numbers, texts, bad))
 }
 
 fn print(line: usize, suggestion: &Suggestion<'_>) -> anyhow::Result<()> {

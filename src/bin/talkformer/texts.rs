@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
-use serde::Deserialize;
+use anyhow::bail;
+use serde::{Deserialize, Serialize};
 
-use super::lines::Lines;
+use super::lines::{BadLine, Lines};
 
 /// Where texts come from.
 pub(crate) enum Texts {
@@ -13,10 +13,45 @@ pub(crate) enum Texts {
     Read { lines: Lines, json: bool },
 }
 
+/// A text, or what is wrong with the line that should hold one.
+pub(crate) type Text = Result<String, BadLine>;
+
 /// A line of JSON Lines. Other fields are ignored.
 #[derive(Deserialize)]
 struct Line {
     text: String,
+}
+
+/// The answer to a line that holds no text: an empty one, with what is wrong as its `error`.
+#[derive(Serialize)]
+pub(crate) struct Failed<'a, T> {
+    #[serde(flatten)]
+    pub answer: T,
+    pub error: &'a BadLine,
+}
+
+/// How many lines held no text, and the first of them.
+#[derive(Default)]
+#[must_use = "the program fails where a line did"]
+pub(crate) struct BadLines {
+    count: usize,
+    first: Option<BadLine>,
+}
+
+impl BadLines {
+    pub(crate) fn add(&mut self, bad: &BadLine) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| bad.clone());
+    }
+
+    /// Fails where there were any.
+    pub(crate) fn report(self) -> anyhow::Result<()> {
+        let Some(BadLine { location, message, .. }) = self.first else { return Ok(()) };
+        match self.count {
+            1 => bail!("{location}: {message}"),
+            count => bail!("{location}: {message}; {count} lines could not be read, this is the first"),
+        }
+    }
 }
 
 impl Texts {
@@ -39,12 +74,13 @@ impl Texts {
     }
 
     /// Hands all texts to `work`, at most `most` at a time, and fewer where more have not arrived yet, so that nobody
-    /// waits for a full batch. The texts before a line that cannot be read are worked on before the error is returned.
+    /// waits for a full batch. The texts before an error of the source are worked on before it is returned.
     pub(crate) fn each(
         mut self,
         most: usize,
-        mut work: impl FnMut(Vec<String>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+        mut work: impl FnMut(Vec<Text>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<BadLines> {
+        let mut bad = BadLines::default();
         loop {
             let (mut texts, mut outcome) = (Vec::new(), Ok(()));
             while texts.len() < most {
@@ -58,38 +94,43 @@ impl Texts {
                 }
             }
             if texts.is_empty() {
-                return outcome;
+                return outcome.map(|()| bad);
             }
+            texts.iter().filter_map(|text| text.as_ref().err()).for_each(|line| bad.add(line));
             work(texts)?;
             outcome?;
         }
     }
 
     /// The next text; `None` after the last, or if it has not arrived yet and is not to be waited for.
-    fn next(&mut self, wait: bool) -> anyhow::Result<Option<String>> {
+    fn next(&mut self, wait: bool) -> anyhow::Result<Option<Text>> {
         match self {
-            Self::Given(texts) => Ok(texts.next()),
+            Self::Given(texts) => Ok(texts.next().map(Ok)),
             Self::Read { lines, .. } if !wait && !lines.is_ready() => Ok(None),
             Self::Read { lines, json } => {
-                let Some(line) = lines.next_line()? else { return Ok(None) };
+                let line = lines.next_line()?;
                 if !*json {
-                    return Ok(Some(line));
+                    return Ok(line);
                 }
-                let line: Line = serde_json::from_str(&line).with_context(|| {
-                    format!("{}: each line must be an object with a field `text`", lines.location())
-                })?;
-                Ok(Some(line.text))
+                let read = |line: String| match serde_json::from_str::<Line>(&line) {
+                    Ok(line) => Ok(line.text),
+                    Err(error) => {
+                        Err(lines.bad(format!("each line must be an object with a field `text`: {error}")))
+                    }
+                };
+                Ok(line.map(|line| line.and_then(read)))
             }
         }
     }
 
-    /// All of them.
+    /// All of them; a line that holds none is an error.
     pub(crate) fn all(self) -> anyhow::Result<Vec<String>> {
         let mut all = Vec::new();
-        self.each(usize::MAX, |texts| {
-            all.extend(texts);
+        let bad = self.each(usize::MAX, |texts| {
+            all.extend(texts.into_iter().flatten());
             Ok(())
         })?;
+        bad.report()?;
         if all.is_empty() {
             bail!("there are no texts to read");
         }

@@ -77,7 +77,10 @@ Examples:
   talkformer embed --model models --tokens 'book room 4'
 
 Without texts and without --input, texts are read from standard input, one a line. Of a .jsonl file the field `text` of
-each line is embedded. JSON Lines hold `text` and `embedding`, with --tokens `tokens` with `start` and `end` in characters.";
+each line is embedded. JSON Lines hold `text` and `embedding`, with --tokens `tokens` with `start` and `end` in characters.
+A line that holds no text, is not UTF-8 or is longer than 1 MiB becomes one with an empty text and the key `error`:
+{\"line\": 3, \"message\": …}; the lines behind it are embedded, and the exit code is 1. In an array (.npy, .arrow), where row n
+is line n, it is an error, and no file is written.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EMBED_AFTER)]

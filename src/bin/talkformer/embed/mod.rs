@@ -14,7 +14,7 @@ use talkformer::pipeline;
 use talkformer::text::CharOffsets;
 
 use crate::output::{json_line, say};
-use crate::texts::Texts;
+use crate::texts::{Failed, Texts};
 use args::{Embed, Format};
 use format::Sink;
 
@@ -30,10 +30,11 @@ pub(crate) fn run(args: &Embed) -> anyhow::Result<()> {
     }
     let mut sink = Sink::create(format, args.out.as_deref(), embedder.dim())?;
     let mut truncated = 0;
-    texts.each(if format == Format::Jsonl { 512 } else { BATCH }, |texts| {
+    let bad = texts.each(if format == Format::Jsonl { 512 } else { BATCH }, |lines| {
+        let texts: Vec<&str> = lines.iter().flatten().map(String::as_str).collect();
         let embeddings = embedder.embed(&texts)?;
         truncated += embeddings.truncated;
-        sink.write(&texts, embeddings.vectors)
+        sink.write(&lines, embeddings.vectors)
     })?;
     sink.finish()?;
     if truncated > 0 {
@@ -42,10 +43,10 @@ pub(crate) fn run(args: &Embed) -> anyhow::Result<()> {
              --long-texts split embeds all of it"
         ));
     }
-    Ok(())
+    bad.report()
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Line<'a> {
     text: &'a str,
     tokens: Vec<Token<'a>>,
@@ -60,10 +61,11 @@ struct Token<'a> {
 }
 
 fn tokens(embedder: &Embedder, texts: Texts) -> anyhow::Result<()> {
-    texts.each(1, |texts| {
-        let text = &texts[0];
-        json_line(&Line { text, tokens: of(text, &embedder.embed_tokens(text)?) })
-    })
+    let bad = texts.each(1, |lines| match &lines[0] {
+        Ok(text) => json_line(&Line { text, tokens: of(text, &embedder.embed_tokens(text)?) }),
+        Err(error) => json_line(&Failed { answer: Line::default(), error }),
+    })?;
+    bad.report()
 }
 
 fn of<'a>(text: &'a str, found: &'a TokenEmbeddings) -> Vec<Token<'a>> {

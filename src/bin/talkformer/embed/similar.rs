@@ -7,11 +7,11 @@ use serde::Serialize;
 use talkformer::{ndarray, pipeline};
 
 use super::args::Similar;
-use crate::output::json_line;
-use crate::texts::Texts;
+use crate::output::{json_line, say};
+use crate::texts::{Failed, Texts};
 
 /// A text and the lines that are most like it.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Answer<'a> {
     text: &'a str,
     similar: Vec<Hit<'a>>,
@@ -31,12 +31,21 @@ pub(crate) fn run(args: &Similar) -> anyhow::Result<()> {
     let embedder = pipeline::embedder(&args.encoder.model, &options)?;
     let lines = Texts::new(&[], Some(&args.input))?.all()?;
     let vectors = embedder.embed(&lines)?.vectors;
-    Texts::new(&args.texts, None)?.each(1, |texts| {
-        let query = embedder.embed(&texts)?.vectors;
+    let bad = Texts::new(&args.texts, None)?.each(1, |queries| {
+        let text = match &queries[0] {
+            Ok(text) => text,
+            Err(error) if args.json => return json_line(&Failed { answer: Answer::default(), error }),
+            Err(error) => {
+                say(&format!("{}: {}", error.location, error.message));
+                return Ok(());
+            }
+        };
+        let query = embedder.embed(&[text])?.vectors;
         let similar = nearest(&lines, &vectors, query.row(0), args.most as usize);
-        let answer = Answer { text: &texts[0], similar };
+        let answer = Answer { text, similar };
         if args.json { json_line(&answer) } else { print(&answer) }
-    })
+    })?;
+    bad.report()
 }
 
 fn print(answer: &Answer<'_>) -> anyhow::Result<()> {

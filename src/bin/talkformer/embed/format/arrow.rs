@@ -29,7 +29,7 @@ impl Arrow {
         Ok(Self { writer: FileWriter::try_new(target, &schema)?, schema, item, dim })
     }
 
-    pub(super) fn write(&mut self, texts: &[String], vectors: Array2<f32>) -> anyhow::Result<()> {
+    pub(super) fn write(&mut self, texts: &[&str], vectors: Array2<f32>) -> anyhow::Result<()> {
         let values = Float32Array::from_iter_values(vectors);
         let lists = FixedSizeListArray::try_new(Arc::clone(&self.item), self.dim, Arc::new(values), None)?;
         let texts: ArrayRef = Arc::new(StringArray::from_iter_values(texts));

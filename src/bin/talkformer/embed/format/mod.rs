@@ -13,6 +13,7 @@ use talkformer::files::AtomicFile;
 use talkformer::ndarray;
 
 use super::args::{Embed, Format};
+use crate::texts::{Failed, Text};
 
 /// The format of `--format`, or else the one that goes with the name of the file.
 pub(crate) fn decide(args: &Embed) -> anyhow::Result<Format> {
@@ -105,7 +106,7 @@ impl Write for Target {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Line<'a> {
     text: &'a str,
     embedding: &'a [f32],
@@ -127,13 +128,23 @@ impl Sink {
         })
     }
 
-    /// Appends some texts with their vectors.
-    pub(crate) fn write(&mut self, texts: &[String], vectors: Array2<f32>) -> anyhow::Result<()> {
+    /// Appends some lines with the vectors of their texts. A line that holds no text becomes one of JSON that says so; an
+    /// array has no place for that, and each of its rows should be that of one line, so there it is an error.
+    pub(crate) fn write(&mut self, lines: &[Text], vectors: Array2<f32>) -> anyhow::Result<()> {
         match self {
             Self::Jsonl(target) => {
-                for (text, row) in texts.iter().zip(vectors.outer_iter()) {
-                    let embedding = row.to_slice().unwrap_or_default();
-                    serde_json::to_writer(&mut *target, &Line { text, embedding })?;
+                let mut rows = vectors.outer_iter();
+                for line in lines {
+                    match line {
+                        Ok(text) => {
+                            let row = rows.next();
+                            let embedding = row.as_ref().and_then(|row| row.as_slice()).unwrap_or_default();
+                            serde_json::to_writer(&mut *target, &Line { text, embedding })?;
+                        }
+                        Err(error) => {
+                            serde_json::to_writer(&mut *target, &Failed { answer: Line::default(), error })?;
+                        }
+                    }
                     target.write_all(b"\n")?;
                 }
                 target.flush()?; // a program that reads along should not have to wait
@@ -142,10 +153,10 @@ impl Sink {
                 for value in &vectors {
                     target.write_all(&value.to_le_bytes())?;
                 }
-                npy.rows += texts.len();
+                npy.rows += texts_of(lines)?.len();
             }
             #[cfg(feature = "arrow")]
-            Self::Arrow(arrow) => arrow.write(texts, vectors)?,
+            Self::Arrow(arrow) => arrow.write(&texts_of(lines)?, vectors)?,
         }
         Ok(())
     }
@@ -162,6 +173,15 @@ impl Sink {
             Self::Arrow(arrow) => arrow.finish()?.finish(),
         }
     }
+}
+
+/// The texts of lines that all hold one.
+fn texts_of(lines: &[Text]) -> anyhow::Result<Vec<&str>> {
+    let texts = lines.iter().map(|line| match line {
+        Ok(text) => Ok(text.as_str()),
+        Err(bad) => bail!("{}: {}; as JSON Lines the others would be written", bad.location, bad.message),
+    });
+    texts.collect()
 }
 
 /// The first 128 bytes of a `NumPy` array of `[rows, dim]` numbers of 32 bits, format version 1.0.
