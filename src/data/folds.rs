@@ -59,11 +59,16 @@ pub fn stratified_folds(utterances: &[Utterance], folds: usize, seed: u64) -> Ve
     part
 }
 
-/// The different texts of each intent.
-pub(crate) fn texts_by_intent(utterances: &[Utterance]) -> BTreeMap<&str, BTreeSet<&str>> {
+/// The different texts of each intent; `intents` says which ones a label stands for.
+pub(crate) fn texts_by_intent(
+    utterances: &[Utterance],
+    intents: impl Fn(&str) -> Vec<&str>,
+) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut texts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (utterance, intent) in utterances.iter().filter_map(|one| Some((one, one.intent.as_deref()?))) {
-        texts.entry(intent).or_default().insert(utterance.text.trim());
+    for (utterance, label) in utterances.iter().filter_map(|one| Some((one, one.intent.as_deref()?))) {
+        for intent in intents(label) {
+            texts.entry(intent).or_default().insert(utterance.text.trim());
+        }
     }
     texts
 }

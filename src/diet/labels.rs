@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::DietConfig;
 use crate::data::{TagSet, Utterance};
 use crate::features::Features;
+use crate::metrics::label_parts;
 use crate::text::Span;
 
 /// The three things a tag can say about a token.
@@ -59,10 +60,10 @@ impl Labels {
     /// These labels and those of some utterances, as far as the config wants them learnt.
     #[must_use]
     pub fn and_those_of(&self, utterances: &[Utterance], config: &DietConfig) -> Self {
-        let separator = config.intents.multi_label.then(|| config.intents.split_symbol.clone());
+        let separator = config.intents.separator().map(str::to_owned);
         let intents = utterances.iter().filter_map(|utterance| utterance.intent.as_deref());
         let intents: BTreeSet<&str> = intents
-            .flat_map(|label| parts(label, separator.as_deref()))
+            .flat_map(|label| label_parts(label, separator.as_deref()))
             .chain(self.intents.iter().map(String::as_str))
             .collect();
         let intents = if intents.len() < 2 || !config.intents.enabled {
@@ -119,7 +120,7 @@ impl Labels {
     #[must_use]
     pub fn example(&self, utterance: &Utterance, tokens: &[Span], features: Features) -> Example {
         let number = |intent: &str| self.intents.binary_search_by(|own| own.as_str().cmp(intent)).ok();
-        let named = utterance.intent.iter().flat_map(|label| parts(label, self.separator.as_deref()));
+        let named = utterance.intent.iter().flat_map(|label| label_parts(label, self.separator.as_deref()));
         let intents: BTreeSet<u32> = named.filter_map(number).map(|intent| intent as u32).collect();
         let tags = |set: &Option<TagSet>, name: fn(&crate::data::Entity) -> Option<&str>| {
             let Some(set) = set else { return Vec::new() };
@@ -147,12 +148,6 @@ pub const OUT_OF_SCOPE_NAMES: [&str; 3] = ["out_of_scope", "oos", FALLBACK];
 #[must_use]
 pub fn is_out_of_scope(intent: &str) -> bool {
     OUT_OF_SCOPE_NAMES.iter().any(|name| intent.eq_ignore_ascii_case(name))
-}
-
-/// The intents that a label stands for: its parts, or itself where a message has one intent only.
-fn parts<'l>(label: &'l str, separator: Option<&str>) -> Vec<&'l str> {
-    let Some(separator) = separator else { return vec![label] };
-    label.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect()
 }
 
 /// One message in numbers.

@@ -1,26 +1,50 @@
 //! Scores of messages that carry several labels at once.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::counts::{Counts, Prf, share};
 
-/// What joins the parts of a label, as in `greet+ask_price`; Rasa's default.
-pub const SEPARATOR: char = '+';
-
-/// The parts of a label: `a+b` are `a` and `b`; empty parts are none.
+/// The parts of a label where a message may have several: with the separator `+`, `a+b` are `a` and `b`; empty parts are
+/// none. Without a separator a message has one label, which is its only part whatever signs it is written with.
 ///
 /// # Example
 ///
 /// ```
 /// use talkformer::metrics::label_parts;
 ///
-/// assert_eq!(label_parts("thank+bye").collect::<Vec<_>>(), ["thank", "bye"]);
-/// assert_eq!(label_parts("+").count(), 0);
+/// assert_eq!(label_parts("thank | bye", Some("|")), ["thank", "bye"]);
+/// assert!(label_parts("|", Some("|")).is_empty());
+/// assert_eq!(label_parts("google+", None), ["google+"]);
 /// ```
-pub fn label_parts(label: &str) -> impl Iterator<Item = &str> {
-    label.split(SEPARATOR).map(str::trim).filter(|part| !part.is_empty())
+#[must_use]
+pub fn label_parts<'l>(label: &'l str, separator: Option<&str>) -> Vec<&'l str> {
+    let Some(separator) = separator else { return vec![label] };
+    label.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect()
+}
+
+/// One name for all labels that stand for the same set: the [parts](label_parts) in alphabetical order, each once. A label
+/// without parts keeps its name.
+///
+/// # Example
+///
+/// ```
+/// use talkformer::metrics::label_set_name;
+///
+/// assert_eq!(label_set_name("thank|bye", Some("|")), label_set_name("bye | thank", Some("|")));
+/// assert_eq!(label_set_name("thank|bye", None), "thank|bye");
+/// ```
+#[must_use]
+pub fn label_set_name<'l>(label: &'l str, separator: Option<&str>) -> Cow<'l, str> {
+    let parts: BTreeSet<&str> = label_parts(label, separator).into_iter().collect();
+    match separator {
+        Some(separator) if !parts.is_empty() => {
+            Cow::Owned(parts.into_iter().collect::<Vec<_>>().join(separator))
+        }
+        _ => Cow::Borrowed(label),
+    }
 }
 
 /// Compares sets of labels, one message at a time.
@@ -93,7 +117,8 @@ mod tests {
 
     fn report(pairs: &[(&str, &str)]) -> LabelSetReport {
         let mut sets = LabelSets::default();
-        pairs.iter().for_each(|(gold, found)| sets.add(label_parts(gold), label_parts(found)));
+        let parts = |label| label_parts(label, Some("+"));
+        pairs.iter().for_each(|(gold, found)| sets.add(parts(gold), parts(found)));
         sets.finish()
     }
 

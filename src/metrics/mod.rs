@@ -42,6 +42,6 @@ pub use classification::{ClassificationReport, LabelScore, accuracy};
 pub use confusion::Confusion;
 pub use counts::{Counts, Prf};
 pub use entities::{EntityReport, EntityScore, EntityScores, LabelledSpan};
-pub use label_sets::{LabelSetReport, LabelSets, SEPARATOR, label_parts};
+pub use label_sets::{LabelSetReport, LabelSets, label_parts, label_set_name};
 pub use out_of_scope::ScopeScores;
 pub use outcomes::{Comparison, Difference, Intervals, MessageOutcome, mcnemar_exact};

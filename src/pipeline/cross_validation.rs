@@ -1,10 +1,12 @@
 //! Answers to labelled messages by models that have not seen them.
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
-use super::{Nlu, PipelineConfig, PipelineError, Training, TrainingOptions};
+use super::{Nlu, PipelineConfig, PipelineError, Training, TrainingOptions, name_intent_sets};
 use crate::data::{TrainingData, Utterance, stratified_folds, texts_by_intent};
 use crate::error::Result;
+use crate::metrics::label_parts;
 use crate::prediction::Prediction;
 use crate::train::{Event, Stopped};
 
@@ -81,7 +83,13 @@ impl CrossValidation {
         if all.len() < folds {
             return Err(PipelineError::TooFewExamples { folds, examples: all.len() }.into());
         }
-        let part = stratified_folds(all, folds, self.seed);
+        let separator = pipeline.intent_separator();
+        let separator = separator.as_deref();
+        let mut labelled = Cow::Borrowed(&all[..]);
+        if separator.is_some() {
+            name_intent_sets(labelled.to_mut(), separator);
+        }
+        let part = stratified_folds(&labelled, folds, self.seed);
         let mut answers = vec![Prediction::default(); all.len()];
         let mut trainings = Vec::with_capacity(folds);
         for fold in 0..folds {
@@ -100,13 +108,14 @@ impl CrossValidation {
             }
             trainings.push(training);
         }
-        Ok(OutOfFold { predictions: answers, warnings: rare_intents(all, folds), folds: part, trainings })
+        let warnings = rare_intents(all, separator, folds);
+        Ok(OutOfFold { predictions: answers, warnings, folds: part, trainings })
     }
 }
 
 /// Intents that cannot be in every part, in one sentence for those with one text and one for the others.
-fn rare_intents(utterances: &[Utterance], folds: usize) -> Vec<String> {
-    let texts = texts_by_intent(utterances);
+fn rare_intents(utterances: &[Utterance], separator: Option<&str>, folds: usize) -> Vec<String> {
+    let texts = texts_by_intent(utterances, |label| label_parts(label, separator));
     let named = |wanted: &dyn Fn(usize) -> bool| -> Vec<String> {
         let found = texts.iter().filter(|(_, texts)| wanted(texts.len()));
         found.map(|(name, _)| format!("`{name}`")).collect()
@@ -199,6 +208,15 @@ pipeline:
         );
         assert_eq!(found.warnings.len(), 1);
         assert!(found.warnings[0].contains("`animal`") && found.warnings[0].contains("one example"));
+    }
+
+    #[test]
+    fn an_intent_beside_others_is_known_by_those_messages() {
+        let all = ["a|b", "b|a", "a", "c", "google+"].map(|intent| Utterance::new(intent, Some(intent)));
+        let warnings = rare_intents(&all, Some("|"), 2);
+        assert!(warnings.len() == 1 && warnings[0].ends_with(": `c`, `google+`"), "{warnings:?}");
+        let warnings = rare_intents(&all, None, 2);
+        assert!(warnings[0].ends_with(": `a`, `a|b`, `b|a`, `c`, `google+`"), "{warnings:?}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How well a model does on labelled messages; one computation for screen, files and programs.
 
-use std::collections::{BTreeSet, HashMap};
+use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use crate::error::Result;
 use crate::metrics::{
     Bootstrap, Calibration, ClassificationReport, Comparison, Confusion, EntityReport, EntityScores,
     Intervals, LabelSetReport, LabelSets, LabelledSpan, MessageOutcome, Prf, brier_score, label_parts,
-    negative_log_likelihood,
+    label_set_name, negative_log_likelihood,
 };
 use crate::prediction::{DIET_CLASSIFIER, Prediction, Scored};
 use crate::text::Span;
@@ -28,12 +29,33 @@ pub struct EvaluationOptions {
     /// The intent of messages that are out of scope; without it one of
     /// [`OUT_OF_SCOPE_NAMES`](super::OUT_OF_SCOPE_NAMES), in whatever case.
     pub out_of_scope: Option<String>,
+    /// What separates several intents in a label, such as `+` in `thank+bye`: labels of the same intents are then the
+    /// same in any order. `None` where a message has one intent, whatever its name looks like. A model that is scored
+    /// ([`Nlu::score`]) says so itself.
+    pub separator: Option<String>,
     /// How intervals are drawn.
     pub bootstrap: Bootstrap,
 }
 
 impl EvaluationOptions {
-    setters! { out_of_scope: Option<String>, bootstrap: Bootstrap }
+    setters! { out_of_scope: Option<String>, separator: Option<String>, bootstrap: Bootstrap }
+
+    /// The one name of the intents that a label stands for.
+    pub(super) fn name_of<'l>(&self, label: &'l str) -> Cow<'l, str> {
+        label_set_name(label, self.separator.as_deref())
+    }
+
+    fn parts<'l>(&self, label: &'l str) -> Vec<&'l str> {
+        label_parts(label, self.separator.as_deref())
+    }
+
+    /// Whether a label means out of scope: where it stands for several intents, whether all of them do.
+    pub(super) fn is_out_of_scope(&self, label: &str) -> bool {
+        let named = self.out_of_scope.as_deref().map(|named| self.name_of(named));
+        let means_out = |intent: &str| super::is_out_of_scope(intent, named.as_deref());
+        let parts = self.parts(label);
+        means_out(&self.name_of(label)) || (!parts.is_empty() && parts.into_iter().all(means_out))
+    }
 }
 
 /// Scores of a model, as shares of one.
@@ -55,7 +77,7 @@ pub struct Evaluation {
     /// Where the data has messages that are out of scope.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out_of_scope: Option<OutOfScopeScores>,
-    /// Where the data has several intents in one message, such as `thank+bye`.
+    /// Where a message may have several intents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intent_sets: Option<LabelSetReport>,
     #[serde(skip)]
@@ -153,25 +175,23 @@ pub struct TokenAnswer {
 impl Evaluation {
     /// Scores answers to labelled messages, both in the same order: those of a model, or those of a cross-validation.
     ///
-    /// A fallback is undone first: the best intent counts, however unsure. Only what DIET extracts counts as a found
+    /// A fallback is undone first: the best intent counts, however unsure. Where a message may have several intents
+    /// (`options.separator`), it is right if it has exactly those, and reports call the set by their names in
+    /// alphabetical order. Only what DIET extracts counts as a found
     /// entity.
     #[must_use]
     pub fn new(utterances: &[Utterance], predictions: &[Prediction], options: &EvaluationOptions) -> Self {
-        let mut labels: HashMap<&str, usize> = HashMap::new();
+        let mut labels: HashMap<Cow<'_, str>, usize> = HashMap::new();
         let (mut confusion, mut token_confusion) = <(Confusion, Confusion)>::default();
         let (mut entities, mut count, mut sets) = (EntityScores::default(), 0, LabelSets::default());
         let mut answers = Vec::with_capacity(utterances.len());
         for (gold, found) in utterances.iter().zip(predictions) {
             let best = found.intent_ranking.iter().find(|scored| scored.name != FALLBACK);
-            let name = best.map(|scored| scored.name.as_str());
-            // A set of intents is the same in any order.
-            let same = |(gold, name): &(&str, &str)| {
-                label_parts(gold).collect::<BTreeSet<_>>() == label_parts(name).collect()
-            };
-            let name = gold.intent.as_deref().zip(name).filter(same).map(|(gold, _)| gold).or(name);
-            if let Some(intent) = &gold.intent {
-                confusion.add(intent, name);
-                sets.add(label_parts(intent), name.into_iter().flat_map(label_parts));
+            let right = gold.intent.as_deref().map(|intent| options.name_of(intent));
+            let name = best.map(|scored| options.name_of(&scored.name));
+            if let Some(right) = &right {
+                confusion.add(right, name.as_deref());
+                sets.add(options.parts(right), name.iter().flat_map(|name| options.parts(name)));
             }
             let (wanted, spans) = spans(gold, found);
             count += wanted.len();
@@ -185,7 +205,7 @@ impl Evaluation {
                 *labels.entry(name).or_insert(next)
             };
             let outcome = MessageOutcome {
-                gold: gold.intent.as_deref().map(&mut number),
+                gold: right.map(&mut number),
                 predicted: name.map(&mut number),
                 confidence: is_in_scope(gold, options)
                     .then(|| best.map_or(0.0, |scored| f64::from(scored.confidence))),
@@ -194,15 +214,15 @@ impl Evaluation {
             answers.push(Answer { intent: best.cloned(), outcome, tokens });
         }
         let outcomes: Vec<MessageOutcome> = answers.iter().map(|answer| answer.outcome).collect();
-        let several = confusion.gold_labels().any(|label| label_parts(label).count() > 1);
+        let several = options.separator.is_some() && confusion.total() > 0;
         Self {
             messages: answers.len(),
             intent: IntentScores::new(&confusion),
             entity: EntityScoresByRule::new(count, &entities, &token_confusion),
             intervals: Intervals::new(&outcomes, options.bootstrap),
-            calibration: CalibrationScores::new(utterances, predictions, &outcomes),
+            calibration: CalibrationScores::new(utterances, predictions, &outcomes, options),
             model: ModelCalibration::default(),
-            out_of_scope: OutOfScopeScores::new(utterances, predictions, options.out_of_scope.as_deref()),
+            out_of_scope: OutOfScopeScores::new(utterances, predictions, options),
             intent_sets: several.then(|| sets.finish()),
             confusion,
             token_confusion,
@@ -270,6 +290,7 @@ impl CalibrationScores {
         utterances: &[Utterance],
         predictions: &[Prediction],
         outcomes: &[MessageOutcome],
+        options: &EvaluationOptions,
     ) -> Option<Self> {
         let counted = || outcomes.iter().filter_map(|one| Some((one.confidence?, one.is_right())));
         let calibration = Calibration::new(counted());
@@ -279,7 +300,9 @@ impl CalibrationScores {
                 continue;
             };
             let ranking = found.intent_ranking.iter().filter(|scored| scored.name != FALLBACK);
-            let ranking = ranking.map(|scored| (f64::from(scored.confidence), scored.name == intent));
+            let right = options.name_of(intent);
+            let ranking =
+                ranking.map(|scored| (f64::from(scored.confidence), options.name_of(&scored.name) == right));
             brier += brier_score(ranking.clone());
             likelihood += negative_log_likelihood(ranking.clone().find(|one| one.1).map(|one| one.0));
         }
@@ -313,7 +336,8 @@ impl Nlu {
         Ok(self.score(utterances, &self.parse_batch(&texts)?, options))
     }
 
-    /// Scores answers that this model gave, and adds what was fitted in training to calibrate them.
+    /// Scores answers that this model gave, and adds what was fitted in training to calibrate them. Whether labels stand
+    /// for several intents is decided by the model, not by `options`.
     #[must_use]
     pub fn score(
         &self,
@@ -321,7 +345,8 @@ impl Nlu {
         predictions: &[Prediction],
         options: &EvaluationOptions,
     ) -> Evaluation {
-        Evaluation { model: self.model_calibration(), ..Evaluation::new(utterances, predictions, options) }
+        let options = options.clone().separator(self.labels().separator.clone());
+        Evaluation { model: self.model_calibration(), ..Evaluation::new(utterances, predictions, &options) }
     }
 
     /// What was fitted while this model was trained.
@@ -337,8 +362,17 @@ impl Nlu {
 }
 
 fn is_in_scope(gold: &Utterance, options: &EvaluationOptions) -> bool {
-    let name = options.out_of_scope.as_deref();
-    gold.intent.as_deref().is_some_and(|intent| !super::is_out_of_scope(intent, name))
+    gold.intent.as_deref().is_some_and(|intent| !options.is_out_of_scope(intent))
+}
+
+/// Gives each label that stands for the same intents the same name: see [`label_set_name`]. Without a separator labels stay
+/// as they are.
+pub fn name_intent_sets(utterances: &mut [Utterance], separator: Option<&str>) {
+    for intent in utterances.iter_mut().filter_map(|utterance| utterance.intent.as_mut()) {
+        if let Cow::Owned(name) = label_set_name(intent, separator) {
+            *intent = name;
+        }
+    }
 }
 
 /// Entities in the data and those found, with their words.
@@ -384,4 +418,62 @@ fn tokens(gold: &Utterance, found: &Prediction) -> Vec<TokenAnswer> {
         }
     };
     found.tokens.iter().map(answer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Messages with an intent, and the intent that was answered to each.
+    fn intents(pairs: &[(&str, &str)], separator: Option<&str>) -> Evaluation {
+        let answer = |name: &str| {
+            let scored = Scored { name: name.to_owned(), confidence: 0.8 };
+            Prediction { intent: Some(scored.clone()), intent_ranking: vec![scored], ..Prediction::default() }
+        };
+        let gold: Vec<_> = pairs.iter().map(|(gold, _)| Utterance::new("x", Some(gold))).collect();
+        let found: Vec<_> = pairs.iter().map(|(_, found)| answer(found)).collect();
+        let options = EvaluationOptions::default().separator(separator.map(str::to_owned));
+        Evaluation::new(&gold, &found, &options)
+    }
+
+    #[test]
+    fn a_name_with_a_sign_in_it_is_one_intent_unless_a_message_may_have_several() {
+        let found = intents(&[("google", "google+"), ("google+", "google+"), ("a+b", "b+a")], None);
+        assert!((found.intent.accuracy - 1.0 / 3.0).abs() < 1e-12);
+        assert_eq!(found.confusion().labels(), ["a+b", "b+a", "google", "google+"]);
+        assert!(found.intent_sets.is_none());
+        assert!(!found.answers()[0].outcome.is_right());
+        let calibration = found.calibration.unwrap();
+        assert!((calibration.calibration.expected_calibration_error - (0.8 - 1.0 / 3.0)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_same_intents_are_right_in_any_order_and_have_one_row() {
+        let pairs = [("b|a", "a|b"), ("a|b", "b | a"), ("a", "a|b"), ("c+d", "c")];
+        let found = intents(&pairs, Some("|"));
+        assert_eq!(found.intent.accuracy, 0.5);
+        assert_eq!(found.confusion().labels(), ["a", "a|b", "c", "c+d"]);
+        assert_eq!(found.intent.report.labels["a|b"].support, 2);
+        let sets = found.intent_sets.as_ref().unwrap();
+        assert_eq!((sets.messages, sets.exact_match), (4, 0.5));
+        assert_eq!(sets.labels.keys().collect::<Vec<_>>(), ["a", "b", "c", "c+d"]);
+        // Two of four confidences of 0.8 are right; each of the right ones is 0.2 away from the truth.
+        assert!(
+            (found.calibration.as_ref().unwrap().brier_score - (2.0 * 0.04 + 2.0 * 1.64) / 4.0).abs() < 1e-6
+        );
+        let other = intents(&[("b|a", "a|b"), ("a|b", "a"), ("a", "a"), ("c+d", "c+d")], Some("|"));
+        let compared = found.compare(&other, Bootstrap::default());
+        assert_eq!((compared.only_first_right, compared.only_second_right), (1, 2));
+    }
+
+    #[test]
+    fn one_spelling_for_all_labels_of_the_same_intents() {
+        let mut all =
+            [Utterance::new("x", Some("b | a")), Utterance::new("x", Some("|")), Utterance::new("x", None)];
+        name_intent_sets(&mut all, Some("|"));
+        assert_eq!(all.each_ref().map(|one| one.intent.as_deref()), [Some("a|b"), Some("|"), None]);
+        let mut plain = [Utterance::new("x", Some("b|a"))];
+        name_intent_sets(&mut plain, None);
+        assert_eq!(plain[0].intent.as_deref(), Some("b|a"));
+    }
 }

@@ -39,7 +39,7 @@ pub use embedder::embedder;
 pub use error::PipelineError;
 pub use evaluate::{
     Answer, CalibrationScores, EntityScoresByRule, Evaluation, EvaluationOptions, IntentScores,
-    ModelCalibration, NO_ENTITY, TokenAnswer,
+    ModelCalibration, NO_ENTITY, TokenAnswer, name_intent_sets,
 };
 pub use finetune::FinetunePreview;
 pub use learning_curve::{CurveMean, CurvePoint, CurveSeries, LearningCurve};

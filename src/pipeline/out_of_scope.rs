@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::EvaluationOptions;
 use crate::data::Utterance;
 use crate::diet::FALLBACK;
 use crate::metrics::{Counts, Prf, ScopeScores};
@@ -52,9 +53,10 @@ impl OutOfScopeScores {
     pub(super) fn new(
         utterances: &[Utterance],
         predictions: &[Prediction],
-        named: Option<&str>,
+        options: &EvaluationOptions,
     ) -> Option<Self> {
-        let means_out = |intent: &str| intent == FALLBACK || is_out_of_scope(intent, named);
+        let means_out = |intent: &str| intent == FALLBACK || options.is_out_of_scope(intent);
+        let same = |intent: &str, other: &str| options.name_of(intent) == options.name_of(other);
         let (mut inside, mut outside, mut refused) = (Vec::new(), Vec::new(), Counts::default());
         let (mut right, mut right_as_answered) = (0, 0);
         for (gold, found) in utterances.iter().zip(predictions) {
@@ -64,16 +66,16 @@ impl OutOfScopeScores {
             let score = f64::from(found.out_of_scope.unwrap_or(1.0 - confidence));
             let answer = found.intent.as_ref().map(|scored| scored.name.as_str());
             let is_refused = answer.is_some_and(means_out);
-            if is_out_of_scope(intent, named) {
+            if options.is_out_of_scope(intent) {
                 outside.push(score);
                 refused.true_positives += usize::from(is_refused);
                 refused.false_negatives += usize::from(!is_refused);
             } else {
-                inside.push((score, best_inside.is_some_and(|scored| scored.name == intent)));
+                inside.push((score, best_inside.is_some_and(|scored| same(&scored.name, intent))));
                 refused.false_positives += usize::from(is_refused);
                 let best = found.intent_ranking.iter().find(|scored| scored.name != FALLBACK);
-                right += usize::from(best.is_some_and(|scored| scored.name == intent));
-                right_as_answered += usize::from(answer == Some(intent));
+                right += usize::from(best.is_some_and(|scored| same(&scored.name, intent)));
+                right_as_answered += usize::from(answer.is_some_and(|answer| same(answer, intent)));
             }
         }
         let share = |part: usize| part as f64 / inside.len().max(1) as f64;
@@ -114,6 +116,10 @@ mod tests {
         }
     }
 
+    fn options(out_of_scope: Option<&str>) -> EvaluationOptions {
+        EvaluationOptions::default().out_of_scope(out_of_scope.map(str::to_owned))
+    }
+
     fn messages(intents: &[&str]) -> Vec<Utterance> {
         intents.iter().map(|intent| Utterance::new("x", Some(intent))).collect()
     }
@@ -129,7 +135,7 @@ mod tests {
             answer(&[(FALLBACK, 30), ("b", 55)], None),
             answer(&[("b", 80), ("oos", 20)], None),
         ];
-        let scores = OutOfScopeScores::new(&gold, &found, None).unwrap();
+        let scores = OutOfScopeScores::new(&gold, &found, &options(None)).unwrap();
         assert_eq!((scores.in_scope, scores.out_of_scope), (4, 2));
         assert_eq!((scores.in_scope_accuracy, scores.in_scope_accuracy_as_answered), (0.5, 0.25));
         assert_eq!(scores.refused, Prf { precision: 1.0 / 3.0, recall: 0.5, f1: 0.4 });
@@ -146,9 +152,31 @@ mod tests {
             answer(&[("a", 99)], Some(0.9)),
             answer(&[("oos", 99)], Some(0.2)),
         ];
-        assert_eq!(OutOfScopeScores::new(&gold, &found, Some("chitchat")).unwrap().auroc, Some(1.0));
-        assert_eq!(OutOfScopeScores::new(&gold, &found, None).unwrap().auroc, Some(0.5));
-        assert_eq!(OutOfScopeScores::new(&gold, &found, Some("none")), None);
+        assert_eq!(
+            OutOfScopeScores::new(&gold, &found, &options(Some("chitchat"))).unwrap().auroc,
+            Some(1.0)
+        );
+        assert_eq!(OutOfScopeScores::new(&gold, &found, &options(None)).unwrap().auroc, Some(0.5));
+        assert_eq!(OutOfScopeScores::new(&gold, &found, &options(Some("none"))), None);
         assert!(is_out_of_scope("Out_Of_Scope", None) && !is_out_of_scope("Oos", Some("oos")));
+    }
+
+    #[test]
+    fn sets_of_intents_are_the_same_in_any_order_and_out_of_scope_as_a_whole() {
+        let gold = messages(&["a|b", "a", "oos", "oos | out_of_scope"]);
+        let found = [
+            answer(&[("b|a", 60), ("b", 90), ("a", 60)], Some(0.1)),
+            answer(&[("a|oos", 60), ("a", 60), ("oos", 60)], Some(0.4)),
+            answer(&[("oos", 90), ("a", 10)], Some(0.9)),
+            answer(&[("out_of_scope|oos", 80), ("oos", 90), ("out_of_scope", 80)], Some(0.8)),
+        ];
+        let scores =
+            OutOfScopeScores::new(&gold, &found, &options(None).separator(Some("|".to_owned()))).unwrap();
+        assert_eq!((scores.in_scope, scores.out_of_scope), (2, 2));
+        assert_eq!((scores.in_scope_accuracy, scores.in_scope_accuracy_as_answered), (0.5, 0.5));
+        assert_eq!(scores.refused, Prf { precision: 1.0, recall: 1.0, f1: 1.0 });
+        // A message with one intent is not split, whatever sign its name holds.
+        let scores = OutOfScopeScores::new(&gold, &found, &options(None)).unwrap();
+        assert_eq!((scores.in_scope, scores.in_scope_accuracy), (3, 0.0));
     }
 }

@@ -4,7 +4,9 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 use talkformer::data::Utterance;
-use talkformer::pipeline::{EntityDoubt, EntityProblem, IntentDoubt, Mistaken, Review, review};
+use talkformer::pipeline::{
+    EntityDoubt, EntityProblem, IntentDoubt, Mistaken, Review, name_intent_sets, review,
+};
 use talkformer::text::CharOffsets;
 
 use super::args::Review as Args;
@@ -14,6 +16,7 @@ use super::trainings::out_of_fold;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let (mut config, recipe) = args.pipeline.resolve()?;
+    let separator = config.intent_separator();
     config.change_diet(|diet| {
         args.overrides.apply(diet);
         // The confidence of the given intent is needed even if it ranks last.
@@ -21,7 +24,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         // A set of intents is right or wrong as a whole.
         diet.intents.multi_label = false;
     });
-    let data = train::read(&args.data)?;
+    let mut data = train::read(&args.data)?;
+    name_intent_sets(&mut data.utterances, separator.as_deref());
     say(&format!("recipe {recipe}, data {}, {} folds", args.data.display(), args.folds));
     let answers = out_of_fold(&config, &data, args.folds.into(), args.overrides.seed, args.threads)?;
     warn(&answers.warnings);

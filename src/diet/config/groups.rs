@@ -170,6 +170,14 @@ impl Default for IntentConfig {
     }
 }
 
+impl IntentConfig {
+    /// What separates the intents of a message in its label; `None` where a message has only one.
+    #[must_use]
+    pub fn separator(&self) -> Option<&str> {
+        self.multi_label.then_some(self.split_symbol.as_str())
+    }
+}
+
 impl Settings for IntentConfig {
     fn options(&mut self, visit: &mut Visit<'_>) {
         visit("intent_classification", &mut self.enabled, Rule::Any);

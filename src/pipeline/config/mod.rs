@@ -193,6 +193,12 @@ impl PipelineConfig {
         })
     }
 
+    /// What separates the intents of a message in its label; `None` where a message has only one, as in Rasa.
+    #[must_use]
+    pub fn intent_separator(&self) -> Option<String> {
+        self.diet().intents.separator().map(str::to_owned)
+    }
+
     /// Options of DIET.
     pub(super) fn diet(&self) -> DietConfig {
         self.classifier().map(|(config, _)| config.clone()).unwrap_or_default()

@@ -33,7 +33,9 @@ pub struct Review<'d> {
 
 /// Finds what looks wrong, from examples and the predictions of models that have learnt from other examples only.
 ///
-/// Rankings should hold all intents (`ranking_length: 0`): one that is missing counts as impossible.
+/// Rankings should hold all intents (`ranking_length: 0`): one that is missing counts as impossible. Labels are compared
+/// as they stand. Where a message may have several intents, let the models learn each set as a class of its own
+/// (`multi_label_intents: false`), from labels of one spelling ([`name_intent_sets`](super::name_intent_sets)).
 ///
 /// # Panics
 ///
@@ -83,7 +85,7 @@ fn with_intent<'d>(
     utterances: &'d [Utterance],
     predictions: &'d [Prediction],
 ) -> Vec<(&'d Utterance, &'d str, Vec<&'d Scored>)> {
-    let texts = texts_by_intent(utterances);
+    let texts = texts_by_intent(utterances, |intent| vec![intent]);
     let all = utterances.iter().zip(predictions).filter_map(|(utterance, prediction)| {
         Some((utterance, utterance.intent.as_deref()?, ranking(prediction).collect::<Vec<_>>()))
     });

@@ -64,7 +64,7 @@ fn pairs(confusion: &Confusion) -> Option<Markup> {
     })
 }
 
-/// Scores of messages with several intents, where the data has some.
+/// Scores of sets of intents, where a message may have several.
 pub(super) fn sets(evaluation: &Evaluation) -> Option<Markup> {
     let found = evaluation.intent_sets.as_ref()?;
     let averages = [
@@ -75,7 +75,7 @@ pub(super) fn sets(evaluation: &Evaluation) -> Option<Markup> {
     let rows = averages.into_iter().chain(labels).map(|(name, found)| Row::new(name).shares(scores(found)));
     Some(html! {
         p {
-            "Labels such as " code { "thank+bye" } " are sets. " (percent(found.exact_match)) " of " (found.messages)
+            "A message may have several intents. " (percent(found.exact_match)) " of " (found.messages)
             " messages get exactly the right set."
         }
         (folded(&["intent", "precision", "recall", "F1"], &rows.collect::<Vec<_>>()))

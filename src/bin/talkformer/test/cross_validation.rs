@@ -6,7 +6,7 @@ use anyhow::bail;
 use serde_json::{Value, json};
 use talkformer::data::Utterance;
 use talkformer::metrics::Bootstrap;
-use talkformer::pipeline::Evaluation;
+use talkformer::pipeline::{Evaluation, EvaluationOptions};
 use talkformer::prediction::Prediction;
 use talkformer::report::{FoldScores, Report, Tested};
 
@@ -34,13 +34,14 @@ pub(super) fn run(args: &TestNlu) -> anyhow::Result<()> {
         bail!("--cross-validation takes one pipeline; give one --config or one --recipe")
     };
     let folder = report::folder(args)?;
-    let (options, data) = (options(args), train::read(&args.data)?);
+    let separator = pipeline.intent_separator();
+    let (options, data) = (options(args).separator(separator), train::read(&args.data)?);
     check_out_of_scope(args, &data.utterances);
     let found = out_of_fold(&pipeline, &data, args.cross.folds, args.overrides.seed, args.threads)?;
     warn(&found.warnings);
     warn(found.trainings.iter().flat_map(|training| &training.warnings).collect::<BTreeSet<_>>());
     let evaluation = Evaluation::new(&data.utterances, &found.predictions, &options);
-    let folds = fold_scores(&data.utterances, &found.predictions, &found.folds, args);
+    let folds = fold_scores(&data.utterances, &found.predictions, &found.folds, &options);
     if args.json {
         let mut all = serde_json::to_value(&evaluation)?;
         let scores = folds.iter().map(|one| {
@@ -68,7 +69,7 @@ fn fold_scores(
     utterances: &[Utterance],
     predictions: &[Prediction],
     folds: &[usize],
-    args: &TestNlu,
+    options: &EvaluationOptions,
 ) -> Vec<FoldScores> {
     let mut parts: BTreeMap<usize, (Vec<Utterance>, Vec<Prediction>)> = BTreeMap::new();
     for ((utterance, prediction), fold) in utterances.iter().zip(predictions).zip(folds) {
@@ -76,7 +77,7 @@ fn fold_scores(
         part.0.push(utterance.clone());
         part.1.push(prediction.clone());
     }
-    let options = options(args).bootstrap(Bootstrap { draws: 0, seed: 0 });
+    let options = options.clone().bootstrap(Bootstrap { draws: 0, seed: 0 });
     let scored: Vec<Evaluation> =
         parts.values().map(|(gold, found)| Evaluation::new(gold, found, &options)).collect();
     let intents = scored.iter().any(|one| one.intent.messages > 0);
