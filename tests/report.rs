@@ -9,7 +9,7 @@ use std::path::Path;
 use common::{run, stderr, stdout, workplace};
 use serde_json::Value;
 
-fn names(folder: &Path) -> BTreeSet<String> {
+fn names_of(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
@@ -68,7 +68,7 @@ fn a_tested_model_leaves_the_files_of_rasa() {
         "intent_successes.json",
         "report.html",
     ];
-    assert_eq!(names(&results), wanted.map(str::to_owned).into());
+    assert_eq!(names_of(&results), wanted.map(str::to_owned).into());
 
     let report = read(&results, "intent_report.json");
     assert_eq!(report["cancel"]["support"], 2);
@@ -105,6 +105,66 @@ fn a_tested_model_leaves_the_files_of_rasa() {
 }
 
 #[test]
+fn entities_count_whichever_component_finds_them_and_each_component_has_its_files() {
+    let folder = workplace(false);
+    let path = folder.path();
+    let data = format!(
+        "{}- intent: order_ride\n  examples: |\n    - my code is [AB12](code)\n    - the code [CD34](code) please\n\
+         - regex: code\n  examples: |\n    - [A-Z]{{2}}[0-9]{{2}}\n",
+        common::DATA
+    );
+    let config = format!("{}- name: RegexEntityExtractor\n", common::CONFIG);
+    fs::write(path.join("nlu.yml"), data).unwrap();
+    fs::write(path.join("config.yml"), config).unwrap();
+    let test = r#"nlu:
+- intent: order_ride
+  examples: |
+    - take me to [Prague]{"entity": "city", "role": "to"} please
+    - get me a taxi to [NYC]{"entity": "city", "role": "to", "value": "New York City"}
+- intent: thank
+  examples: |
+    - thanks a lot [XQ97](code)
+    - many thanks [ZJ68](code) cheers
+"#;
+    fs::write(path.join("test.yml"), test).unwrap();
+    let train =
+        ["train", "nlu", "--config", "config.yml", "--data", "nlu.yml", "--out", "model", "--threads", "1"];
+    let output = run(path, &train);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let arguments =
+        ["test", "nlu", "--model", "model", "--data", "test.yml", "--json", "--out", "found", "--successes"];
+    let output = run(path, &arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    // The expression finds both codes, and the network the cities: together they miss nothing.
+    assert_eq!(
+        (&json["entity"]["entities"], &json["entity"]["exact_span"]["recall"]),
+        (&4.into(), &1.0.into())
+    );
+    assert_eq!(json["entity"]["exact_value"]["recall"], 1.0);
+    let extractors = json["extractors"].as_array().unwrap();
+    let names: Vec<&str> = extractors.iter().map(|one| one["extractor"].as_str().unwrap()).collect();
+    assert_eq!(names, ["DIETClassifier", "RegexEntityExtractor"]);
+    assert_eq!(extractors[1]["exact_span"]["recall"], 0.5);
+    for extractor in ["DIETClassifier", "RegexEntityExtractor", "entity"] {
+        for kind in ["report", "errors", "successes"] {
+            assert!(
+                names_of(&path.join("found")).contains(&format!("{extractor}_{kind}.json")),
+                "{extractor}"
+            );
+        }
+    }
+    let alone = read(&path.join("found"), "RegexEntityExtractor_report.json");
+    assert_eq!((&alone["code"]["recall"], &alone["city.to"]["recall"]), (&1.0.into(), &0.0.into()));
+    let found = &read(&path.join("found"), "RegexEntityExtractor_successes.json")[0]["predicted_entities"];
+    assert!(found.as_array().unwrap().iter().all(|one| one["extractor"] == "RegexEntityExtractor"));
+    let page = fs::read_to_string(path.join("found/report.html")).unwrap();
+    assert!(page.contains("Several components found entities"));
+    let table = stdout(&run(path, &["test", "nlu", "--model", "model", "--data", "test.yml", "--no-report"]));
+    assert!(table.contains("exact span and value") && table.contains("RegexEntityExtractor"), "{table}");
+}
+
+#[test]
 fn files_are_written_where_and_when_asked_for() {
     let folder = workplace(true);
     let path = folder.path();
@@ -128,7 +188,7 @@ fn files_are_written_where_and_when_asked_for() {
     assert!(!path.join("results").exists());
     test(&["--out", "here", "--json", "--no-errors", "--no-plot"]);
     let wanted = ["DIETClassifier_report.json", "intent_report.json", "report.html"];
-    assert_eq!(names(&path.join("here")), wanted.map(str::to_owned).into());
+    assert_eq!(names_of(&path.join("here")), wanted.map(str::to_owned).into());
     fs::write(path.join("file"), "").unwrap();
     let output = run(path, &["test", "nlu", "--model", "model", "--data", "nlu.yml", "--out", "file"]);
     assert!(!output.status.success() && stderr(&output).contains("file: cannot be created"));
@@ -192,7 +252,7 @@ fn a_learning_curve_compares_pipelines() {
         "report.html",
         "results.json",
     ];
-    assert_eq!(names(&results), wanted.map(str::to_owned).into());
+    assert_eq!(names_of(&results), wanted.map(str::to_owned).into());
     let scores = read(&results, "results.json");
     assert_eq!(scores["config.yml"].as_array().unwrap().len(), 2);
     assert_eq!(scores["other.yml"][1].as_array().unwrap().len(), 2);

@@ -79,14 +79,10 @@ impl Entity {
         self.span.of(text)
     }
 
-    /// What the entity stands for: its value, or else the words used.
-    ///
-    /// # Panics
-    ///
-    /// As [`Entity::surface`].
+    /// What the entity stands for: its value, or else the words used; nothing where it is no part of this text.
     #[must_use]
     pub fn value_in<'t>(&'t self, text: &'t str) -> &'t str {
-        self.value.as_deref().unwrap_or_else(|| self.surface(text))
+        self.value.as_deref().or_else(|| self.span.get(text)).unwrap_or_default()
     }
 
     /// Whether it is a part of this text: not empty, and between two characters at either end.
@@ -216,6 +212,7 @@ mod tests {
     fn a_value_falls_back_to_the_words() {
         let mut city = entity("city", 0, 3);
         assert_eq!(city.value_in("NYC!"), "NYC");
+        assert_eq!(city.value_in("NY"), "");
         city.value = Some("New York City".into());
         assert_eq!(city.value_in("NYC!"), "New York City");
     }

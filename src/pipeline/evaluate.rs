@@ -5,22 +5,16 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::entity_scores::{EntityScoresByRule, EntityTally, ExtractorScores, TokenAnswer};
 use super::{Nlu, OutOfScopeScores};
 use crate::data::Utterance;
 use crate::diet::FALLBACK;
 use crate::error::Result;
 use crate::metrics::{
-    Bootstrap, Calibration, ClassificationReport, Comparison, Confusion, EntityReport, EntityScores,
-    Intervals, LabelSetReport, LabelSets, LabelledSpan, MessageOutcome, Prf, brier_score, label_parts,
-    label_set_name, negative_log_likelihood,
+    Bootstrap, Calibration, ClassificationReport, Comparison, Confusion, Intervals, LabelSetReport,
+    LabelSets, MessageOutcome, brier_score, label_parts, label_set_name, negative_log_likelihood,
 };
-use crate::prediction::{DIET_CLASSIFIER, Prediction, Scored};
-use crate::text::Span;
-
-/// The label of a token that belongs to no entity, as in Rasa's reports.
-pub const NO_ENTITY: &str = "no_entity";
-/// The component whose entities are scored.
-const EXTRACTOR: &str = DIET_CLASSIFIER;
+use crate::prediction::{Prediction, Scored};
 
 /// How to score.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,8 +59,11 @@ pub struct Evaluation {
     pub messages: usize,
     /// How often the intent is right.
     pub intent: IntentScores,
-    /// How well entities are found.
+    /// How well entities are found, by all components together.
     pub entity: EntityScoresByRule,
+    /// The components that found an entity, each with its own scores, by name. As JSON where there are several.
+    #[serde(skip_serializing_if = "is_one_at_most")]
+    pub extractors: Vec<ExtractorScores>,
     /// How far the scores could be off, where that was asked for.
     pub intervals: Intervals,
     /// How well confidences agree with accuracy, over messages with an intent that is in scope.
@@ -102,24 +99,6 @@ pub struct IntentScores {
     pub weighted_f1: f64,
     /// Scores of each intent and the averages.
     pub report: ClassificationReport,
-}
-
-/// Entity scores by two rules that must not be confused.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct EntityScoresByRule {
-    /// Entities in the data.
-    pub entities: usize,
-    /// An entity is right if type, start and end all agree (conlleval).
-    pub exact_span: Prf,
-    /// An entity is right if one of the same type shares a word with it (the rule of the DIET paper's
-    /// figures; several points above the exact one).
-    pub overlap: Prf,
-    /// Both rules by type.
-    pub report: EntityReport,
-    /// Rasa's rule: each token has a label, its type with group and role, and is right if that agrees. Averages are
-    /// over tokens of entities, the accuracy is over all tokens.
-    pub by_token: ClassificationReport,
 }
 
 /// Whether confidences mean what they say.
@@ -160,30 +139,18 @@ pub struct Answer {
     pub tokens: Vec<TokenAnswer>,
 }
 
-/// One token: which entity it belongs to, [`NO_ENTITY`] where to none.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct TokenAnswer {
-    /// The right label.
-    pub gold: String,
-    /// The label that was found.
-    pub predicted: String,
-    /// The confidence in the entity that was found; 0 where none was.
-    pub confidence: f32,
-}
-
 impl Evaluation {
     /// Scores answers to labelled messages, both in the same order: those of a model, or those of a cross-validation.
     ///
     /// A fallback is undone first: the best intent counts, however unsure. Where a message may have several intents
     /// (`options.separator`), it is right if it has exactly those, and reports call the set by their names in
-    /// alphabetical order. Only what DIET extracts counts as a found
-    /// entity.
+    /// alphabetical order. Entities are those that a user receives, whichever component found them; see
+    /// [`EntityScoresByRule`] for what counts where two found something in the same place.
     #[must_use]
     pub fn new(utterances: &[Utterance], predictions: &[Prediction], options: &EvaluationOptions) -> Self {
         let mut labels: HashMap<Cow<'_, str>, usize> = HashMap::new();
-        let (mut confusion, mut token_confusion) = <(Confusion, Confusion)>::default();
-        let (mut entities, mut count, mut sets) = (EntityScores::default(), 0, LabelSets::default());
+        let (mut confusion, mut sets) = (Confusion::default(), LabelSets::default());
+        let mut all_entities = EntityTally::default();
         let mut answers = Vec::with_capacity(utterances.len());
         for (gold, found) in utterances.iter().zip(predictions) {
             let best = found.intent_ranking.iter().find(|scored| scored.name != FALLBACK);
@@ -193,13 +160,7 @@ impl Evaluation {
                 confusion.add(right, name.as_deref());
                 sets.add(options.parts(right), name.iter().flat_map(|name| options.parts(name)));
             }
-            let (wanted, spans) = spans(gold, found);
-            count += wanted.len();
-            let mut of_message = EntityScores::default();
-            of_message.add(&wanted, &spans);
-            entities.merge(&of_message);
-            let tokens = tokens(gold, found);
-            tokens.iter().for_each(|token| token_confusion.add(&token.gold, Some(&token.predicted)));
+            let (entities, tokens) = all_entities.add(gold, found, None);
             let mut number = |name| {
                 let next = labels.len();
                 *labels.entry(name).or_insert(next)
@@ -209,16 +170,18 @@ impl Evaluation {
                 predicted: name.map(&mut number),
                 confidence: is_in_scope(gold, options)
                     .then(|| best.map_or(0.0, |scored| f64::from(scored.confidence))),
-                entities: of_message.exact(),
+                entities,
             };
             answers.push(Answer { intent: best.cloned(), outcome, tokens });
         }
         let outcomes: Vec<MessageOutcome> = answers.iter().map(|answer| answer.outcome).collect();
+        let (entity, token_confusion) = all_entities.finish();
         let several = options.separator.is_some() && confusion.total() > 0;
         Self {
             messages: answers.len(),
             intent: IntentScores::new(&confusion),
-            entity: EntityScoresByRule::new(count, &entities, &token_confusion),
+            entity,
+            extractors: ExtractorScores::of_each(utterances, predictions),
             intervals: Intervals::new(&outcomes, options.bootstrap),
             calibration: CalibrationScores::new(utterances, predictions, &outcomes, options),
             model: ModelCalibration::default(),
@@ -268,19 +231,6 @@ impl IntentScores {
             macro_f1: report.macro_average.f1,
             weighted_f1: report.weighted_average.f1,
             report,
-        }
-    }
-}
-
-impl EntityScoresByRule {
-    fn new(entities: usize, scores: &EntityScores, tokens: &Confusion) -> Self {
-        let report = scores.finish();
-        Self {
-            entities,
-            exact_span: report.exact.scores,
-            overlap: report.overlap.scores,
-            report,
-            by_token: ClassificationReport::excluding(tokens, Some(NO_ENTITY)),
         }
     }
 }
@@ -365,6 +315,11 @@ fn is_in_scope(gold: &Utterance, options: &EvaluationOptions) -> bool {
     gold.intent.as_deref().is_some_and(|intent| !options.is_out_of_scope(intent))
 }
 
+/// Whether the scores of each component alone would only repeat those of all together.
+fn is_one_at_most(extractors: &[ExtractorScores]) -> bool {
+    extractors.len() < 2
+}
+
 /// Gives each label that stands for the same intents the same name: see [`label_set_name`]. Without a separator labels stay
 /// as they are.
 pub fn name_intent_sets(utterances: &mut [Utterance], separator: Option<&str>) {
@@ -373,51 +328,6 @@ pub fn name_intent_sets(utterances: &mut [Utterance], separator: Option<&str>) {
             *intent = name;
         }
     }
-}
-
-/// Entities in the data and those found, with their words.
-fn spans<'a>(gold: &'a Utterance, found: &'a Prediction) -> (Vec<LabelledSpan<'a>>, Vec<LabelledSpan<'a>>) {
-    let labelled = |label: &'a str, span: Span| {
-        let words = found.tokens.iter().filter(|token| token.overlaps(span));
-        let tokens = words.map(|token| token.of(&gold.text)).collect();
-        LabelledSpan { label, start: span.start, end: span.end, tokens }
-    };
-    let wanted = gold.entities.iter().map(|entity| labelled(&entity.entity, entity.span));
-    let ours = found.entities.iter().filter(|entity| entity.extractor == EXTRACTOR);
-    (wanted.collect(), ours.map(|entity| labelled(&entity.entity, entity.span)).collect())
-}
-
-/// The labels of each token: `type`, `type.group`, `type.role` or `type.group.role` of the entity that covers most
-/// of it.
-fn tokens(gold: &Utterance, found: &Prediction) -> Vec<TokenAnswer> {
-    let covers =
-        |token: Span, span: Span| token.end.min(span.end).saturating_sub(token.start.max(span.start));
-    let label = |entity: &str, group: Option<&str>, role: Option<&str>| {
-        [Some(entity), group, role].into_iter().flatten().collect::<Vec<_>>().join(".")
-    };
-    let answer = |&token: &Span| {
-        // Of equals the first is taken; `max_by_key` would take the last.
-        let wanted = gold.entities.iter().rev().max_by_key(|entity| covers(token, entity.span));
-        let wanted = wanted.filter(|entity| covers(token, entity.span) > 0);
-        let ours = found.entities.iter().rev().filter(|entity| entity.extractor == EXTRACTOR);
-        let ours = ours.max_by_key(|entity| covers(token, entity.span));
-        let ours = ours.filter(|entity| covers(token, entity.span) > 0);
-        TokenAnswer {
-            gold: wanted.map_or_else(
-                || NO_ENTITY.to_owned(),
-                |one| label(&one.entity, one.group.as_deref(), one.role.as_deref()),
-            ),
-            predicted: ours.map_or_else(
-                || NO_ENTITY.to_owned(),
-                |one| {
-                    let name = |part: &Option<Scored>| part.as_ref().map(|part| part.name.clone());
-                    label(&one.entity, name(&one.group).as_deref(), name(&one.role).as_deref())
-                },
-            ),
-            confidence: ours.and_then(|one| one.confidence).unwrap_or(0.0),
-        }
-    };
-    found.tokens.iter().map(answer).collect()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod cross_validation;
 mod custom;
 mod dense;
 mod embedder;
+mod entity_scores;
 mod error;
 mod evaluate;
 mod examples;
@@ -36,10 +37,11 @@ pub use config::{
 pub use cross_validation::{CrossValidation, Fold, OutOfFold};
 pub use custom::{Components, PostProcessor};
 pub use embedder::embedder;
+pub use entity_scores::{EntityScoresByRule, ExtractorScores, NO_ENTITY, TokenAnswer};
 pub use error::PipelineError;
 pub use evaluate::{
-    Answer, CalibrationScores, EntityScoresByRule, Evaluation, EvaluationOptions, IntentScores,
-    ModelCalibration, NO_ENTITY, TokenAnswer, name_intent_sets,
+    Answer, CalibrationScores, Evaluation, EvaluationOptions, IntentScores, ModelCalibration,
+    name_intent_sets,
 };
 pub use finetune::FinetunePreview;
 pub use learning_curve::{CurveMean, CurvePoint, CurveSeries, LearningCurve};

@@ -3,14 +3,15 @@
 use super::charts::{confusion_matrix, histogram, learning_curve, reliability};
 use super::contents::{Report, Tested};
 use super::drawing::Drawing;
-use crate::pipeline::{CurvePoint, NO_ENTITY};
+use crate::pipeline::CurvePoint;
 
 impl Report<'_> {
     /// Drawings by the names of their files.
-    pub(super) fn drawings(&self) -> Vec<(&'static str, Drawing)> {
+    pub(super) fn drawings(&self) -> Vec<(String, Drawing)> {
         let mut drawings = Vec::new();
-        let mut add =
-            |name, drawing: Option<Drawing>| drawings.extend(drawing.map(|drawing| (name, drawing)));
+        let mut add = |name: &str, drawing: Option<Drawing>| {
+            drawings.extend(drawing.map(|drawing| (name.to_owned(), drawing)));
+        };
         if let Some(Tested { evaluation, .. }) = self.tested.filter(|_| self.has_intents()) {
             let title = "Intents taken for others";
             add("intent_confusion_matrix", confusion_matrix(evaluation.confusion(), title, "intents"));
@@ -27,20 +28,28 @@ impl Report<'_> {
                 calibration.and_then(|one| reliability(one, "Reliability of confidences")),
             );
         }
-        if let Some(Tested { evaluation, .. }) = self.tested.filter(|_| self.has_entities()) {
-            let title = "Entities taken for others, token by token";
+        for part in self.entity_parts() {
+            let of = part.extractor.map_or_else(String::new, |extractor| format!(", {extractor}"));
+            let title = format!("Entities taken for others, token by token{of}");
             add(
-                "DIETClassifier_confusion_matrix",
-                confusion_matrix(evaluation.token_confusion(), title, "labels of tokens"),
+                &format!("{}_confusion_matrix", part.stem),
+                confusion_matrix(part.confusion, &title, "labels of tokens"),
             );
-            let tokens = || evaluation.answers().iter().flat_map(|answer| &answer.tokens);
-            let right = tokens().filter(|one| one.gold == one.predicted && one.gold != NO_ENTITY);
-            let wrong = tokens().filter(|one| one.gold != one.predicted && one.predicted != NO_ENTITY);
-            let (right, wrong): (Vec<f32>, Vec<f32>) =
-                (right.map(|one| one.confidence).collect(), wrong.map(|one| one.confidence).collect());
+            // Of components that tell no confidence, such as RegexEntityExtractor, there is none to draw.
+            let confidences = |right: bool| -> Vec<f32> {
+                let tokens = part.tokens.iter().copied().flatten();
+                tokens
+                    .filter(|one| (one.gold == one.predicted) == right)
+                    .filter_map(|one| one.confidence)
+                    .collect()
+            };
             add(
-                "DIETClassifier_histogram",
-                histogram(&right, &wrong, "Confidence in entities, token by token"),
+                &format!("{}_histogram", part.stem),
+                histogram(
+                    &confidences(true),
+                    &confidences(false),
+                    &format!("Confidence in entities, token by token{of}"),
+                ),
             );
         }
         let has_entities =

@@ -37,7 +37,7 @@ impl Report<'_> {
         let mut files = Vec::new();
         let mut add = |name: String, text: String| files.push(ReportFile { name, bytes: text.into_bytes() });
         if let Some(Tested { utterances, predictions, evaluation }) = self.tested {
-            let (answers, extractor) = (evaluation.answers(), rasa::EXTRACTOR);
+            let answers = evaluation.answers();
             let wanted = [(options.errors, "errors", false), (options.successes, "successes", true)];
             let wanted = || wanted.into_iter().filter(|(wanted, _, _)| *wanted);
             if self.has_intents() {
@@ -47,12 +47,11 @@ impl Report<'_> {
                     add(format!("intent_{word}.json"), rasa::intents(utterances, answers, right));
                 }
             }
-            if self.has_entities() {
-                let report = rasa::report(&evaluation.entity.by_token, evaluation.token_confusion());
-                add(format!("{extractor}_report.json"), report);
+            for part in self.entity_parts() {
+                add(format!("{}_report.json", part.stem), rasa::report(part.by_token, part.confusion));
                 for (_, word, right) in wanted() {
-                    let text = rasa::entities(utterances, predictions, answers, right);
-                    add(format!("{extractor}_{word}.json"), text);
+                    let text = rasa::entities(utterances, predictions, &part, right);
+                    add(format!("{}_{word}.json", part.stem), text);
                 }
             }
         }

@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
+use super::contents::EntityPart;
 use crate::data::{Entity, Utterance};
 use crate::metrics::{ClassificationReport, Confusion, Prf};
 use crate::pipeline::{Answer, CurveSeries, NO_ENTITY};
-use crate::prediction::{DIET_CLASSIFIER, Prediction};
+use crate::prediction::Prediction;
 use crate::text::CharOffsets;
 
-/// The component whose entities are scored; names of files begin with it.
-pub(super) const EXTRACTOR: &str = DIET_CLASSIFIER;
 /// Rasa looks for confusions among so many cells of a row, the right one included.
 const CANDIDATES: usize = 3;
 
@@ -110,17 +109,17 @@ pub(super) fn intents(utterances: &[Utterance], answers: &[Answer], right: bool)
     pretty(&utterances.iter().zip(answers).filter_map(record).collect::<Vec<Value>>())
 }
 
-/// `DIETClassifier_errors.json`: messages with a token whose label is wrong. Or `DIETClassifier_successes.json`: those
-/// with a token of an entity whose label is right.
+/// `DIETClassifier_errors.json`, and so on for each component and for all together: messages with a token whose label is
+/// wrong. Or `DIETClassifier_successes.json`: those with a token of an entity whose label is right.
 pub(super) fn entities(
     utterances: &[Utterance],
     predictions: &[Prediction],
-    answers: &[Answer],
+    part: &EntityPart<'_>,
     right: bool,
 ) -> String {
     let mut records = Vec::new();
-    for ((gold, found), answer) in utterances.iter().zip(predictions).zip(answers) {
-        let counts = answer.tokens.iter().any(|token| {
+    for ((gold, found), tokens) in utterances.iter().zip(predictions).zip(&part.tokens) {
+        let counts = tokens.iter().any(|token| {
             let agrees = token.gold == token.predicted;
             agrees == right && !(right && token.gold == NO_ENTITY)
         });
@@ -128,7 +127,7 @@ pub(super) fn entities(
             records.push(json!({
                 "text": gold.text,
                 "entities": gold_entities(gold),
-                "predicted_entities": found_entities(found),
+                "predicted_entities": found_entities(found, part.extractor),
             }));
         }
     }
@@ -153,10 +152,11 @@ pub(super) fn gold_entities(gold: &Utterance) -> Vec<Value> {
     gold.entities.iter().map(record).collect()
 }
 
-fn found_entities(found: &Prediction) -> Vec<Value> {
+/// Entities as answers write them: those of one component or of all.
+fn found_entities(found: &Prediction, extractor: Option<&str>) -> Vec<Value> {
     let answer = serde_json::to_value(found).unwrap_or_default();
     let all = answer["entities"].as_array().cloned().unwrap_or_default();
-    all.into_iter().filter(|entity| entity["extractor"] == EXTRACTOR).collect()
+    all.into_iter().filter(|entity| extractor.is_none_or(|own| entity["extractor"] == own)).collect()
 }
 
 /// `results.json` of a comparison: for each pipeline and run the weighted F1 of the intents, percentage by percentage.

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use talkformer::metrics::{Comparison, Interval};
+use talkformer::metrics::{Comparison, Interval, Prf};
 use talkformer::pipeline::{CurveSeries, Evaluation, OutOfScopeScores};
 use talkformer::report::FoldScores;
 
@@ -47,10 +47,16 @@ pub(crate) fn print(scores: &Evaluation) -> anyhow::Result<()> {
         writeln!(out, "\nentities ({})         precision    recall        F1", entity.entities)?;
         for (name, rule, interval) in [
             ("exact span (conlleval)", entity.exact_span, intervals.exact_span_f1),
+            ("exact span and value", entity.exact_value, None),
             ("overlap (DIET paper)", entity.overlap, None),
         ] {
-            let [precision, recall, f1] = [rule.precision, rule.recall, rule.f1].map(percent);
-            writeln!(out, "  {name:<22} {precision:>9} {recall:>9} {f1:>9}{}", range(interval))?;
+            print_rule(name, rule, range(interval), out)?;
+        }
+        if scores.extractors.len() > 1 {
+            writeln!(out, "  of these, each component alone by exact span:")?;
+            for one in &scores.extractors {
+                print_rule(&one.extractor, one.scores.exact_span, String::new(), out)?;
+            }
         }
     }
     if intent.messages > 0 && intent.accuracy < 1.0 {
@@ -66,6 +72,11 @@ pub(crate) fn print(scores: &Evaluation) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn print_rule(name: &str, rule: Prf, interval: String, out: &mut impl Write) -> anyhow::Result<()> {
+    let [precision, recall, f1] = [rule.precision, rule.recall, rule.f1].map(percent);
+    Ok(writeln!(out, "  {name:<22} {precision:>9} {recall:>9} {f1:>9}{interval}")?)
 }
 
 fn print_out_of_scope(found: &OutOfScopeScores, out: &mut impl Write) -> anyhow::Result<()> {

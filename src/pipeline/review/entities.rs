@@ -76,7 +76,7 @@ pub(super) fn doubts<'d>(utterances: &'d [Utterance], predictions: &'d [Predicti
     let mut words: HashMap<(&str, String), usize> = HashMap::new();
     for (utterance, prediction) in utterances.iter().zip(predictions) {
         for entity in &utterance.entities {
-            let surface = fold(entity.surface(&utterance.text));
+            let surface = fold(entity.span.get(&utterance.text).unwrap_or_default());
             *words.entry((&entity.entity, surface)).or_default() += 1;
             let sums = types.entry(&entity.entity).or_default();
             sums.annotated += 1.0;
@@ -111,7 +111,7 @@ pub(super) fn doubts<'d>(utterances: &'d [Utterance], predictions: &'d [Predicti
             if taken || confidence < of_type(name).threshold() {
                 continue;
             }
-            if let Some(elsewhere) = words.get(&(name, fold(found.span.of(&utterance.text)))) {
+            if let Some(elsewhere) = words.get(&(name, fold(found.span.get(&utterance.text).unwrap_or_default()))) {
                 let problem = EntityProblem::NotAnnotated { found: name, elsewhere: *elsewhere };
                 doubt(found.span, problem, confidence);
             }
@@ -136,11 +136,14 @@ fn seen_at<'d>(entity: &Entity, all: &[Entity], prediction: &'d Prediction) -> S
     let is_annotated = |found: &PredictedEntity| {
         all.iter().any(|own| own.span.overlaps(found.span) && own.entity == found.entity)
     };
-    let over: Vec<_> = learnt(prediction).filter(|(found, _)| found.span.overlaps(entity.span)).collect();
-    match over.iter().max_by(|a, b| a.1.total_cmp(&b.1)) {
+    // What a pattern finds has no confidence that could speak against the annotation, but it can agree with it.
+    if prediction.entities.iter().any(|found| found.span.overlaps(entity.span) && is_annotated(found)) {
+        return Seen::TheSame;
+    }
+    let over = learnt(prediction).filter(|(found, _)| found.span.overlaps(entity.span));
+    match over.max_by(|a, b| a.1.total_cmp(&b.1)) {
         None => Seen::Nothing,
-        Some(_) if over.iter().any(|(found, _)| is_annotated(found)) => Seen::TheSame,
-        Some((found, confidence)) => Seen::OtherType(&found.entity, *confidence),
+        Some((found, confidence)) => Seen::OtherType(&found.entity, confidence),
     }
 }
 
@@ -206,6 +209,22 @@ mod tests {
                 ("Bonn", EntityProblem::NotFound { annotated: "city" }),
             ]
         );
+    }
+
+    #[test]
+    fn what_a_pattern_finds_is_not_missing() {
+        let (mut utterances, mut predictions): (Vec<_>, Vec<_>) = [
+            message("to Rome", &[("Rome", "city")], &[("Rome", "city", 0.8)]),
+            message("to Bonn", &[("Bonn", "city")], &[]),
+        ]
+        .into_iter()
+        .unzip();
+        assert_eq!(doubts(&utterances, &predictions).len(), 1);
+        let pattern = message("to Bonn", &[], &[("Bonn", "city", 1.0)]).1.entities.remove(0);
+        predictions[1].entities.push(PredictedEntity { confidence: None, ..pattern });
+        assert!(doubts(&utterances, &predictions).is_empty());
+        utterances[1].entities[0].entity = "name".to_owned();
+        assert!(doubts(&utterances, &predictions).is_empty(), "a pattern alone raises no doubt");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use maud::{Markup, html};
 
 use super::super::contents::Tested;
-use super::super::rasa::EXTRACTOR;
 use super::elements::{Row, soft, table};
 use crate::data::Utterance;
 use crate::pipeline::Answer;
@@ -47,7 +46,7 @@ fn intent_errors(tested: Tested<'_>) -> Option<Markup> {
 fn entity_errors(tested: Tested<'_>) -> Option<Markup> {
     let worst = |answer: &Answer| {
         let wrong = answer.tokens.iter().filter(|token| token.gold != token.predicted);
-        wrong.map(|token| token.confidence).fold(-1.0, f32::max)
+        wrong.map(|token| token.confidence.unwrap_or(0.0)).fold(-1.0, f32::max)
     };
     let confidences = tested.evaluation.answers().iter().map(worst).enumerate();
     let mut wrong: Vec<(usize, f32)> = confidences.filter(|(_, confidence)| *confidence >= 0.0).collect();
@@ -73,8 +72,9 @@ fn labelled(gold: &Utterance) -> Vec<(Span, String)> {
 
 fn predicted(found: &Prediction) -> Vec<(Span, String)> {
     let name = |part: &Option<Scored>| part.as_ref().map(|scored| scored.name.clone());
-    let entities = found.entities.iter().filter(|entity| entity.extractor == EXTRACTOR);
-    let labels = entities
+    let labels = found
+        .entities
+        .iter()
         .map(|one| (one.span, label(&one.entity, name(&one.group).as_deref(), name(&one.role).as_deref())));
     labels.collect()
 }

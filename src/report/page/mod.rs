@@ -16,7 +16,7 @@ use super::svg;
 use crate::pipeline::Evaluation;
 use elements::{percent, range, tile};
 
-type Drawings = [(&'static str, Drawing)];
+type Drawings = [(String, Drawing)];
 
 /// A part of the page.
 struct Section {
@@ -61,7 +61,8 @@ impl Report<'_> {
         let tested = self.tested;
         let evaluation = tested.map(|tested| tested.evaluation);
         let with_intents = evaluation.filter(|_| self.has_intents());
-        let with_entities = evaluation.filter(|_| self.has_entities());
+        let entities = self.entity_parts();
+        let with_entities = evaluation.zip(entities.first());
         let other = evaluation.zip(self.other.as_ref());
         let folds = (!self.folds.is_empty()).then_some(self.folds);
         let curve = (!self.curve.is_empty()).then_some(self.curve);
@@ -72,7 +73,11 @@ impl Report<'_> {
             ("sets", "Several intents in one message", evaluation.and_then(intents::sets)),
             ("calibration", "Confidence", evaluation.and_then(|one| confidence::calibration(one, drawings))),
             ("scope", "Out of scope", evaluation.and_then(confidence::out_of_scope)),
-            ("entities", "Entities", with_entities.map(|found| entities::entities(found, drawings))),
+            (
+                "entities",
+                "Entities",
+                with_entities.map(|(found, all)| entities::entities(found, &all.stem, drawings)),
+            ),
             ("errors", "Most certain errors", tested.and_then(errors::errors)),
             ("curve", "Learning curve", curve.map(|curve| models::curve(curve, drawings))),
         ];
