@@ -26,8 +26,10 @@ fn from_a_training_file_to_scores_and_answers() {
     let events: Vec<Value> = stdout(&output).lines().map(json).collect();
     let count = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
     assert_eq!((count("started"), count("epoch"), count("saved")), (1, 60, 1));
+    let card = fs::read_to_string(folder.path().join("models/README.md")).unwrap();
     assert!(
-        fs::read_to_string(folder.path().join("models/README.md")).unwrap().contains("talkformer train nlu")
+        card.contains("talkformer train nlu") && card.contains("not what to expect of new messages"),
+        "{card}"
     );
 
     let scores = json(&stdout(&run(&["test", "nlu", "--model", "models", "--data", "nlu.yml", "--json"])));

@@ -9,9 +9,9 @@ use super::{Entity, TrainingData, Utterance};
 pub struct Updated {
     /// Examples of texts that were not there before.
     pub added: usize,
-    /// Examples of texts that were there with other labels, which now have those given.
+    /// Examples of texts that were there with other labels, or with further ones, and now have those given.
     pub replaced: usize,
-    /// Examples that were there just so.
+    /// Examples that were there just so, and of whose text nothing else was known.
     pub repeated: usize,
 }
 
@@ -46,15 +46,24 @@ impl TrainingData {
         for utterance in &self.utterances {
             known.entry(&utterance.text).or_default().push(answer(utterance));
         }
+        let mut given_answers: HashMap<&str, Vec<Answer<'_>>> =
+            HashMap::with_capacity(given.utterances.len());
         for utterance in &given.utterances {
-            match known.get(utterance.text.as_str()) {
+            given_answers.entry(&utterance.text).or_default().push(answer(utterance));
+        }
+        for utterance in &given.utterances {
+            let (text, own) = (utterance.text.as_str(), answer(utterance));
+            match known.get(text) {
                 None => updated.added += 1,
-                Some(answers) if answers.contains(&answer(utterance)) => updated.repeated += 1,
+                Some(known)
+                    if known.contains(&own) && known.iter().all(|one| given_answers[text].contains(one)) =>
+                {
+                    updated.repeated += 1;
+                }
                 Some(_) => updated.replaced += 1,
             }
         }
-        let texts: HashSet<&str> = given.utterances.iter().map(|utterance| utterance.text.as_str()).collect();
-        self.utterances.retain(|utterance| !texts.contains(utterance.text.as_str()));
+        self.utterances.retain(|utterance| !given_answers.contains_key(utterance.text.as_str()));
 
         given.regexes.retain(|regex| {
             !self.regexes.iter().any(|known| (&known.name, &known.pattern) == (&regex.name, &regex.pattern))
@@ -102,8 +111,12 @@ mod tests {
     fn a_text_with_two_intents_has_the_given_ones_afterwards() {
         let mut known =
             data("- intent: a\n  examples: |\n    - x\n- intent: b\n  examples: |\n    - x\n    - y\n");
-        known.update(data("- intent: b\n  examples: |\n    - x\n"));
+        let before = known.clone();
+        let updated = known.update(data("- intent: b\n  examples: |\n    - x\n"));
+        assert_eq!((updated.replaced, updated.repeated), (1, 0), "`x` is no longer an example of `a`");
         assert_eq!(known.intents().into_iter().collect::<Vec<_>>(), [("b", 2)]);
+        let updated = before.clone().update(before);
+        assert_eq!((updated.added, updated.replaced, updated.repeated), (0, 0, 3));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::memory::Memory;
 use super::{Nlu, PipelineConfig, PipelineError, Training, TrainingOptions};
 use crate::data::{TrainingData, Updated};
 use crate::diet::DietConfig;
@@ -41,11 +42,11 @@ const SHAPE: [&str; 15] = [
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FinetunePreview {
-    /// Examples that the model remembers; `None` where it was told to forget them.
+    /// Examples that the model remembers, those that will be replaced among them; `None` where it was told to forget them.
     pub remembered: Option<usize>,
     /// Examples of texts that it did not remember.
     pub added: usize,
-    /// Examples of texts that it remembered with other labels.
+    /// Examples of texts that it remembered with other labels, or with further ones, which are forgotten.
     pub replaced: usize,
     /// Examples that it remembered just so.
     pub repeated: usize,
@@ -119,7 +120,7 @@ impl Nlu {
         let parts = &self.parts;
         let mut all = TrainingData { synonyms: parts.synonyms.table.clone(), ..Default::default() };
         if let Some(memory) = &parts.memory {
-            all.utterances = memory.examples()?;
+            all.utterances = memory.examples()?.to_vec();
         }
         let (regexes, lookups) = parts.features.patterns();
         (all.regexes, all.lookups) = (regexes, lookups);
@@ -137,6 +138,7 @@ impl Nlu {
     ///
     /// If what the model remembers cannot be read.
     pub fn preview_finetuning(&self, data: &TrainingData) -> Result<FinetunePreview> {
+        let remembered = self.parts.memory.as_ref().map(Memory::examples).transpose()?;
         let (all, updated) = self.with_remembered(data)?;
         let new = |names: BTreeSet<String>, known: &[String]| -> Vec<String> {
             names.into_iter().filter(|name| known.binary_search(name).is_err()).collect()
@@ -153,7 +155,7 @@ impl Nlu {
             words.extend(self.parts.features.unknown_words(message));
         }
         Ok(FinetunePreview {
-            remembered: self.remembers().then(|| all.utterances.len() - updated.added - updated.replaced),
+            remembered: remembered.map(<[_]>::len),
             added: updated.added,
             replaced: updated.replaced,
             repeated: updated.repeated,

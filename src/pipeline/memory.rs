@@ -1,6 +1,7 @@
 //! The examples that a model was trained on, kept so that it can be fine-tuned with new ones alone.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use crate::bundle::{Bundle, BundleError, BundleWriter};
 use crate::data::{Format, ReadError, TrainingData, Utterance, WriteError, read_str, to_jsonl};
@@ -8,10 +9,12 @@ use crate::data::{Format, ReadError, TrainingData, Utterance, WriteError, read_s
 /// The part of a bundle that holds them.
 const EXAMPLES: &str = "examples.jsonl";
 
-/// Remembered examples, as JSON Lines: they are read when they are wanted, not whenever a model is opened.
+/// Remembered examples, as JSON Lines: they are read when they are first wanted, not whenever a model is opened.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
     lines: String,
+    /// What the lines hold, once they were read.
+    examples: OnceLock<Vec<Utterance>>,
     /// Where they were read from, for messages.
     place: PathBuf,
 }
@@ -20,7 +23,7 @@ impl Memory {
     pub(super) fn of(examples: &[Utterance]) -> Result<Self, WriteError> {
         // One without text taught nothing.
         let taught: Vec<_> = examples.iter().filter(|one| !one.text.trim().is_empty()).cloned().collect();
-        Ok(Self { lines: to_jsonl(&taught)?, place: EXAMPLES.into() })
+        Ok(Self { lines: to_jsonl(&taught)?, examples: OnceLock::new(), place: EXAMPLES.into() })
     }
 
     /// What a bundle remembers; `None` where it was told to forget, or is older than memory.
@@ -28,7 +31,8 @@ impl Memory {
         if !bundle.has(EXAMPLES) {
             return Ok(None);
         }
-        Ok(Some(Self { lines: bundle.text(EXAMPLES)?.to_owned(), place: bundle.folder().join(EXAMPLES) }))
+        let (lines, place) = (bundle.text(EXAMPLES)?.to_owned(), bundle.folder().join(EXAMPLES));
+        Ok(Some(Self { lines, examples: OnceLock::new(), place }))
     }
 
     pub(super) fn save(&self, writer: BundleWriter) -> Result<BundleWriter, BundleError> {
@@ -36,8 +40,24 @@ impl Memory {
     }
 
     /// The examples, each with its line in the bundle as its source.
-    pub(super) fn examples(&self) -> Result<Vec<Utterance>, ReadError> {
+    pub(super) fn examples(&self) -> Result<&[Utterance], ReadError> {
+        if let Some(examples) = self.examples.get() {
+            return Ok(examples);
+        }
         let data: TrainingData = read_str(Format::JsonLines, &self.lines, &self.place.display().to_string())?;
-        Ok(data.utterances)
+        Ok(self.examples.get_or_init(|| data.utterances))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_are_read_once() {
+        let memory = Memory::of(&[Utterance::new("hello", Some("greet"))]).unwrap();
+        let (first, second) = (memory.examples().unwrap(), memory.examples().unwrap());
+        assert!(std::ptr::eq(first, second) && first[0].text == "hello");
+        assert_eq!(first[0].source.to_string(), "examples.jsonl:1");
     }
 }

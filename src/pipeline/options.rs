@@ -25,6 +25,7 @@ pub struct TrainingOptions {
     /// Training ends after the current step once this is true.
     pub stop: Arc<AtomicBool>,
     /// Whether the model keeps the examples, in order to be fine-tuned with new ones ([`Nlu::finetune`](super::Nlu::finetune)).
+    /// A model that is fine-tuned after it forgot its examples never does: those given are not all that it learnt from.
     pub remember_examples: bool,
     /// Share of the epochs that finetuning takes; zero learns nothing and only makes room for new words and labels.
     pub epoch_fraction: f64,

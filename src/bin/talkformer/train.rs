@@ -57,7 +57,7 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
         .seconds(begun.elapsed().as_secs_f64());
     let sample = talkformer::data::stratified_split(&data.utterances, HoldOut::Count(SAMPLE), 1).1;
     let sample: Vec<_> = sample.into_iter().cloned().collect();
-    let scored_on = "a sample of the examples it was trained with";
+    let scored_on = "examples that it was trained with, so that the scores say how well it learnt them and not what to expect of new messages";
     let card = card.render(&nlu, &data, &training, &nlu.evaluate(&sample)?, scored_on);
     let saved = save(&nlu, &choose_place(&args.out, "nlu")?, card)?;
     say(&format!("saved {} after {:.0} s", saved.display(), begun.elapsed().as_secs_f64()));
@@ -149,7 +149,7 @@ fn with_remembered(
     match news.remembered {
         Some(remembered) => say(&format!("the model remembers {remembered} examples")),
         None => warn([
-            "the model does not remember its examples: what it knows may fade where the data does not repeat it",
+            "the model does not remember its examples: what it knows may fade where the data does not repeat it, and the new model will not remember these either",
         ]),
     }
     if !news.intents_without_examples.is_empty() {

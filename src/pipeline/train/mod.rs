@@ -104,7 +104,9 @@ impl Nlu {
             Some(earlier) => features.with_columns_of(&earlier.parts.features),
             None => features,
         };
-        let memory = options.remember_examples.then(|| Memory::of(&data.utterances)).transpose()?;
+        // Of a model that forgot its examples, those given now are not all, and half a memory would be taken for a whole one.
+        let remember = options.remember_examples && forgetful.is_none();
+        let memory = remember.then(|| Memory::of(&data.utterances)).transpose()?;
 
         let before = earlier.map(|earlier| (&earlier.parts.config, earlier.parts.encoders.as_ref()));
         let dense =
