@@ -8,6 +8,7 @@ use std::path::Path;
 
 use common::{run, stderr, stdout, workplace};
 use serde_json::Value;
+use talkformer::pipeline::{Nlu, TrainingOptions};
 
 fn names_of(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).unwrap();
@@ -162,6 +163,56 @@ fn entities_count_whichever_component_finds_them_and_each_component_has_its_file
     assert!(page.contains("Several components found entities"));
     let table = stdout(&run(path, &["test", "nlu", "--model", "model", "--data", "test.yml", "--no-report"]));
     assert!(table.contains("exact span and value") && table.contains("RegexEntityExtractor"), "{table}");
+}
+
+#[test]
+fn messages_that_the_model_was_trained_on_are_counted_and_scored_apart() {
+    let folder = workplace(true);
+    let path = folder.path();
+    let test = "nlu:\n- intent: cancel\n  examples: |\n    - Forget IT\n    - call it off\n    - cancel the car\n\
+                - intent: thank\n  examples: |\n    - cancel my taxi\n";
+    fs::write(path.join("test.yml"), test).unwrap();
+    let run = |model: &str, data: &str, more: &[&str]| {
+        let arguments = [&["test", "nlu", "--model", model, "--data", data], more].concat();
+        let output = run(path, &arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let json = |text: String| -> Value { serde_json::from_str(&text).unwrap() };
+    let found = json(run("model", "test.yml", &["--json"]));
+    assert_eq!(
+        (&found["training_overlap"]["of"], &found["training_overlap"]["messages"]),
+        (&4.into(), &2.into())
+    );
+    // Of the two others the one with a wrong label counts as wrong.
+    let others = &found["training_overlap"]["others"];
+    assert_eq!((&others["messages"], &others["intent"]["accuracy"]), (&2.into(), &0.5.into()));
+    assert_eq!(found["intent"]["accuracy"], 0.75);
+    let table = run("model", "test.yml", &["--compare", "model"]);
+    let sentence = "2 of 4 messages are in the model's training data";
+    assert_eq!(table.matches(sentence).count(), 2, "{table}");
+    assert!(table.contains("on the other 2: intent accuracy 50.0 %"), "{table}");
+    let page = fs::read_to_string(path.join("results/report.html")).unwrap();
+    assert_eq!(page.matches("2 of 4 messages are in the model").count(), 2);
+
+    let all = json(run("model", "nlu.yml", &["--json"]));
+    assert_eq!(
+        (&all["training_overlap"]["messages"], all["training_overlap"].get("others")),
+        (&14.into(), None)
+    );
+    assert!(
+        run("model", "nlu.yml", &["--no-report"])
+            .contains("14 of 14 messages are in the model's training data")
+    );
+
+    let options = TrainingOptions::default().threads(1).remember_examples(false);
+    let nlu = Nlu::train_with(&common::config(), &common::data(), &options, |_| {}).unwrap().0;
+    nlu.save(path.join("forgetful")).unwrap();
+    let found = json(run("forgetful", "test.yml", &["--json"]));
+    assert!(found["training_overlap"]["messages"].is_null() && found["training_overlap"]["of"] == 4);
+    let table = run("forgetful", "test.yml", &[]);
+    assert!(table.contains("it cannot be known how many of the 4 messages are in it"), "{table}");
+    assert!(fs::read_to_string(path.join("results/report.html")).unwrap().contains("it cannot be known"));
 }
 
 #[test]

@@ -11,8 +11,8 @@ use super::Utterance;
 /// Deals utterances at random to `folds` parts, keeping the proportions of the intents; the part of each
 /// utterance, counted from 0, in the order of the input.
 ///
-/// Utterances with the same text, whatever their intent, go to the same part: nobody shall be tested on a text
-/// that he has learnt. Among texts that occur once the parts of an intent differ by one utterance at most, and
+/// Utterances with the same text (but for case and blanks at its ends), whatever their intent, go to the same part: nobody
+/// shall be tested on a text that he has learnt. Among texts that occur once the parts of an intent differ by one utterance at most, and
 /// so do the parts as a whole. Utterances without an intent form a class of their own. An intent with fewer
 /// texts than parts is missing in some parts; nothing is left out. Fewer than one part counts as one.
 ///
@@ -31,14 +31,15 @@ use super::Utterance;
 #[must_use]
 pub fn stratified_folds(utterances: &[Utterance], folds: usize, seed: u64) -> Vec<usize> {
     let folds = folds.max(1);
+    let keys: Vec<String> = utterances.iter().map(|utterance| text_key(&utterance.text)).collect();
     let mut texts: HashMap<&str, Vec<usize>> = HashMap::with_capacity(utterances.len());
-    for (at, utterance) in utterances.iter().enumerate() {
-        texts.entry(utterance.text.trim()).or_default().push(at);
+    for (at, key) in keys.iter().enumerate() {
+        texts.entry(key).or_default().push(at);
     }
     // A text belongs to the class of its first utterance; walking over those keeps the order of the input.
     let mut classes: BTreeMap<Option<&str>, Vec<&[usize]>> = BTreeMap::new();
     for (at, utterance) in utterances.iter().enumerate() {
-        let same = &texts[utterance.text.trim()];
+        let same = &texts[keys[at].as_str()];
         if same[0] == at {
             classes.entry(utterance.intent.as_deref()).or_default().push(same);
         }
@@ -59,15 +60,20 @@ pub fn stratified_folds(utterances: &[Utterance], folds: usize, seed: u64) -> Ve
     part
 }
 
+/// What texts that count as the same have in common: all but case and blanks at the ends.
+pub(crate) fn text_key(text: &str) -> String {
+    text.trim().to_lowercase()
+}
+
 /// The different texts of each intent; `intents` says which ones a label stands for.
 pub(crate) fn texts_by_intent(
     utterances: &[Utterance],
     intents: impl Fn(&str) -> Vec<&str>,
-) -> BTreeMap<&str, BTreeSet<&str>> {
-    let mut texts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+) -> BTreeMap<&str, BTreeSet<String>> {
+    let mut texts: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (utterance, label) in utterances.iter().filter_map(|one| Some((one, one.intent.as_deref()?))) {
         for intent in intents(label) {
-            texts.entry(intent).or_default().insert(utterance.text.trim());
+            texts.entry(intent).or_default().insert(text_key(&utterance.text));
         }
     }
     texts
@@ -89,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_same_text_is_never_on_both_sides() {
-        let texts = ["a", "b", " a", "c", "a ", "d", "b", "e"];
+        let texts = ["a", "b", " a", "c", "A ", "d", "B", "e"];
         let intents = ["x", "x", "y", "y", "x", "y", "x", "y"];
         let all: Vec<_> =
             texts.iter().zip(intents).map(|(text, intent)| Utterance::new(*text, Some(intent))).collect();

@@ -1,10 +1,11 @@
 //! Answers to labelled messages by models that have not seen them.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::{Nlu, PipelineConfig, PipelineError, Training, TrainingOptions, name_intent_sets};
-use crate::data::{TrainingData, Utterance, stratified_folds, texts_by_intent};
+use crate::data::{TrainingData, Utterance, stratified_folds, text_key, texts_by_intent};
 use crate::error::Result;
 use crate::metrics::label_parts;
 use crate::prediction::Prediction;
@@ -45,6 +46,9 @@ pub struct OutOfFold {
     pub predictions: Vec<Prediction>,
     /// The part that each message belongs to, counted from 0.
     pub folds: Vec<usize>,
+    /// Messages that have the text of an earlier one, but for case and blanks at its ends. They are in the same part, so
+    /// that no model answers a text that it learnt.
+    pub repeated_texts: usize,
     /// How each of the models was trained.
     pub trainings: Vec<Training>,
     /// What is odd about the data: intents that are not in every part, and the like.
@@ -108,9 +112,23 @@ impl CrossValidation {
             }
             trainings.push(training);
         }
-        let warnings = rare_intents(all, separator, folds);
-        Ok(OutOfFold { predictions: answers, warnings, folds: part, trainings })
+        let repeated_texts = repeated_texts(all);
+        let mut warnings = rare_intents(all, separator, folds);
+        if repeated_texts > 0 {
+            warnings.push(format!(
+                "{repeated_texts} of {} messages have the text of another one, but for case and blanks at its ends; they \
+                 are in the same fold, so that no model is tested on a text that it learnt",
+                all.len()
+            ));
+        }
+        Ok(OutOfFold { predictions: answers, warnings, folds: part, repeated_texts, trainings })
     }
+}
+
+/// Messages that have the text of an earlier one.
+fn repeated_texts(utterances: &[Utterance]) -> usize {
+    let texts: BTreeSet<String> = utterances.iter().map(|utterance| text_key(&utterance.text)).collect();
+    utterances.len() - texts.len()
 }
 
 /// Intents that cannot be in every part, in one sentence for those with one text and one for the others.
@@ -206,8 +224,23 @@ pipeline:
                 .filter(|&at| found.folds[at] != found.folds[12])
                 .all(|at| names(at).any(|name| name == "animal"))
         );
-        assert_eq!(found.warnings.len(), 1);
+        assert_eq!((found.warnings.len(), found.repeated_texts), (1, 0));
         assert!(found.warnings[0].contains("`animal`") && found.warnings[0].contains("one example"));
+    }
+
+    #[test]
+    fn the_same_text_in_another_spelling_is_in_one_fold_and_named() {
+        let mut data = data();
+        for (text, intent) in [(" Hello Dear Friend 0", "cancel"), ("CANCEL that order 1 ", "cancel")] {
+            data.push(Utterance::new(text, Some(intent)));
+        }
+        let found =
+            CrossValidation { folds: 3, seed: 2 }.run(&config(), &data, &options(), |_, _| {}).unwrap();
+        assert_eq!(found.repeated_texts, 2);
+        assert!(
+            found.warnings.iter().any(|one| one.starts_with("2 of 16 messages have the text of another one"))
+        );
+        assert_eq!((found.folds[0], found.folds[3]), (found.folds[14], found.folds[15]));
     }
 
     #[test]

@@ -148,7 +148,7 @@ pub enum PipelineError {
         percentage: u8,
     },
     /// Too few examples to hold some out.
-    #[error("learning curve: no intent has two examples, so that none can be held out")]
+    #[error("learning curve: no intent has two examples of different texts, so that none can be held out")]
     NothingToHoldOut,
     /// Labels have no dense features, so they cannot share layers with messages that do.
     #[error("the pipeline: `share_hidden_layers` does not go with dense features, which labels do not have")]

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::entity_scores::{EntityScoresByRule, EntityTally, ExtractorScores, TokenAnswer};
-use super::{Nlu, OutOfScopeScores};
+use super::{Nlu, OutOfScopeScores, TrainingOverlap};
 use crate::data::Utterance;
 use crate::diet::FALLBACK;
 use crate::error::Result;
@@ -77,6 +77,9 @@ pub struct Evaluation {
     /// Where a message may have several intents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intent_sets: Option<LabelSetReport>,
+    /// How many of the messages the model knows from its training; `None` where no model was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training_overlap: Option<TrainingOverlap>,
     #[serde(skip)]
     confusion: Confusion,
     #[serde(skip)]
@@ -187,6 +190,7 @@ impl Evaluation {
             model: ModelCalibration::default(),
             out_of_scope: OutOfScopeScores::new(utterances, predictions, options),
             intent_sets: several.then(|| sets.finish()),
+            training_overlap: None,
             confusion,
             token_confusion,
             answers,
@@ -266,30 +270,50 @@ impl CalibrationScores {
 }
 
 impl Nlu {
-    /// Scores this model on labelled messages, without intervals; otherwise as [`Nlu::evaluate_with`].
+    /// Scores this model on labelled messages, without intervals and without a look at its training data; otherwise as
+    /// [`Nlu::evaluate_with`].
     ///
     /// # Errors
     ///
     /// If the network cannot be computed.
     pub fn evaluate(&self, utterances: &[Utterance]) -> Result<Evaluation> {
         let bootstrap = Bootstrap { draws: 0, ..Bootstrap::default() };
-        self.evaluate_with(utterances, &EvaluationOptions::default().bootstrap(bootstrap))
+        let options = EvaluationOptions::default().bootstrap(bootstrap);
+        Ok(self.scores_of(utterances, &self.answers_to(utterances)?, &options))
     }
 
-    /// Scores this model on labelled messages, see [`Evaluation::new`].
+    /// Scores this model on labelled messages, see [`Evaluation::new`], and says how many of them it was trained on.
     ///
     /// # Errors
     ///
-    /// If the network cannot be computed.
+    /// If the network cannot be computed, or the examples that the model keeps cannot be read.
     pub fn evaluate_with(&self, utterances: &[Utterance], options: &EvaluationOptions) -> Result<Evaluation> {
-        let texts: Vec<&str> = utterances.iter().map(|utterance| utterance.text.as_str()).collect();
-        Ok(self.score(utterances, &self.parse_batch(&texts)?, options))
+        self.score(utterances, &self.answers_to(utterances)?, options)
     }
 
-    /// Scores answers that this model gave, and adds what was fitted in training to calibrate them. Whether labels stand
-    /// for several intents is decided by the model, not by `options`.
-    #[must_use]
+    fn answers_to(&self, utterances: &[Utterance]) -> Result<Vec<Prediction>> {
+        let texts: Vec<&str> = utterances.iter().map(|utterance| utterance.text.as_str()).collect();
+        self.parse_batch(&texts)
+    }
+
+    /// Scores answers that this model gave, adds what was fitted in training to calibrate them, and says how many of the
+    /// messages it was trained on. Whether labels stand for several intents is decided by the model, not by `options`.
+    ///
+    /// # Errors
+    ///
+    /// If the examples that the model keeps cannot be read.
     pub fn score(
+        &self,
+        utterances: &[Utterance],
+        predictions: &[Prediction],
+        options: &EvaluationOptions,
+    ) -> Result<Evaluation> {
+        let training_overlap = Some(self.training_overlap(utterances, predictions, options)?);
+        Ok(Evaluation { training_overlap, ..self.scores_of(utterances, predictions, options) })
+    }
+
+    /// The scores alone.
+    pub(super) fn scores_of(
         &self,
         utterances: &[Utterance],
         predictions: &[Prediction],

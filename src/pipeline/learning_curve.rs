@@ -1,11 +1,12 @@
 //! How scores grow with the number of examples.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
 use super::{Nlu, PipelineConfig, PipelineError, TrainingOptions};
-use crate::data::{HoldOut, TrainingData, stratified_split};
+use crate::data::{HoldOut, TrainingData, stratified_split, text_key};
 use crate::error::Result;
 use crate::train::{Event, Stopped};
 
@@ -13,7 +14,7 @@ use crate::train::{Event, Stopped};
 const TEST_SHARE: f64 = 0.2;
 
 /// Which models to train. In each run a fifth of the data is held out anew, and of the rest, shares of it are
-/// learnt from.
+/// learnt from. What is held out is tested unless its text is learnt as well, in whatever case.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LearningCurve {
@@ -140,7 +141,10 @@ impl LearningCurve {
         let mut points = Vec::new();
         for run in 0..self.runs {
             let seed = self.seed.wrapping_add(run as u64);
-            let (learnt, tested) = stratified_split(&data.utterances, HoldOut::Share(TEST_SHARE), seed);
+            let (learnt, mut tested) = stratified_split(&data.utterances, HoldOut::Share(TEST_SHARE), seed);
+            // A text that is learnt as well says nothing of new ones.
+            let known: HashSet<String> = learnt.iter().map(|one| text_key(&one.text)).collect();
+            tested.retain(|one| !known.contains(&text_key(&one.text)));
             if tested.is_empty() {
                 return Err(PipelineError::NothingToHoldOut.into());
             }
@@ -216,6 +220,16 @@ pipeline:
         let accuracy = f64::midpoint(found.points[0].accuracy, found.points[2].accuracy);
         assert!((found.means()[1].accuracy - accuracy).abs() < 1e-12);
         assert_eq!(found, run(&curve).unwrap());
+    }
+
+    #[test]
+    fn a_text_that_is_learnt_is_not_tested() {
+        let texts = ["Hello", "hello", " hello ", "HELLO", "heLLo"];
+        let data: TrainingData = texts.map(|text| Utterance::new(text, Some("greet"))).into_iter().collect();
+        let config = PipelineConfig::from_yaml("pipeline:\n- name: WhitespaceTokenizer\n- name: CountVectorsFeaturizer\n- name: DIETClassifier\n", "c.yml").unwrap();
+        let error =
+            LearningCurve::default().run("x", &config, &data, &TrainingOptions::default(), |_, _, _| {});
+        assert!(error.unwrap_err().to_string().contains("two examples of different texts"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod memory;
 mod nlu;
 mod options;
 mod out_of_scope;
+mod overlap;
 mod parts;
 mod post;
 mod review;
@@ -48,6 +49,7 @@ pub use learning_curve::{CurveMean, CurvePoint, CurveSeries, LearningCurve};
 pub use nlu::Nlu;
 pub use options::{Training, TrainingOptions};
 pub use out_of_scope::{OutOfScopeScores, is_out_of_scope};
+pub use overlap::TrainingOverlap;
 pub use review::{ConfusedIntents, EntityDoubt, EntityProblem, IntentDoubt, Mistaken, Review, review};
 pub use suggest::{Suggestion, Unsure, suggest};
 

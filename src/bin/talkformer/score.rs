@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use talkformer::metrics::{Comparison, Interval, Prf};
+use talkformer::metrics::{Interval, Prf};
 use talkformer::pipeline::{CurveSeries, Evaluation, OutOfScopeScores};
-use talkformer::report::FoldScores;
+use talkformer::report::{FoldScores, Other};
 
 use super::output::percent;
 
@@ -13,6 +13,9 @@ pub(crate) fn print(scores: &Evaluation) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let out = &mut out;
     writeln!(out, "{} messages", scores.messages)?;
+    if let Some(overlap) = &scores.training_overlap {
+        writeln!(out, "{overlap}")?;
+    }
     let (intent, intervals) = (&scores.intent, &scores.intervals);
     if intent.messages > 0 {
         writeln!(out, "\nintents ({} messages)", intent.messages)?;
@@ -108,9 +111,13 @@ pub(crate) fn print_folds(folds: &[FoldScores]) -> anyhow::Result<()> {
 }
 
 /// The difference from another model.
-pub(crate) fn print_comparison(name: &str, found: &Comparison) -> anyhow::Result<()> {
+pub(crate) fn print_comparison(other: &Other<'_>) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
+    let Other { name, evaluation, comparison: found } = other;
     writeln!(out, "\ncompared with {name}")?;
+    if let Some(overlap) = &evaluation.training_overlap {
+        writeln!(out, "  {overlap}")?;
+    }
     for (score, difference, test) in [
         ("intent accuracy", found.accuracy, "McNemar"),
         ("entity F1, exact span", found.exact_span_f1, "paired bootstrap"),

@@ -53,7 +53,12 @@ impl Report<'_> {
                 nav { @for Section { anchor, heading, .. } in sections { a href={ "#" (anchor) } { (heading) } } }
             }
             @for note in self.notes { p.note { (note) } }
-            @if let Some(tested) = self.tested { (tiles(tested.evaluation)) }
+            @if let Some(tested) = self.tested {
+                @if let Some(overlap) = &tested.evaluation.training_overlap {
+                    p.note[overlap.messages != Some(0)] { "Training data: " (overlap) "." }
+                }
+                (tiles(tested.evaluation))
+            }
         }
     }
 

@@ -45,6 +45,7 @@ pub(super) fn comparison(ours: &Evaluation, other: &Other<'_>) -> Markup {
             (found.only_first_right) " intents are right by the tested model alone, " (found.only_second_right)
             " by the other alone. Tests: McNemar, exact, for intents; paired bootstrap for entities."
         }
+        @if let Some(overlap) = &theirs.training_overlap { p { "The other model: " (overlap) "." } }
         (table(&["score", "tested", "other", "difference", "95 % range", "p-value"], &rows))
     }
 }

@@ -48,8 +48,7 @@ pub(super) fn run(args: &TestNlu) -> anyhow::Result<()> {
             let (mean, deviation) = one.mean_and_deviation();
             json!({"score": one.name, "mean": mean, "deviation": deviation, "values": one.values})
         });
-        all["cross_validation"] =
-            json!({"folds": args.cross.folds, "scores": scores.collect::<Vec<Value>>()});
+        all["cross_validation"] = json!({"folds": args.cross.folds, "repeated_texts": found.repeated_texts, "scores": scores.collect::<Vec<Value>>()});
         json_line(&all)?;
     } else {
         score::print(&evaluation)?;

@@ -36,7 +36,7 @@ pub(super) fn run(args: &TestNlu) -> anyhow::Result<()> {
         let nlu = limited(Nlu::open(path)?, args.threads);
         let texts: Vec<&str> = utterances.iter().map(|utterance| utterance.text.as_str()).collect();
         let predictions = nlu.parse_batch(&texts)?;
-        let evaluation = nlu.score(utterances, &predictions, &options);
+        let evaluation = nlu.score(utterances, &predictions, &options)?;
         Ok((predictions, evaluation))
     };
     let (predictions, evaluation) = answer(&args.scored.model)?;
@@ -58,7 +58,7 @@ pub(super) fn run(args: &TestNlu) -> anyhow::Result<()> {
     } else {
         score::print(&evaluation)?;
         if let Some(found) = &compared {
-            score::print_comparison(found.name, &found.comparison)?;
+            score::print_comparison(found)?;
         }
     }
     let tested = Tested { utterances, predictions: &predictions, evaluation: &evaluation };
