@@ -1,8 +1,10 @@
 //! What comes out: plain data, and its JSON in Rasa's shape.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::text::{CharOffsets, Span};
 
@@ -68,6 +70,51 @@ impl PredictedEntity {
     }
 }
 
+/// What to answer to a message with a retrieval intent, such as `faq/ask_name`.
+///
+/// As JSON it is what Rasa puts under `response_selector`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ResponseSelection {
+    /// The retrieval intents of the model, without their keys.
+    pub all_retrieval_intents: Vec<String>,
+    /// The answer among those to one retrieval intent, by its name; or, under `default`, among those to the reported
+    /// intent, and among all where that is no retrieval intent.
+    #[serde(flatten)]
+    pub selected: BTreeMap<String, SelectedResponse>,
+}
+
+/// The answer that fits best, and how well others do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SelectedResponse {
+    /// The best one.
+    pub response: Response,
+    /// The best ones, best first.
+    pub ranking: Vec<RankedResponse>,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Response {
+    /// Its variants, such as `{"text": …}`, as the data has them; none where the data has no such answer.
+    pub responses: Vec<Value>,
+    /// How likely it is the right one of those it was chosen from, in `[0, 1]`.
+    pub confidence: f32,
+    /// The full name of the intent, such as `faq/ask_name`.
+    pub intent_response_key: String,
+    /// Its name in a domain, such as `utter_faq/ask_name`.
+    pub utter_action: String,
+}
+
+/// One of the answers that were chosen from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RankedResponse {
+    /// As that of [`Response`].
+    pub confidence: f32,
+    /// The full name of the intent.
+    pub intent_response_key: String,
+}
+
 /// The answer to one message.
 ///
 /// As JSON it has the keys and the character offsets of the answers of Rasa's `/model/parse`, and is read from such JSON.
@@ -96,6 +143,8 @@ pub struct Prediction {
     /// The intents of the message, surest first, by a model that was taught that there may be several; else empty.
     /// [`Prediction::intent`] is their names joined, with the confidence of the least sure one.
     pub intents: Vec<Scored>,
+    /// What to answer, by a model that learnt retrieval intents; [`Prediction::intent`] is then without the key.
+    pub response_selector: Option<ResponseSelection>,
     /// In order of the text.
     pub entities: Vec<PredictedEntity>,
     /// Where the tokens are.
@@ -119,6 +168,8 @@ struct RasaPrediction<'a> {
     intents: Cow<'a, [Scored]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     out_of_scope: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    response_selector: Option<Cow<'a, ResponseSelection>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -206,6 +257,7 @@ impl Serialize for Prediction {
             intent_ranking: Cow::Borrowed(&self.intent_ranking),
             intents: Cow::Borrowed(&self.intents),
             out_of_scope: self.out_of_scope,
+            response_selector: self.response_selector.as_ref().map(Cow::Borrowed),
         };
         json.serialize(serializer)
     }
@@ -225,6 +277,7 @@ impl TryFrom<RasaPrediction<'_>> for Prediction {
             entities: json.entities.into_iter().map(|one| one.read(&offsets)).collect::<Result<_, _>>()?,
             tokens: json.text_tokens.into_iter().map(token).collect::<Result<_, _>>()?,
             out_of_scope: json.out_of_scope,
+            response_selector: json.response_selector.map(Cow::into_owned),
             text: json.text.into_owned(),
         })
     }
@@ -244,6 +297,16 @@ mod tests {
             processors: vec!["EntitySynonymMapper".into()],
             ..PredictedEntity::new("DIETClassifier", "city", Span::new(19, 24), &text)
         };
+        let key = || "faq/ask_name".to_owned();
+        let selected = SelectedResponse {
+            response: Response {
+                responses: vec![serde_json::json!({"text": "Ann"})],
+                confidence: 0.75,
+                intent_response_key: key(),
+                utter_action: "utter_faq/ask_name".into(),
+            },
+            ranking: vec![RankedResponse { confidence: 0.75, intent_response_key: key() }],
+        };
         let answer = Prediction {
             intent: Some(sure("travel", 0.7)),
             intent_ranking: vec![sure("travel", 0.7), sure("greet", 0.3)],
@@ -251,6 +314,10 @@ mod tests {
             entities: vec![city],
             tokens: vec![Span::new(0, 5), Span::new(6, 13), Span::new(14, 18), Span::new(19, 24)],
             out_of_scope: Some(0.25),
+            response_selector: Some(ResponseSelection {
+                all_retrieval_intents: vec!["faq".into()],
+                selected: BTreeMap::from([("default".into(), selected)]),
+            }),
             text,
         };
         let json = serde_json::to_string(&answer).unwrap();

@@ -15,14 +15,15 @@ type Plain = (
     std::collections::BTreeMap<String, String>,
     Vec<(String, String)>,
     Vec<(String, Vec<String>)>,
+    std::collections::BTreeMap<String, Vec<serde_json::Value>>,
 );
 
 fn plain(data: TrainingData) -> Plain {
-    let TrainingData { utterances, synonyms, regexes, lookups, .. } = data;
+    let TrainingData { utterances, synonyms, regexes, lookups, responses, .. } = data;
     let utterances = utterances.into_iter().map(|one| (one.text, one.intent, one.entities)).collect();
     let regexes = regexes.into_iter().map(|regex| (regex.name, regex.pattern)).collect();
     let lookups = lookups.into_iter().map(|lookup| (lookup.name, lookup.elements)).collect();
-    (utterances, synonyms, regexes, lookups)
+    (utterances, synonyms, regexes, lookups, responses)
 }
 
 /// As YAML orders it: intents by their first example.
@@ -108,18 +109,27 @@ fn training_data() -> impl Strategy<Value = TrainingData> {
     let synonyms = prop::collection::vec((text(), name()), 0..4);
     let regexes = prop::collection::vec((name(), said()), 0..4);
     let lookups = prop::collection::vec((name(), prop::collection::vec(said(), 1..4)), 0..3);
-    (utterances, synonyms, regexes, lookups).prop_map(|(utterances, synonyms, regexes, lookups)| {
-        let mut data: TrainingData = utterances.into_iter().collect();
-        let source = Source::default();
-        for (variant, value) in synonyms {
-            data.add_synonym(&variant, &value, &source);
-        }
-        let pattern = |(name, pattern)| Pattern { name, pattern, source: source.clone() };
-        data.regexes = regexes.into_iter().map(pattern).collect();
-        let lookup = |(name, elements)| Lookup { name, elements, source: source.clone() };
-        data.lookups = lookups.into_iter().map(lookup).collect();
-        data
-    })
+    let responses = prop::collection::vec((intent(), prop::collection::vec(any::<String>(), 0..3)), 0..3);
+    (utterances, synonyms, regexes, lookups, responses).prop_map(
+        |(utterances, synonyms, regexes, lookups, responses)| {
+            let mut data: TrainingData = utterances.into_iter().collect();
+            let source = Source::default();
+            for (variant, value) in synonyms {
+                data.add_synonym(&variant, &value, &source);
+            }
+            let pattern = |(name, pattern)| Pattern { name, pattern, source: source.clone() };
+            data.regexes = regexes.into_iter().map(pattern).collect();
+            let lookup = |(name, elements)| Lookup { name, elements, source: source.clone() };
+            data.lookups = lookups.into_iter().map(lookup).collect();
+            let responses = responses.into_iter().filter(|(intent, _)| intent.contains('/'));
+            let variants = |texts: Vec<String>| {
+                texts.into_iter().map(|text| serde_json::json!({"text": text})).collect()
+            };
+            data.responses =
+                responses.map(|(intent, texts)| (format!("utter_{intent}"), variants(texts))).collect();
+            data
+        },
+    )
 }
 
 proptest! {

@@ -25,7 +25,9 @@ mod tests {
 
     #[test]
     fn names_lose_the_blanks_around_them() {
-        for (written, expected) in [(" a b\n", Some("a b")), ("7", Some("7")), (" ", None), ("a / b ", Some("a / b"))] {
+        for (written, expected) in
+            [(" a b\n", Some("a b")), ("7", Some("7")), (" ", None), ("a / b ", Some("a / b"))]
+        {
             assert_eq!(name(written).as_deref(), expected);
         }
         for (written, expected) in [

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde_json::Value;
+
 use super::trimming::trim;
 use super::warning::excerpt;
-use super::{Entity, Source, Utterance, Warning, keep_sane};
+use super::{Entity, Source, Utterance, Warning, base_intent, keep_sane};
 use crate::text::lower_case;
 
 /// A regular expression with a name.
@@ -54,6 +56,8 @@ pub struct TrainingData {
     pub regexes: Vec<Pattern>,
     /// The word lists, in order of the files.
     pub lookups: Vec<Lookup>,
+    /// What to answer to retrieval intents, by names such as `utter_faq/ask_name`: variants in Rasa's form, `{"text": …}`.
+    pub responses: BTreeMap<String, Vec<Value>>,
     /// What was odd while reading. [`TrainingData::validate`] looks at the whole.
     pub warnings: Vec<Warning>,
 }
@@ -138,13 +142,14 @@ impl TrainingData {
         }
     }
 
-    /// Adds everything of `other` behind what is here. A synonym defined in both counts as in `other`.
+    /// Adds everything of `other` behind what is here. A synonym or a response defined in both counts as in `other`.
     pub fn extend(&mut self, other: Self) {
         let at = other.utterances.first().map_or_else(Source::default, |first| first.source.at(0));
         self.utterances.extend(other.utterances);
         self.regexes.extend(other.regexes);
         self.lookups.extend(other.lookups);
         self.warnings.extend(other.warnings);
+        self.responses.extend(other.responses);
         for (variant, value) in other.synonyms {
             self.add_synonym(&variant, &value, &at);
         }
@@ -170,7 +175,8 @@ impl TrainingData {
         let (synonyms, regexes, lookups) =
             (self.synonyms.clone(), self.regexes.clone(), self.lookups.clone());
         let utterances = utterances.into_iter().cloned().collect();
-        Self { utterances, synonyms, regexes, lookups, warnings: Vec::new() }
+        let responses = self.responses.clone();
+        Self { utterances, synonyms, regexes, lookups, responses, warnings: Vec::new() }
     }
 
     /// The intents in alphabetical order, each with its number of examples.
@@ -202,19 +208,25 @@ impl TrainingData {
         self.utterances.iter().flat_map(|utterance| &utterance.entities)
     }
 
-    /// What is odd about the whole: intents and entity types with a single example, and texts that
-    /// belong to two intents. In order of the examples.
+    /// What is odd about the whole: intents and entity types with a single example, retrieval intents without a response
+    /// though others have one, and texts that belong to two intents. In order of the examples.
     #[must_use]
     pub fn validate(&self) -> Vec<Warning> {
         let (intents, types) = (self.intents(), self.entity_types());
         let mut first_use: HashMap<&str, &Utterance> = HashMap::with_capacity(self.utterances.len());
         let mut reported: HashSet<(&str, &str)> = HashSet::new();
-        let mut warnings = Vec::new();
+        let (mut warnings, mut unanswered) = (Vec::new(), HashSet::new());
         for utterance in &self.utterances {
             let few = |label| Warning::FewExamples { at: utterance.source.clone(), label };
             if let Some(intent) = utterance.intent.as_deref() {
                 if intents[intent] < 2 {
                     warnings.push(few(format!("intent `{intent}`")));
+                }
+                let answered =
+                    base_intent(intent) == intent || self.responses.contains_key(&format!("utter_{intent}"));
+                if !self.responses.is_empty() && !answered && unanswered.insert(intent) {
+                    let (at, intent) = (utterance.source.clone(), intent.to_owned());
+                    warnings.push(Warning::NoResponse { at, intent });
                 }
                 let first = *first_use.entry(&utterance.text).or_insert(utterance);
                 let other = first.intent.as_deref().unwrap_or_default();

@@ -24,7 +24,7 @@ fn answer(utterance: &Utterance) -> Answer<'_> {
 
 impl TrainingData {
     /// Takes over newer data. All that was known of a text gives way to what is given for it; an example that is
-    /// given twice counts once. A synonym counts as given, expressions and elements of word lists are added.
+    /// given twice counts once. Synonyms and responses count as given, expressions and elements of word lists are added.
     ///
     /// # Example
     ///
@@ -84,6 +84,7 @@ impl TrainingData {
         self.regexes.extend(given.regexes);
         self.warnings.extend(given.warnings);
         self.synonyms.extend(given.synonyms);
+        self.responses.extend(given.responses);
         updated
     }
 }

@@ -92,6 +92,13 @@ pub enum Warning {
         /// What it is, such as ``entity type `city` ``.
         label: String,
     },
+    /// A retrieval intent has no response, though others have.
+    NoResponse {
+        /// Its first example.
+        at: Source,
+        /// The intent.
+        intent: String,
+    },
     /// The same text is an example of two intents.
     TwoIntents {
         /// The later example.
@@ -122,6 +129,7 @@ impl Warning {
             | Self::TrimmedAnnotation { at, .. }
             | Self::SynonymConflict { at, .. }
             | Self::FewExamples { at, .. }
+            | Self::NoResponse { at, .. }
             | Self::TwoIntents { at, .. } => at,
         }
     }
@@ -171,6 +179,12 @@ impl fmt::Display for Warning {
             ),
             Self::FewExamples { label, .. } => {
                 write!(f, "{label} has only this example; add at least one more")
+            }
+            Self::NoResponse { intent, .. } => {
+                write!(
+                    f,
+                    "intent `{intent}` has no response; write one below `responses:` as `utter_{intent}`"
+                )
             }
             Self::TwoIntents { text, intent, other_at, other, .. } => write!(
                 f,

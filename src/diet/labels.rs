@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::DietConfig;
-use crate::data::{TagSet, Utterance};
+use crate::data::{TagSet, Utterance, base_intent};
 use crate::features::Features;
 use crate::metrics::label_parts;
 use crate::text::Span;
@@ -144,10 +144,10 @@ pub(crate) const FALLBACK: &str = "nlu_fallback";
 /// Intents that mean "about nothing that the model knows", in whatever case.
 pub const OUT_OF_SCOPE_NAMES: [&str; 3] = ["out_of_scope", "oos", FALLBACK];
 
-/// Whether this intent is one of [`OUT_OF_SCOPE_NAMES`].
+/// Whether this intent is one of [`OUT_OF_SCOPE_NAMES`], or a response to one.
 #[must_use]
 pub fn is_out_of_scope(intent: &str) -> bool {
-    OUT_OF_SCOPE_NAMES.iter().any(|name| intent.eq_ignore_ascii_case(name))
+    OUT_OF_SCOPE_NAMES.iter().any(|name| base_intent(intent).eq_ignore_ascii_case(name))
 }
 
 /// One message in numbers.

@@ -290,8 +290,10 @@ fn compile_lookup(
     at: &Source,
 ) -> Result<Matcher, FeatureError> {
     let elements = elements.iter().map(|element| element.trim()).filter(|element| !element.is_empty());
-    let elements: Vec<Folded> = elements.map(|element| Folded::new(element, !config.case_sensitive)).collect();
-    let table = AhoCorasick::builder().match_kind(MatchKind::Standard).build(elements.iter().map(Folded::text));
+    let elements: Vec<Folded> =
+        elements.map(|element| Folded::new(element, !config.case_sensitive)).collect();
+    let table =
+        AhoCorasick::builder().match_kind(MatchKind::Standard).build(elements.iter().map(Folded::text));
     table.map(Matcher::Lookup).map_err(|error| FeatureError::Lookup {
         at: at.clone(),
         name: name.to_owned(),
@@ -364,9 +366,8 @@ mod tests {
         let patterns = Patterns::fit(&loose, &data).unwrap();
         let text = "İ big  apple, BIG\nAPPLE izmir IZMIR STRASSE ΟΔΟΣ.Α οδος ZOE\u{308} zoe áb aﬃx";
         let found: Vec<String> = find(&patterns, text).into_iter().map(|(_, words)| words).collect();
-        let expected = [
-            "big  apple", "BIG\nAPPLE", "izmir", "IZMIR", "STRASSE", "ΟΔΟΣ", "οδος", "ZOE\u{308}",
-        ];
+        let expected =
+            ["big  apple", "BIG\nAPPLE", "izmir", "IZMIR", "STRASSE", "ΟΔΟΣ", "οδος", "ZOE\u{308}"];
         assert_eq!(found, expected);
         let strict = Patterns::fit(&PatternsConfig::default(), &data).unwrap();
         assert_eq!(find(&strict, "Big\t Apple big apple Zoe\u{308}").len(), 2);

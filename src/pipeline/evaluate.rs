@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::entity_scores::{EntityScoresByRule, EntityTally, ExtractorScores, TokenAnswer};
-use super::{Nlu, OutOfScopeScores, TrainingOverlap};
-use crate::data::Utterance;
+use super::{Nlu, OutOfScopeScores, TrainingOverlap, reported_intents};
+use crate::data::{Utterance, base_intent};
 use crate::diet::FALLBACK;
 use crate::error::Result;
 use crate::metrics::{
@@ -80,6 +80,9 @@ pub struct Evaluation {
     /// How many of the messages the model knows from its training; `None` where no model was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub training_overlap: Option<TrainingOverlap>,
+    /// Where the data has retrieval intents and the model answers them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responses: Option<ResponseScores>,
     #[serde(skip)]
     confusion: Confusion,
     #[serde(skip)]
@@ -102,6 +105,32 @@ pub struct IntentScores {
     pub weighted_f1: f64,
     /// Scores of each intent and the averages.
     pub report: ClassificationReport,
+}
+
+/// How often the answer is right, among messages with a retrieval intent such as `faq/ask_name`; others count as having
+/// none.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ResponseScores {
+    /// Messages with a retrieval intent.
+    pub messages: usize,
+    /// Share of right answers.
+    pub accuracy: f64,
+}
+
+impl ResponseScores {
+    fn new(utterances: &[Utterance], predictions: &[Prediction]) -> Option<Self> {
+        let (mut messages, mut right) = (0, 0);
+        for (gold, found) in utterances.iter().zip(predictions) {
+            let wanted = gold.intent.as_deref().filter(|intent| base_intent(intent) != *intent);
+            let (Some(wanted), Some(selection)) = (wanted, &found.response_selector) else { continue };
+            messages += 1;
+            // A selector for one retrieval intent comes before the one for all.
+            let own = selection.selected.get(base_intent(wanted)).or(selection.selected.get("default"));
+            right += usize::from(own.is_some_and(|own| own.response.intent_response_key == wanted));
+        }
+        (messages > 0).then(|| Self { messages, accuracy: right as f64 / messages as f64 })
+    }
 }
 
 /// Whether confidences mean what they say.
@@ -147,10 +176,13 @@ impl Evaluation {
     ///
     /// A fallback is undone first: the best intent counts, however unsure. Where a message may have several intents
     /// (`options.separator`), it is right if it has exactly those, and reports call the set by their names in
-    /// alphabetical order. Entities are those that a user receives, whichever component found them; see
+    /// alphabetical order. Of a retrieval intent `faq/ask_name` the intent is `faq`; whether the answer to it is right is
+    /// scored apart. Entities are those that a user receives, whichever component found them; see
     /// [`EntityScoresByRule`] for what counts where two found something in the same place.
     #[must_use]
     pub fn new(utterances: &[Utterance], predictions: &[Prediction], options: &EvaluationOptions) -> Self {
+        let responses = ResponseScores::new(utterances, predictions);
+        let utterances = &*reported_intents(utterances, predictions);
         let mut labels: HashMap<Cow<'_, str>, usize> = HashMap::new();
         let (mut confusion, mut sets) = (Confusion::default(), LabelSets::default());
         let mut all_entities = EntityTally::default();
@@ -191,6 +223,7 @@ impl Evaluation {
             out_of_scope: OutOfScopeScores::new(utterances, predictions, options),
             intent_sets: several.then(|| sets.finish()),
             training_overlap: None,
+            responses,
             confusion,
             token_confusion,
             answers,

@@ -119,6 +119,9 @@ impl Nlu {
     pub fn with_remembered(&self, data: &TrainingData) -> Result<(TrainingData, Updated)> {
         let parts = &self.parts;
         let mut all = TrainingData { synonyms: parts.synonyms.table.clone(), ..Default::default() };
+        if let Some(responses) = &parts.responses {
+            all.responses = responses.texts.clone();
+        }
         if let Some(memory) = &parts.memory {
             all.utterances = memory.examples()?.to_vec();
         }

@@ -24,6 +24,7 @@ mod out_of_scope;
 mod overlap;
 mod parts;
 mod post;
+mod responses;
 mod review;
 mod saved;
 mod suggest;
@@ -32,8 +33,8 @@ mod train;
 
 pub use card::Card;
 pub use config::{
-    Component, ConfigWarning, DenseConfig, FallbackConfig, Fitted, PipelineConfig, Recipe, ResponseSelectorConfig,
-    Threshold,
+    Component, ConfigWarning, DenseConfig, FallbackConfig, Fitted, PipelineConfig, Recipe,
+    ResponseSelectorConfig, Threshold,
 };
 pub use cross_validation::{CrossValidation, Fold, OutOfFold};
 pub use custom::{Components, PostProcessor};
@@ -41,7 +42,7 @@ pub use embedder::embedder;
 pub use entity_scores::{EntityScoresByRule, ExtractorScores, NO_ENTITY, TokenAnswer};
 pub use error::PipelineError;
 pub use evaluate::{
-    Answer, CalibrationScores, Evaluation, EvaluationOptions, IntentScores, ModelCalibration,
+    Answer, CalibrationScores, Evaluation, EvaluationOptions, IntentScores, ModelCalibration, ResponseScores,
     name_intent_sets,
 };
 pub use finetune::FinetunePreview;
@@ -50,6 +51,7 @@ pub use nlu::Nlu;
 pub use options::{Training, TrainingOptions};
 pub use out_of_scope::{OutOfScopeScores, is_out_of_scope};
 pub use overlap::TrainingOverlap;
+pub use responses::reported_intents;
 pub use review::{ConfusedIntents, EntityDoubt, EntityProblem, IntentDoubt, Mistaken, Review, review};
 pub use suggest::{Suggestion, Unsure, suggest};
 

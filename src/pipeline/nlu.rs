@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::parts::Parts;
+use super::responses::Responses;
 use super::tokenizer::MAX_TOKENS;
 use super::{Component, PipelineConfig, post};
 use crate::bundle::Weights;
@@ -70,7 +71,11 @@ impl Nlu {
         confidence: Option<FittedConfidence>,
         threads: usize,
     ) -> Result<Self, WeightsError> {
-        let (diet, labels) = (parts.diet.clone(), parts.labels.clone());
+        let (mut diet, labels) = (parts.diet.clone(), parts.labels.clone());
+        if parts.responses.is_some() {
+            // An intent is as likely as all its response keys together; the ranking is cut afterwards.
+            diet.intents.ranking_length = 0;
+        }
         let diet = Diet::new(diet, parts.widths(), labels, &parts.label_features, &weights)?;
         Ok(Self { parts: Arc::clone(parts), diet, weights: Arc::new(weights), confidence, threads })
     }
@@ -200,9 +205,24 @@ impl Nlu {
         Encoded { text, tokens, features, truncated }
     }
 
-    /// Where a message may have several intents: the ranking, headed by all of its intents together, and those intents.
-    fn with_intent_set(&self, mut ranking: Vec<Scored>) -> (Vec<Scored>, Vec<Scored>) {
-        let intents = self.diet.intent_set(&ranking);
+    /// The intents of a ranking of labels: those without response keys, where the model learnt such keys.
+    fn intents_of(&self, ranking: &[Scored]) -> Vec<Scored> {
+        if self.parts.responses.is_some() {
+            Responses::intents(ranking, self.labels().is_multi_label())
+        } else {
+            ranking.to_vec()
+        }
+    }
+
+    /// A ranking of labels as one of intents. Where a message may have several intents, it is headed by all of them
+    /// together, and they come second.
+    fn with_intent_set(&self, ranking: &[Scored]) -> (Vec<Scored>, Vec<Scored>) {
+        let intents = self.intents_of(&self.diet.intent_set(ranking));
+        let mut ranking = self.intents_of(ranking);
+        let most = self.parts.diet.intents.ranking_length;
+        if self.parts.responses.is_some() && most > 0 {
+            ranking.truncate(most.max(intents.len()));
+        }
         if let [_, .., last] = &intents[..] {
             let separator = self.labels().separator.as_deref().unwrap_or_default();
             let names: Vec<&str> = intents.iter().map(|intent| intent.name.as_str()).collect();
@@ -216,9 +236,14 @@ impl Nlu {
         let Answer { ranking, out_of_scope, entities } = answer;
         let entities = entities.into_iter().map(|entity| predicted(entity, text, &tokens)).collect();
         let blank = tokens.is_empty();
-        let (ranking, intents) = self.with_intent_set(ranking);
+        let labels = ranking;
+        let (ranking, intents) = self.with_intent_set(&labels);
+        let best = intents.first().or(ranking.first()).map(|intent| intent.name.as_str());
+        let selection =
+            |responses: &Responses| responses.select(&self.parts.config, self.labels(), best, &labels);
         let mut prediction = Prediction {
             text: text.to_owned(),
+            response_selector: self.parts.responses.as_ref().map(selection),
             intent: ranking.first().cloned(),
             intent_ranking: ranking,
             intents,

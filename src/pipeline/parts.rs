@@ -7,6 +7,7 @@ use super::custom::{Components, FittedPostProcessor};
 use super::dense::DenseEncoders;
 use super::memory::Memory;
 use super::post::Synonyms;
+use super::responses::Responses;
 use super::tokenizer::MessageTokenizer;
 use crate::diet::{DietConfig, HeldOut, Labels, Learner, TrainingSet, Widths};
 use crate::error::ComputationError;
@@ -32,6 +33,8 @@ pub(super) struct Parts {
     /// Those that it was trained or opened with, for fine-tuning.
     pub(super) components: Components,
     pub(super) synonyms: Synonyms,
+    /// What it answers to retrieval intents, where it learnt any.
+    pub(super) responses: Option<Responses>,
     /// The examples that it was trained on, unless it was told to forget them.
     pub(super) memory: Option<Memory>,
 }

@@ -33,7 +33,9 @@ impl Synonyms {
         // A value stands for itself in any spelling, unless another value has the same: `Apple` and `apple`.
         let mut own: HashMap<String, Option<&String>> = HashMap::new();
         for value in table.values() {
-            own.entry(fold(value)).and_modify(|only| *only = only.filter(|own| *own == value)).or_insert(Some(value));
+            own.entry(fold(value))
+                .and_modify(|only| *only = only.filter(|own| *own == value))
+                .or_insert(Some(value));
         }
         let own = own.into_iter().filter_map(|(key, value)| Some((key, value?.clone())));
         let mut folded: HashMap<String, String> = own.collect();
@@ -144,8 +146,14 @@ mod tests {
         assert_eq!(prediction.entities[0].processors, ["EntitySynonymMapper"]);
         assert_eq!(prediction.entities[1], entity("Rome"));
 
-        let pairs = [("big apple", "New York City"), ("hauptstr.", "Hauptstraße"), ("fruit", "apple"), ("mac", "Apple")];
-        let synonyms = Synonyms::new(pairs.map(|(variant, value)| (variant.to_owned(), value.to_owned())).into());
+        let pairs = [
+            ("big apple", "New York City"),
+            ("hauptstr.", "Hauptstraße"),
+            ("fruit", "apple"),
+            ("mac", "Apple"),
+        ];
+        let synonyms =
+            Synonyms::new(pairs.map(|(variant, value)| (variant.to_owned(), value.to_owned())).into());
         for (words, expected) in [
             ("NEW YORK CITY", "New York City"),
             ("new  york\ncity", "New York City"),

@@ -22,6 +22,9 @@ const KIND: &str = "nlu";
 /// The part with the ensemble weights, where they were fitted.
 const CONFIDENCE: &str = "confidence.json";
 
+/// The part with what to answer to retrieval intents, where there are any.
+const RESPONSES: &str = "responses.json";
+
 /// The part with custom post-processors, where there are any.
 const POST_PROCESSORS: &str = "post_processors.json";
 
@@ -53,6 +56,10 @@ impl Nlu {
             .weights(&self.weights)?;
         let writer = match &self.confidence {
             Some(confidence) => writer.json(CONFIDENCE, confidence)?,
+            None => writer,
+        };
+        let writer = match &parts.responses {
+            Some(responses) => writer.json(RESPONSES, responses)?,
             None => writer,
         };
         let writer = match &parts.post_processors[..] {
@@ -106,6 +113,7 @@ impl Nlu {
             components: components.clone(),
             encoders: DenseEncoders::reopen(&bundle, threads)?,
             extractor: bundle.json("extractor.json")?,
+            responses: optional(&bundle, RESPONSES)?,
             synonyms: Synonyms::new(bundle.json("synonyms.json")?),
             memory: Memory::open(&bundle)?,
         });

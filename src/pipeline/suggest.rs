@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use serde::Serialize;
 
-use crate::data::{Entity, Utterance, keep_sane};
+use crate::data::{Entity, Utterance, base_intent, keep_sane};
 use crate::diet::FALLBACK;
 use crate::prediction::{Prediction, Scored};
 use crate::text::lower_case;
@@ -64,6 +64,10 @@ impl Suggestion<'_> {
         // Two extractors may have found the same.
         entities.dedup_by(|a, b| (a.span, &a.entity) == (b.span, &b.entity));
         let intent = self.guesses(1).next().map(|best| best.name.as_str());
+        // Of a retrieval intent the full name, for that is what examples have.
+        let keys = self.prediction.response_selector.iter().flat_map(|selection| selection.selected.values());
+        let mut keys = keys.map(|selected| selected.response.intent_response_key.as_str());
+        let intent = keys.find(|key| Some(base_intent(key)) == intent).or(intent);
         Utterance { entities, ..Utterance::new(text.as_str(), intent) }
     }
 }

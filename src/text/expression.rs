@@ -76,8 +76,9 @@ impl Expression {
             Ok(translated) if translated.backtracks => backtracking(&translated.expression, ignore_case)?,
             Ok(translated) => linear(&translated.expression, ignore_case)?,
             // What only the engine reads, such as `\b{start}`, is taken as well.
-            Err(Problem { reason, character }) => linear(pattern, ignore_case)
-                .map_err(|_| ExpressionError::Syntax { reason, character })?,
+            Err(Problem { reason, character }) => {
+                linear(pattern, ignore_case).map_err(|_| ExpressionError::Syntax { reason, character })?
+            }
         };
         Ok(Self { engine })
     }
@@ -95,7 +96,9 @@ impl Expression {
     #[must_use]
     pub fn find(&self, text: &str) -> Vec<Span> {
         match &self.engine {
-            Engine::Linear(regex) => regex.find_iter(text).map(|hit| Span::new(hit.start(), hit.end())).collect(),
+            Engine::Linear(regex) => {
+                regex.find_iter(text).map(|hit| Span::new(hit.start(), hit.end())).collect()
+            }
             Engine::Backtracking(_) if text.len() > LONGEST => Vec::new(),
             Engine::Backtracking(regex) => {
                 let found = regex.find_iter(text).map(|hit| hit.map(|hit| Span::new(hit.start(), hit.end())));
@@ -209,7 +212,10 @@ mod tests {
     fn a_group_gives_what_it_caught() {
         for pattern in [r"(\d)x", r"(\d)(?=x)x"] {
             let expression = Expression::new(pattern, false).unwrap();
-            assert_eq!((expression.groups(), expression.caught(1, "1x 2y 3x")), (1, vec![Span::new(0, 1), Span::new(6, 7)]));
+            assert_eq!(
+                (expression.groups(), expression.caught(1, "1x 2y 3x")),
+                (1, vec![Span::new(0, 1), Span::new(6, 7)])
+            );
         }
     }
 

@@ -59,10 +59,8 @@ impl Folded {
     /// [`fold`] has it.
     pub(crate) fn new(text: &str, ignore_case: bool) -> Self {
         const DOT_ABOVE: char = '\u{307}';
-        let mut folded = Self {
-            text: String::with_capacity(text.len()),
-            origin: Vec::with_capacity(text.len() + 1),
-        };
+        let mut folded =
+            Self { text: String::with_capacity(text.len()), origin: Vec::with_capacity(text.len() + 1) };
         for (at, c) in text.char_indices() {
             if c.is_whitespace() {
                 if !folded.text.ends_with(' ') {

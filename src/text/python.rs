@@ -40,8 +40,8 @@ const BLANK: &str = r"\x09-\x0D\x20";
 
 /// What the engines know between `[:` and `:]`. Python takes it for a set of letters, which nobody means.
 const NAMED_CLASSES: [&str; 14] = [
-    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
-    "xdigit",
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
+    "upper", "word", "xdigit",
 ];
 
 /// Reads an expression of Python's.
@@ -175,7 +175,11 @@ impl Walk {
                 _ => self.literal(c),
             }
         }
-        if self.outer.is_empty() { Ok(()) } else { Self::wrong(self.chars.len(), "a group is not closed: `)` is missing") }
+        if self.outer.is_empty() {
+            Ok(())
+        } else {
+            Self::wrong(self.chars.len(), "a group is not closed: `)` is missing")
+        }
     }
 
     /// `*`, `+`, `?`, `{2,3}`, and what makes them lazy or possessive.
@@ -236,14 +240,20 @@ impl Walk {
         } else if self.skip("P=") {
             let name = self.until(')', "the back-reference")?;
             let Some(group) = self.names.get(&name).copied() else {
-                return Self::wrong(begin, format!("the back-reference names a group `{name}` that does not come before it"));
+                return Self::wrong(
+                    begin,
+                    format!("the back-reference names a group `{name}` that does not come before it"),
+                );
             };
             return Ok(self.reference(group));
         } else if self.skip("(") {
             let name = self.until(')', "the condition")?;
             let group = name.parse().ok().or_else(|| self.names.get(&name).copied());
             let Some(group) = group else {
-                return Self::wrong(begin, format!("the condition names a group `{name}` that does not come before it"));
+                return Self::wrong(
+                    begin,
+                    format!("the condition names a group `{name}` that does not come before it"),
+                );
             };
             self.out.push_str(&format!("(?({group})"));
             self.backtracks = true;
@@ -289,7 +299,8 @@ impl Walk {
                 }
                 ')' if on => {
                     self.global = mode;
-                    let new = letters.chars().filter(|letter| !self.flags.contains(*letter)).collect::<String>();
+                    let new =
+                        letters.chars().filter(|letter| !self.flags.contains(*letter)).collect::<String>();
                     self.flags.push_str(&new);
                     return Ok(None);
                 }
@@ -321,7 +332,10 @@ impl Walk {
                     number = 10 * number + digit as usize;
                 }
                 if number > self.groups {
-                    return Self::wrong(begin, format!("`\\{number}` refers to a group that does not come before it"));
+                    return Self::wrong(
+                        begin,
+                        format!("`\\{number}` refers to a group that does not come before it"),
+                    );
                 }
                 self.reference(number);
             }
@@ -336,7 +350,8 @@ impl Walk {
     /// The character of an octal escape of three digits, of which `first` is gone over and the others are not.
     fn octal(&self, first: char) -> Option<char> {
         let digit = |c: Option<&char>| c.and_then(|c| c.to_digit(8));
-        let digits = [digit(Some(&first))?, digit(self.chars.get(self.at))?, digit(self.chars.get(self.at + 1))?];
+        let digits =
+            [digit(Some(&first))?, digit(self.chars.get(self.at))?, digit(self.chars.get(self.at + 1))?];
         char::from_u32(digits.into_iter().fold(0, |number, digit| 8 * number + digit))
     }
 
@@ -406,7 +421,10 @@ impl Walk {
     /// The character with this hexadecimal number.
     fn numbered(number: &str, begin: usize) -> Result<char, Problem> {
         let found = u32::from_str_radix(number, 16).ok().and_then(char::from_u32);
-        found.map_or_else(|| Self::wrong(begin, format!("there is no character with the number `{number}`")), Ok)
+        found.map_or_else(
+            || Self::wrong(begin, format!("there is no character with the number `{number}`")),
+            Ok,
+        )
     }
 
     /// A set of characters, of which `[` is gone over.
@@ -426,7 +444,8 @@ impl Walk {
                 Some(_) => {}
             }
             let low = self.element()?;
-            let ends_range = self.peek() == Some('-') && !matches!(self.chars.get(self.at + 1), None | Some(']'));
+            let ends_range =
+                self.peek() == Some('-') && !matches!(self.chars.get(self.at + 1), None | Some(']'));
             if !ends_range {
                 low.put(&mut class);
                 continue;
@@ -441,7 +460,10 @@ impl Walk {
                 }
                 _ => {
                     let range: String = self.chars[place..self.at].iter().collect();
-                    return Self::wrong(place, format!("`{range}` is no range of characters; write `-` last if it is meant itself"));
+                    return Self::wrong(
+                        place,
+                        format!("`{range}` is no range of characters; write `-` last if it is meant itself"),
+                    );
                 }
             }
         }
@@ -460,7 +482,9 @@ impl Walk {
     /// The next element of a set of characters.
     fn element(&mut self) -> Result<Element, Problem> {
         let begin = self.at;
-        let Some(c) = self.peek() else { return Self::wrong(begin, "a set of characters is not closed: `]` is missing") };
+        let Some(c) = self.peek() else {
+            return Self::wrong(begin, "a set of characters is not closed: `]` is missing");
+        };
         self.at += 1;
         if c != '\\' {
             return Ok(Element::Character(c));
@@ -510,9 +534,10 @@ mod tests {
 
     #[test]
     fn what_both_read_alike_stays_as_it_is() {
-        for same in
-            ["", "abc", r"\d{5}", "(a|b)+?", r"^\bx\b$", ".*", "(?:a)", "[^a-z]", "(?i:a)b", "é{2,}", r"\p{Lu}\pL", "a b"]
-        {
+        for same in [
+            "", "abc", r"\d{5}", "(a|b)+?", r"^\bx\b$", ".*", "(?:a)", "[^a-z]", "(?i:a)b", "é{2,}",
+            r"\p{Lu}\pL", "a b",
+        ] {
             assert_eq!(translate(same), Ok(Translated { expression: same.to_owned(), backtracks: false }));
         }
     }
@@ -581,7 +606,10 @@ mod tests {
             ("(?P<a>x)(?P<a>y)", 9, "two groups with the name `a`"),
         ] {
             let problem = translate(pattern).expect_err(pattern);
-            assert!(problem.character == character && problem.reason.contains(reason), "{pattern}: {problem:?}");
+            assert!(
+                problem.character == character && problem.reason.contains(reason),
+                "{pattern}: {problem:?}"
+            );
         }
     }
 }

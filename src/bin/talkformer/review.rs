@@ -5,7 +5,7 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 use talkformer::data::Utterance;
 use talkformer::pipeline::{
-    EntityDoubt, EntityProblem, IntentDoubt, Mistaken, Review, name_intent_sets, review,
+    EntityDoubt, EntityProblem, IntentDoubt, Mistaken, Review, name_intent_sets, reported_intents, review,
 };
 use talkformer::text::CharOffsets;
 
@@ -29,7 +29,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     say(&format!("recipe {recipe}, data {}, {} folds", args.data.display(), args.folds));
     let answers = out_of_fold(&config, &data, args.folds.into(), args.overrides.seed, args.threads)?;
     warn(&answers.warnings);
-    let review = review(&data.utterances, &answers.predictions);
+    let utterances = reported_intents(&data.utterances, &answers.predictions);
+    let review = review(&utterances, &answers.predictions);
     let most = args.most as usize;
     if args.json {
         json_line(&as_json(&review, data.utterances.len(), most))

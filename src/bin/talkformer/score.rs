@@ -28,6 +28,14 @@ pub(crate) fn print(scores: &Evaluation) -> anyhow::Result<()> {
         writeln!(out, "  macro F1 of sets  {:>9}", percent(sets.macro_average.f1))?;
         writeln!(out, "  whole set right   {:>9}", percent(sets.exact_match))?;
     }
+    if let Some(responses) = &scores.responses {
+        let accuracy = percent(responses.accuracy);
+        writeln!(
+            out,
+            "  right answers     {accuracy:>9} of {} messages with a retrieval intent",
+            responses.messages
+        )?;
+    }
     if let Some(found) = &scores.calibration {
         let error = percent(found.calibration.expected_calibration_error);
         let interval = range(intervals.expected_calibration_error);

@@ -160,7 +160,10 @@ mod tests {
         let data = read_lines(text).unwrap();
         assert_eq!(data.intents().into_keys().collect::<Vec<_>>(), ["7", "faq/b"]);
         let entity = &data.utterances[0].entities[0];
-        assert_eq!((entity.entity.as_str(), entity.role.as_deref(), entity.group.as_deref()), ("true", Some("1"), Some("2.0")));
+        assert_eq!(
+            (entity.entity.as_str(), entity.role.as_deref(), entity.group.as_deref()),
+            ("true", Some("1"), Some("2.0"))
+        );
         let lines: Vec<usize> = data.warnings.iter().map(|warning| warning.at().line).collect();
         assert_eq!((data.utterances[0].text.as_str(), lines), ("7", vec![3, 4, 5]));
     }

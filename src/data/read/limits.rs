@@ -46,6 +46,8 @@ impl Limits {
         options! {
             budget: budget,
             with_snippet: false,
+            // `yes` and `no` are texts.
+            strict_booleans: true,
             // `.inf` is a text like any other here.
             non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         }

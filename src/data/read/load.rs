@@ -13,8 +13,8 @@ use crate::data::{Source, TrainingData};
 ///
 /// A file is taken by its extension; one named `.json` must hold JSON Lines. A folder is read with all
 /// folders in it, in order of the names; hidden files, files of other kinds, YAML files without `nlu`
-/// (domain, stories, configuration) and `.json` files of other content are passed over. Links are
-/// followed, nothing is read twice.
+/// (domain, stories, configuration) and `.json` files of other content are passed over, but for the responses
+/// of a domain to retrieval intents. Links are followed, nothing is read twice.
 ///
 /// # Errors
 ///
@@ -196,6 +196,7 @@ mod tests {
             ("z.jsonl", br#"{"text": "last"}"#),
             ("y.json", br#"{"text": "before"}"#),
             ("domain.yml", b"intents: [nlu, greet]\n"),
+            ("faq.yml", b"responses:\n  utter_faq/a:\n  - text: A\n"),
             ("stories.yml", b"stories:\n- steps: {{ broken\n"),
             ("empty.yml", b"# nlu\n"),
             ("package.json", b"{\n\"name\": 1}"),
@@ -206,6 +207,7 @@ mod tests {
         let data = read(folder.path()).unwrap();
         let texts: Vec<_> = data.utterances.iter().map(|utterance| utterance.text.as_str()).collect();
         assert_eq!(texts, ["hi", "b", "before", "last"]);
+        assert_eq!(data.responses["utter_faq/a"][0]["text"], "A");
         assert!(data.utterances[0].source.to_string().ends_with("a/c.yaml:4"));
     }
 

@@ -1,8 +1,10 @@
-//! Rasa's YAML: intents, synonyms, expressions and word lists below `nlu`.
+//! Rasa's YAML: intents, synonyms, expressions and word lists below `nlu`, and the answers to retrieval intents below
+//! `responses`, which may also stand in a domain.
 
 use std::path::Path;
 
 use serde::de::IgnoredAny;
+use serde_json::{Value as Json, json};
 use serde_saphyr::Error as YamlError;
 
 use super::annotation;
@@ -18,9 +20,12 @@ const LATEST: (u32, u32) = (3, 1);
 /// What an item can be.
 const HEADS: [&str; 4] = ["intent", "synonym", "regex", "lookup"];
 
-/// Whether the file may hold `nlu` items: a cheap look that spares parsing domains and stories.
+/// Whether the file may hold `nlu` items, or responses to retrieval intents: a cheap look that spares parsing other
+/// domains, and stories.
 pub(super) fn recognise(text: &str) -> bool {
-    text.contains("nlu")
+    let is_response =
+        |line: &str| line.trim_start_matches([' ', '"', '\'']).starts_with("utter_") && line.contains('/');
+    text.contains("nlu") || text.contains("responses") && text.lines().any(is_response)
 }
 
 /// Adds the items of a file to `data`.
@@ -52,6 +57,7 @@ pub(super) struct FileReader<'a> {
 
 impl FileReader<'_> {
     fn document(&mut self, document: Document) -> Result<(), ReadError> {
+        self.responses(document.responses);
         let Some(nlu) = document.nlu else {
             let path = self.file.path.to_path_buf();
             return Err(ReadError::NoNlu { path, found: document.keys.join(", ") });
@@ -80,6 +86,24 @@ impl FileReader<'_> {
             self.item(entries, at)?;
         }
         Ok(())
+    }
+
+    /// Keeps the responses to retrieval intents; others are about dialogue.
+    fn responses(&mut self, responses: Option<Json>) {
+        let Some(Json::Object(all)) = responses else { return };
+        for (name, variants) in
+            all.into_iter().filter(|(name, _)| name.starts_with("utter_") && name.contains('/'))
+        {
+            let variants = match variants {
+                Json::Array(variants) => variants,
+                Json::Null => Vec::new(),
+                one => vec![one],
+            };
+            // A text alone is short for `{"text": …}`.
+            let whole =
+                |variant| if let Json::Object(_) = variant { variant } else { json!({"text": variant}) };
+            self.data.responses.insert(name, variants.into_iter().map(whole).collect());
+        }
     }
 
     /// Whether the file is in a version we understand; a warning if not quite.
@@ -239,19 +263,35 @@ mod tests {
 
     #[test]
     fn a_retrieval_intent_keeps_both_of_its_parts() {
-        for (written, read) in [("faq/ask_name", "faq/ask_name"), ("' faq / ask '", "faq/ask"), ("A/B/C", "A/B/C")] {
+        for (written, read) in
+            [("faq/ask_name", "faq/ask_name"), ("' faq / ask '", "faq/ask"), ("A/B/C", "A/B/C")]
+        {
             let data = data(&format!("nlu:\n- intent: {written}\n  examples: |\n    - who are you\n"));
             assert_eq!(data.utterances[0].intent.as_deref(), Some(read));
         }
     }
 
     #[test]
+    fn responses_to_retrieval_intents_are_kept() {
+        let responses = "responses:\n  utter_greet:\n  - text: Hi\n  utter_faq/ask/x:\n  - text: No\n  - text: no\n    image: i.png\n  utter_faq/b: Yes\n";
+        let whole = data(&format!("{responses}nlu:\n- intent: faq/b\n  examples: |\n    - x\n"));
+        assert_eq!(whole.responses.keys().collect::<Vec<_>>(), ["utter_faq/ask/x", "utter_faq/b"]);
+        assert_eq!(whole.responses["utter_faq/ask/x"][1], json!({"text": "no", "image": "i.png"}));
+        assert_eq!(whole.responses["utter_faq/b"], [json!({"text": "Yes"})]);
+        assert!(recognise(responses) && !recognise("responses:\n  utter_x:\n  - text: a/b\n"));
+    }
+
+    #[test]
     fn names_are_texts_whatever_yaml_makes_of_them() {
-        for (written, read) in [("7", "7"), ("no", "no"), ("True", "True"), ("1.50", "1.50"), ("' a '", "a")] {
+        for (written, read) in [("7", "7"), ("no", "no"), ("True", "True"), ("1.50", "1.50"), ("' a '", "a")]
+        {
             for what in ["regex", "lookup", "synonym", "intent"] {
                 let data = data(&format!("nlu:\n- {what}: {written}\n  examples: |\n    - x\n"));
-                let names = data.regexes.iter().map(|one| &one.name).chain(data.lookups.iter().map(|one| &one.name));
-                let mut names = names.chain(data.synonyms.values()).chain(data.utterances.iter().flat_map(|one| &one.intent));
+                let names =
+                    data.regexes.iter().map(|one| &one.name).chain(data.lookups.iter().map(|one| &one.name));
+                let mut names = names
+                    .chain(data.synonyms.values())
+                    .chain(data.utterances.iter().flat_map(|one| &one.intent));
                 assert_eq!(names.next().map(String::as_str), Some(read), "{what}");
             }
         }

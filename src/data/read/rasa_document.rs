@@ -73,6 +73,8 @@ pub(super) struct Document {
     pub(super) version: Option<Placed<Node>>,
     /// The items.
     pub(super) nlu: Option<Placed<Items>>,
+    /// What to answer, by name.
+    pub(super) responses: Option<serde_json::Value>,
     /// All keys, for messages.
     pub(super) keys: Vec<String>,
 }
@@ -117,6 +119,7 @@ impl FromEntries for Document {
         match key.as_str() {
             "version" => self.version = Some(map.next_value()?),
             "nlu" => self.nlu = Some(map.next_value()?),
+            "responses" => self.responses = Some(map.next_value()?),
             _ => drop(map.next_value::<IgnoredAny>()?),
         }
         self.keys.push(key);

@@ -190,7 +190,9 @@ mod tests {
         assert_eq!(shown(&data), [("no", 4), ("off", 5), ("yes", 12)]);
         let lines: Vec<usize> = data.warnings.iter().map(|warning| warning.at().line).collect();
         assert_eq!(lines[..4], [6, 7, 8, 9], "{:?}", data.warnings);
-        assert!(data.warnings.iter().all(|warning| matches!(warning, crate::data::Warning::EmptyExample { .. })));
+        assert!(
+            data.warnings.iter().all(|warning| matches!(warning, crate::data::Warning::EmptyExample { .. }))
+        );
         assert_eq!(data.warnings.len(), 5);
     }
 

@@ -22,8 +22,8 @@ pub fn write_jsonl(utterances: &[Utterance], mut out: impl Write) -> Result<(), 
 }
 
 /// Examples as JSON Lines, in their order: `text`, `intent` if there is one, and `entities` with offsets
-/// that count characters and with the value spelled out. Any text that is not blank can be written. Synonyms, expressions
-/// and word lists have no place here, apart from the synonyms that annotations imply.
+/// that count characters and with the value spelled out. Any text that is not blank can be written. Synonyms, expressions,
+/// word lists and responses have no place here, apart from the synonyms that annotations imply.
 ///
 /// # Errors
 ///

@@ -11,6 +11,7 @@ use super::yaml_text::{fits_a_line, quoted, scalar};
 use crate::data::read::annotation;
 use crate::data::warning::excerpt;
 use crate::data::{Entity, Lookup, Pattern, Source, TrainingData, Utterance, label};
+use crate::text::lower_case;
 
 /// Writes training data as Rasa 3.1 YAML, see [`to_yaml`].
 ///
@@ -21,7 +22,8 @@ pub fn write_yaml(data: &TrainingData, mut out: impl Write) -> Result<(), WriteE
     write!(out, "version: \"3.1\"\n\nnlu:")?;
     let says = |text: &&String| !text.trim().is_empty();
     let regexes: Vec<&Pattern> = data.regexes.iter().filter(|regex| says(&&regex.pattern)).collect();
-    let elements = |lookup: &'_ Lookup| -> Vec<String> { lookup.elements.iter().filter(says).cloned().collect() };
+    let elements =
+        |lookup: &'_ Lookup| -> Vec<String> { lookup.elements.iter().filter(says).cloned().collect() };
     let lookups = data.lookups.iter().map(|lookup| (lookup, elements(lookup)));
     let lookups: Vec<_> = lookups.filter(|(_, elements)| !elements.is_empty()).collect();
     let empty =
@@ -42,6 +44,13 @@ pub fn write_yaml(data: &TrainingData, mut out: impl Write) -> Result<(), WriteE
     for (lookup, elements) in lookups {
         check_name("lookup", &lookup.name, &lookup.source)?;
         write_item(&mut out, "lookup", &lookup.name, &elements)?;
+    }
+    if !data.responses.is_empty() {
+        writeln!(out, "\nresponses:")?;
+    }
+    for (name, variants) in &data.responses {
+        // What is JSON is YAML as well.
+        writeln!(out, "  {}: {}", quoted(name), json(variants))?;
     }
     Ok(out.flush()?)
 }
@@ -97,16 +106,26 @@ fn by_intent(utterances: &[Utterance]) -> Result<Vec<(&str, Vec<&Utterance>)>, W
     Ok(groups)
 }
 
-/// The variants of each value. One that equals its value is written in capitals: it stands for those, as
-/// a variant in the value's own spelling would say nothing.
+/// The variants of each value. One that equals its value gets a capital: it stands for such spellings, as
+/// a variant in the value's own would say nothing.
 fn by_value(synonyms: &BTreeMap<String, String>) -> Result<BTreeMap<&str, Vec<String>>, WriteError> {
     let mut variants: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (variant, value) in synonyms {
         check_name("synonym", value, &Source::default())?;
-        let variant = if variant == value { variant.to_uppercase() } else { variant.clone() };
+        let variant = if variant == value { with_a_capital(variant) } else { variant.clone() };
         variants.entry(value).or_default().push(variant);
     }
     Ok(variants)
+}
+
+/// A text in lower case with one capital that leads back to it, as that of `ß` would not.
+fn with_a_capital(text: &str) -> String {
+    let capital = |(at, c): (usize, char)| {
+        let (before, behind) = (&text[..at], &text[at + c.len_utf8()..]);
+        let spelled = format!("{before}{}{behind}", c.to_uppercase());
+        (spelled != text && lower_case(&spelled) == text).then_some(spelled)
+    };
+    text.char_indices().find_map(capital).unwrap_or_else(|| text.to_uppercase())
 }
 
 /// Refuses a name that the reader would change.
@@ -261,6 +280,17 @@ mod tests {
         let twice = vec![Entity::new("t", Span::new(0, 2)), Entity::new("u", Span::new(1, 3))];
         assert!(refused(annotated("abc", twice)).contains("entity `u` at bytes 1..3"));
         assert!(refused(annotated("é", vec![Entity::new("t", Span::new(1, 2))])).contains("does not lie"));
+    }
+
+    #[test]
+    fn a_synonym_of_itself_in_another_case_comes_back() {
+        for value in ["straße", "ßa", "οδος"] {
+            let mut data = TrainingData::default();
+            data.add_synonym(&with_a_capital(value), value, &Source::default());
+            assert_eq!(data.synonyms[value], value);
+            let yaml = to_yaml(&data).unwrap();
+            assert_eq!(read_str(Format::RasaYaml, &yaml, "x").unwrap().synonyms, data.synonyms, "{yaml}");
+        }
     }
 
     #[test]

@@ -104,7 +104,9 @@ impl Kind {
 
 /// What is lost where a featurizer of Rasa's would download its model: here it has none.
 pub(super) fn without_source(kind: &Kind, own: &Map<String, Value>) -> Option<&'static str> {
-    let given = ["path", "model_weights", "file"].iter().any(|name| own.get(*name).is_some_and(|value| !value.is_null()));
+    let given = ["path", "model_weights", "file"]
+        .iter()
+        .any(|name| own.get(*name).is_some_and(|value| !value.is_null()));
     let lost = "nothing is downloaded, and no `model_weights` says where an encoder lies; with the folder of one, its features are used";
     (kind.name == ENCODER && !given).then_some(lost)
 }
@@ -141,7 +143,8 @@ impl Options<'_> {
         let Ok(Value::Object(shared)) = serde_json::to_value(WhitespaceTokenizerConfig::default()) else {
             unreachable!("options are a map")
         };
-        let other: Vec<String> = self.own.keys().filter(|name| !shared.contains_key(*name)).cloned().collect();
+        let other: Vec<String> =
+            self.own.keys().filter(|name| !shared.contains_key(*name)).cloned().collect();
         let other: Vec<&str> = other.iter().map(String::as_str).collect();
         self.ignore(&other, "another tokenizer serves");
         self
@@ -149,7 +152,8 @@ impl Options<'_> {
 
     /// Takes these options out, where they are given, with a warning that they do nothing.
     fn ignore(&mut self, options: &[&str], why: &str) {
-        let given = options.iter().filter(|option| self.own.remove(**option).is_some_and(|value| !value.is_null()));
+        let given =
+            options.iter().filter(|option| self.own.remove(**option).is_some_and(|value| !value.is_null()));
         let options: Vec<String> = given.map(|option| (*option).to_owned()).collect();
         if !options.is_empty() {
             let component = self.component.clone();

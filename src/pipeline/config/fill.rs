@@ -78,7 +78,10 @@ impl Filling {
             }
             _ => false,
         };
-        let Some(place) = self.place(|component| matches!(component, Component::DietClassifier { .. })) else { return };
+        let Some(place) = self.place(|component| matches!(component, Component::DietClassifier { .. }))
+        else {
+            return;
+        };
         if self.components.iter().any(reads_words) {
             return;
         }
@@ -97,7 +100,8 @@ impl Filling {
         if self.place(Component::is_tokenizer).is_none() {
             let missing = "nothing else in the pipeline finds tokens".to_owned();
             warnings.push(ConfigWarning::Added { component: TOKENIZER.to_owned(), missing });
-            self.components.insert(0, Component::WhitespaceTokenizer(crate::text::WhitespaceTokenizerConfig::default()));
+            self.components
+                .insert(0, Component::WhitespaceTokenizer(crate::text::WhitespaceTokenizerConfig::default()));
         }
     }
 }

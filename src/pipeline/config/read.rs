@@ -42,7 +42,9 @@ pub(super) fn config(yaml: &str, file: &str, custom: &Components) -> Result<Pipe
         }
     }
     if !keys.keys().any(|key| KNOWN.contains(&key.as_str())) {
-        return Err(problem("this is no configuration: there is no `pipeline`, nor any other key of one".into()));
+        return Err(problem(
+            "this is no configuration: there is no `pipeline`, nor any other key of one".into(),
+        ));
     }
     let entries = match raw.pipeline {
         None | Some(Value::Null) => Vec::new(),

@@ -135,7 +135,9 @@ fn read(pipeline: &str) -> (Vec<String>, Vec<String>) {
 
 #[test]
 fn a_file_without_a_pipeline_gets_the_default_recipe() {
-    for pipeline in ["", "pipeline:\n", "pipeline: []\n", "pipeline:\n# - name: WhitespaceTokenizer\n\npolicies:\n"] {
+    for pipeline in
+        ["", "pipeline:\n", "pipeline: []\n", "pipeline:\n# - name: WhitespaceTokenizer\n\npolicies:\n"]
+    {
         let yaml = format!("recipe: default.v1\nassistant_id: x\nlanguage: no\n{pipeline}");
         let config = PipelineConfig::from_yaml(&yaml, "config.yml").unwrap();
         assert_eq!(config.components, Recipe::accurate().components);
@@ -174,13 +176,8 @@ fn what_is_not_here_is_served_by_what_is() {
          - name: EntitySynonymMapper\n- name: SklearnIntentClassifier\n- name: DucklingEntityExtractor\n  url: x\n",
     );
     let expected = [
-        "WhitespaceTokenizer",
-        "RegexFeaturizer",
-        "CountVectorsFeaturizer",
-        "CountVectorsFeaturizer",
-        "CountVectorsFeaturizer",
-        "DietClassifier",
-        "EntitySynonymMapper",
+        "WhitespaceTokenizer", "RegexFeaturizer", "CountVectorsFeaturizer", "CountVectorsFeaturizer",
+        "CountVectorsFeaturizer", "DietClassifier", "EntitySynonymMapper",
     ];
     assert_eq!(components, expected);
     let starts = [
@@ -210,7 +207,11 @@ fn diet_learns_what_other_components_would_have_learnt_and_no_more() {
         ("- name: DIETClassifier\n  entity_recognition: false\n- name: CRFEntityExtractor\n", true, true),
     ] {
         let config = PipelineConfig::from_yaml(&format!("{start}{rest}"), "config.yml").unwrap();
-        assert_eq!((config.diet().intents.enabled, config.diet().entities.enabled), (intents, entities), "{rest}");
+        assert_eq!(
+            (config.diet().intents.enabled, config.diet().entities.enabled),
+            (intents, entities),
+            "{rest}"
+        );
     }
 }
 
@@ -230,7 +231,10 @@ fn a_component_of_ones_own_in_python_is_told_apart_from_a_misspelt_name() {
     let message = error("- name: my.module.DIETClassifier\n");
     assert!(message.contains("`my.module.DIETClassifier` is a Python class of your own"), "{message}");
     let message = error("- name: DIETClasifier\n");
-    assert!(message.contains("unknown component `DIETClasifier`") && message.contains("CRFEntityExtractor"), "{message}");
+    assert!(
+        message.contains("unknown component `DIETClasifier`") && message.contains("CRFEntityExtractor"),
+        "{message}"
+    );
 }
 
 #[test]

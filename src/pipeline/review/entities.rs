@@ -111,7 +111,9 @@ pub(super) fn doubts<'d>(utterances: &'d [Utterance], predictions: &'d [Predicti
             if taken || confidence < of_type(name).threshold() {
                 continue;
             }
-            if let Some(elsewhere) = words.get(&(name, fold(found.span.get(&utterance.text).unwrap_or_default()))) {
+            if let Some(elsewhere) =
+                words.get(&(name, fold(found.span.get(&utterance.text).unwrap_or_default())))
+            {
                 let problem = EntityProblem::NotAnnotated { found: name, elsewhere: *elsewhere };
                 doubt(found.span, problem, confidence);
             }

@@ -10,6 +10,7 @@ use super::examples::Examples;
 use super::memory::Memory;
 use super::parts::Parts;
 use super::post::Synonyms;
+use super::responses::Responses;
 use super::tokenizer::MessageTokenizer;
 use super::{Component, Nlu, PipelineConfig, PipelineError, Training, TrainingOptions};
 use crate::bundle::Weights;
@@ -118,6 +119,7 @@ impl Nlu {
             config: pipeline,
             diet,
             label_features: tokenizer.label_features(&labels),
+            responses: Responses::of(&labels, data),
             tokenizer,
             labels,
             features,

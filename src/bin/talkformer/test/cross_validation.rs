@@ -6,7 +6,7 @@ use anyhow::bail;
 use serde_json::{Value, json};
 use talkformer::data::Utterance;
 use talkformer::metrics::Bootstrap;
-use talkformer::pipeline::{Evaluation, EvaluationOptions};
+use talkformer::pipeline::{Evaluation, EvaluationOptions, reported_intents};
 use talkformer::prediction::Prediction;
 use talkformer::report::{FoldScores, Report, Tested};
 
@@ -54,8 +54,8 @@ pub(super) fn run(args: &TestNlu) -> anyhow::Result<()> {
         score::print(&evaluation)?;
         score::print_folds(&folds)?;
     }
-    let tested =
-        Tested { utterances: &data.utterances, predictions: &found.predictions, evaluation: &evaluation };
+    let utterances = &reported_intents(&data.utterances, &found.predictions)[..];
+    let tested = Tested { utterances, predictions: &found.predictions, evaluation: &evaluation };
     let facts = facts(args, &[("pipeline", name), ("folds", args.cross.folds.to_string())]);
     let (title, notes) = ("How well a model understands what it has not seen", &found.warnings[..]);
     let report =

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use talkformer::pipeline::{Evaluation, Nlu};
+use talkformer::pipeline::{Evaluation, Nlu, reported_intents};
 use talkformer::prediction::Prediction;
 use talkformer::report::{Other, Report, Tested};
 
@@ -61,6 +61,7 @@ pub(super) fn run(args: &TestNlu) -> anyhow::Result<()> {
             score::print_comparison(found)?;
         }
     }
+    let utterances = &reported_intents(utterances, &predictions)[..];
     let tested = Tested { utterances, predictions: &predictions, evaluation: &evaluation };
     let facts = facts(args, &[("model", args.scored.model.display().to_string())]);
     let title = "How well the model understands";
