@@ -8,7 +8,9 @@ use std::path::Path;
 use common::{config, data, run, stderr, stdout, train, workplace};
 use talkformer::bundle::{Bundle, BundleWriter};
 use talkformer::data::{Format, TrainingData, Utterance, read_str};
+use talkformer::features::{FeatureSet, Message};
 use talkformer::pipeline::{Nlu, PipelineConfig, TrainingOptions};
+use talkformer::text::Span;
 
 /// A new intent, a new entity type and new words, three times.
 const NEW: [&str; 3] = [
@@ -276,4 +278,72 @@ fn messages_with_several_intents_are_understood_with_the_linear_path_and_after_l
             nlu = finetune(&nlu, &both, &options);
         }
     }
+}
+
+/// Whether a model has a column for a word.
+fn knows(nlu: &Path, word: &str) -> bool {
+    let text = Bundle::open(nlu).unwrap().text("features.json").unwrap().to_owned();
+    let features: FeatureSet = serde_json::from_str(&text).unwrap();
+    let tokens = [Span::new(0, word.len())];
+    features.unknown_words(Message { text: word, tokens: &tokens }).is_empty()
+}
+
+#[test]
+fn what_few_examples_have_is_not_in_a_model_that_forgot_them() {
+    let folder = workplace(false);
+    let path = folder.path();
+    let run = |arguments: &[&str]| {
+        let output = run(path, arguments);
+        (output.status.code(), stderr(&output))
+    };
+    let train = |out: &str, more: &[&str]| {
+        let arguments = ["train", "nlu", "--config", "config.yml", "--threads", "1", "--out", out];
+        run(&[&arguments[..], more].concat())
+    };
+    let forgetful = |out: &str, count: &str| {
+        train(out, &["--data", "nlu.yml", "--forget-examples", "--min-count", count])
+    };
+    assert_eq!(forgetful("all", "1").0, Some(0));
+    assert_eq!(forgetful("cut", "2").0, Some(0));
+    let (all, cut) = (path.join("all"), path.join("cut"));
+    // `taxi` and `Vienna` are in two examples, `awful` in none, the others in one.
+    for (word, kept) in [
+        ("taxi", true),
+        ("vienna", true),
+        ("prague", false),
+        ("forget", false),
+        ("nyc", false),
+        ("cheers", false),
+    ] {
+        assert!(knows(&all, word), "{word}");
+        assert_eq!(knows(&cut, word), kept, "{word}");
+    }
+    let synonyms = |model: &Path| Bundle::open(model).unwrap().text("synonyms.json").unwrap().to_owned();
+    assert!(synonyms(&all).contains("nyc") && !synonyms(&cut).contains("nyc"));
+    let card = |model: &Path| fs::read_to_string(model.join("README.md")).unwrap();
+    assert!(card(&cut).contains("at least 2 of the examples") && !card(&cut).contains("examples.jsonl"));
+    assert!(card(&all).contains("annotations define among them"));
+
+    // It still answers, and learns on: the new words come to the old ones as far as they are frequent.
+    let nlu = Nlu::open(&cut).unwrap();
+    assert_eq!(nlu.parse("please cancel the taxi").unwrap().intent.unwrap().name, "cancel");
+    fs::write(path.join("new.yml"), format!("nlu:\n{}", NEW[0])).unwrap();
+    let more = [
+        "--finetune", "cut", "--data", "new.yml", "--forget-examples", "--min-count", "2",
+        "--epoch-fraction", "0.5",
+    ];
+    assert_eq!(train("grown", &more).0, Some(0));
+    for (word, kept) in [("taxi", true), ("driver", true), ("awful", false), ("prague", false)] {
+        assert_eq!(knows(&path.join("grown"), word), kept, "{word}");
+    }
+    assert_eq!(Nlu::open(path.join("grown")).unwrap().labels().intents.len(), 4);
+
+    let (code, talk) = forgetful("none", "1000");
+    assert!(code == Some(1) && talk.contains("no n-gram occurs in 1000 examples"), "{talk}");
+    assert!(!path.join("none").exists());
+    assert_eq!(
+        train("x", &["--data", "nlu.yml", "--min-count", "2"]).0,
+        Some(2),
+        "the examples would show it all"
+    );
 }

@@ -178,7 +178,7 @@ mod tests {
             texts.iter().zip(&tokens).map(|(text, tokens)| Message { text, tokens }).collect();
         let config = json!({"name": name, "options": options});
         let configs = [FeaturizerConfig::Custom(serde_json::from_value(config).unwrap())];
-        FeatureSet::fit_with(&configs, &messages, &TrainingData::default(), &registered())
+        FeatureSet::fit_with(&configs, &messages, &TrainingData::default(), &registered(), 1)
     }
 
     fn registered() -> CustomFeaturizers {

@@ -43,10 +43,13 @@ impl Featurizer {
         messages: &[Message<'_>],
         data: &TrainingData,
         registered: &CustomFeaturizers,
+        least: usize,
     ) -> Result<Self, FeatureError> {
         Ok(match config {
-            FeaturizerConfig::NGrams(config) => Self::NGrams(NGrams::fit(config, messages)?),
-            FeaturizerConfig::Lexical(config) => Self::Lexical(Lexical::fit(config, messages)?),
+            FeaturizerConfig::NGrams(config) => Self::NGrams(NGrams::fit_frequent(config, messages, least)?),
+            FeaturizerConfig::Lexical(config) => {
+                Self::Lexical(Lexical::fit_frequent(config, messages, least)?)
+            }
             FeaturizerConfig::Patterns(config) => Self::Patterns(Patterns::fit(config, data)?),
             FeaturizerConfig::Custom(config) => {
                 Self::Custom(Custom::fit(config, messages, data, registered)?)
@@ -116,17 +119,19 @@ impl FeatureSet {
         messages: &[Message<'_>],
         data: &TrainingData,
     ) -> Result<Self, FeatureError> {
-        Self::fit_with(configs, messages, data, &CustomFeaturizers::new(FEATURIZER))
+        Self::fit_with(configs, messages, data, &CustomFeaturizers::new(FEATURIZER), 1)
     }
 
-    /// The same, with featurizers from outside this crate.
+    /// The same, with featurizers from outside this crate, and without n-grams and values of properties that occur in
+    /// fewer than `least` messages.
     pub(crate) fn fit_with(
         configs: &[FeaturizerConfig],
         messages: &[Message<'_>],
         data: &TrainingData,
         registered: &CustomFeaturizers,
+        least: usize,
     ) -> Result<Self, FeatureError> {
-        let fit = |config| Featurizer::fit(config, messages, data, registered);
+        let fit = |config| Featurizer::fit(config, messages, data, registered, least);
         Ok(Self { featurizers: configs.iter().map(fit).collect::<Result<_, _>>()? })
     }
 
@@ -147,6 +152,11 @@ impl FeatureSet {
             }
         }
         Ok(())
+    }
+
+    /// Whether one of them is from outside this crate.
+    pub(crate) fn has_custom(&self) -> bool {
+        self.featurizers.iter().any(|featurizer| matches!(featurizer, Featurizer::Custom(_)))
     }
 
     /// Number of columns per token and per message.

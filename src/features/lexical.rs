@@ -185,17 +185,29 @@ impl Lexical {
     ///
     /// If the window has no token.
     pub fn fit(config: &LexicalConfig, messages: &[Message<'_>]) -> Result<Self, FeatureError> {
+        Self::fit_frequent(config, messages, 1)
+    }
+
+    /// The same, of the values that occur in at least so many messages.
+    pub(super) fn fit_frequent(
+        config: &LexicalConfig,
+        messages: &[Message<'_>],
+        least: usize,
+    ) -> Result<Self, FeatureError> {
         let component = LexicalConfig::COMPONENT;
         config.validate().map_err(|error| FeatureError::Option { component, error })?;
-        let mut seen: BTreeSet<Key> = BTreeSet::new();
+        let mut counts: BTreeMap<Key, usize> = BTreeMap::new();
         for message in messages {
+            let mut own: BTreeSet<Key> = BTreeSet::new();
             for token in 0..message.tokens.len() {
                 each_value(config, *message, token, |slot, value| {
-                    seen.insert((slot.offset, slot.property, value.to_owned()));
+                    own.insert((slot.offset, slot.property, value.to_owned()));
                 });
             }
+            own.into_iter().for_each(|key| *counts.entry(key).or_default() += 1);
         }
-        Ok(Saved { config: config.clone(), columns: seen.into_iter().collect() }.into())
+        let columns = counts.into_iter().filter(|(_, messages)| *messages >= least).map(|(key, _)| key);
+        Ok(Saved { config: config.clone(), columns: columns.collect() }.into())
     }
 
     pub(super) fn width(&self) -> usize {
@@ -287,6 +299,21 @@ mod tests {
             (suffix("Zoë", 1), suffix("Zoë", 2), suffix("Zoë", 5), suffix("", 1)),
             ("ë", "oë", "Zoë", "")
         );
+    }
+
+    #[test]
+    fn values_that_few_messages_have_are_not_kept() {
+        let texts = ["Zoë Zoë", "call me", "call him"];
+        let tokens = texts.map(|text| WhitespaceTokenizer::default().tokenize(text));
+        let messages: Vec<_> =
+            texts.iter().zip(&tokens).map(|(text, tokens)| Message { text, tokens }).collect();
+        let config = LexicalConfig { features: vec![vec![Property::Prefix5]] };
+        let kept = |least| -> Vec<String> {
+            let lexical = Lexical::fit_frequent(&config, &messages, least).unwrap();
+            lexical.columns.into_iter().map(|(_, _, value)| value).collect()
+        };
+        assert_eq!(kept(1), ["Zoë", "call", "him", "me"]);
+        assert_eq!(kept(2), ["call"], "twice in one message is one message");
     }
 
     #[test]

@@ -40,6 +40,33 @@ fn listed(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+/// What of the training data can be read in the files of a model.
+fn kept(nlu: &Nlu, min_count: usize) -> String {
+    if nlu.remembers() {
+        return "All of them, in `examples.jsonl`, to be fine-tuned with new ones; `--forget-examples` leaves them out."
+            .to_owned();
+    }
+    let (which, synonyms) = if min_count > 1 {
+        (
+            format!(", of those that occur in at least {min_count} of the examples"),
+            format!(", but for those that annotations of fewer than {min_count} examples define"),
+        )
+    } else {
+        (String::new(), ", those that annotations define among them".to_owned())
+    };
+    let mut kept = format!(
+        "Not the examples themselves. Anyone who has the model can read in it:\n\n\
+         - words, parts of words and combinations of words of the examples{which} (`features.json`);\n\
+         - synonyms{synonyms} (`synonyms.json`);\n\
+         - lookup tables and regular expressions, whole (`features.json`, `extractor.json`);\n\
+         - the names of intents, entity types, roles and groups (`labels.json`)."
+    );
+    if !nlu.parts.post_processors.is_empty() || nlu.parts.features.has_custom() {
+        kept += "\n- whatever custom components learnt (`features.json`, `post_processors.json`).";
+    }
+    kept + "\n\nWeights have no words, but they were fitted to the examples: whoever guesses one can try it on the model."
+}
+
 impl Card {
     setters! { command: String, recipe: String, data: String, licence: Option<String>, seconds: f64 }
 
@@ -83,6 +110,7 @@ impl Card {
             data.regexes.len(),
             data.lookups.len()
         ));
+        line(format!("\n## What it keeps of the examples\n\n{}", kept(nlu, training.min_count)));
         line(format!(
             "\n## Training\n\n{} epochs ({}), {} steps, {:.0} s, {} parameters, final loss {:.3}.\n",
             training.outcome.epochs,

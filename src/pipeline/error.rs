@@ -119,6 +119,15 @@ pub enum PipelineError {
         /// The intent.
         intent: String,
     },
+    /// No word and no part of one occurs in enough examples to be kept.
+    #[error(
+        "nothing to learn from: no n-gram occurs in {min_count} examples, and those in fewer are not to be kept; lower \
+         --min-count (`TrainingOptions::min_count`) or add examples"
+    )]
+    NothingFrequent {
+        /// In how many examples it would have to occur.
+        min_count: usize,
+    },
     /// No example has an intent or an entity.
     #[error("nothing to learn from: no example has an intent or an entity")]
     NoLabels,

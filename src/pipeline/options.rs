@@ -27,6 +27,11 @@ pub struct TrainingOptions {
     /// Whether the model keeps the examples, in order to be fine-tuned with new ones ([`Nlu::finetune`](super::Nlu::finetune)).
     /// A model that is fine-tuned after it forgot its examples never does: those given are not all that it learnt from.
     pub remember_examples: bool,
+    /// In how many examples an n-gram, or the value of a property of tokens, must occur for the model to keep it, and a
+    /// synonym for annotations to define it; 1 keeps all. With more, what is rare in the examples cannot be read from a
+    /// model that forgot them, and answers get worse. Lists (synonyms, lookup tables, regular expressions), names of labels
+    /// and what custom components learn stay whole.
+    pub min_count: usize,
     /// Share of the epochs that finetuning takes; zero learns nothing and only makes room for new words and labels.
     pub epoch_fraction: f64,
     /// Custom components. A model that is fine-tuned keeps those that it has.
@@ -41,6 +46,7 @@ impl TrainingOptions {
         threads: usize,
         stop: Arc<AtomicBool>,
         remember_examples: bool,
+        min_count: usize,
         epoch_fraction: f64,
         components: Components,
     }
@@ -53,6 +59,7 @@ impl Default for TrainingOptions {
             threads: default_threads(),
             stop: Arc::default(),
             remember_examples: true,
+            min_count: 1,
             epoch_fraction: Self::EPOCH_FRACTION,
             components: Components::default(),
         }
@@ -75,6 +82,8 @@ pub struct Training {
     pub warnings: Vec<String>,
     /// Examples that were learnt from.
     pub examples: usize,
+    /// In how many examples something had to occur to be kept: [`TrainingOptions::min_count`].
+    pub min_count: usize,
     /// Examples that were held out.
     pub held_out: usize,
     /// Learnable numbers.

@@ -176,6 +176,7 @@ Examples:
   talkformer train nlu --data data/ --config config.yml --out models
   talkformer train nlu --data train.jsonl --recipe small --out my-model --json
   talkformer train nlu --finetune models --data new.yml --out models
+  talkformer train nlu --data private.yml --forget-examples --min-count 3
 
 With the same data, seed and number of threads the model is the same, byte for byte.";
 
@@ -195,9 +196,16 @@ pub(crate) struct TrainNlu {
     /// Share of the epochs to train when fine-tuning.
     #[arg(long, value_name = "SHARE", requires = "finetune", value_parser = share, default_value_t = TrainingOptions::EPOCH_FRACTION)]
     pub epoch_fraction: f64,
-    /// Do not store the examples in the model. To fine-tune it later without forgetting, give all examples again.
+    /// Do not store the examples in the model. Its files still show the words, parts and combinations of words of the
+    /// examples (see --min-count), synonyms, lookup tables, regular expressions and the names of labels. Fine-tuned, it
+    /// learns from the new examples alone and does not store these either.
     #[arg(long)]
     pub forget_examples: bool,
+    /// Keep no word, part of a word or combination of words that occurs in fewer than K examples, and no synonym that
+    /// the annotations of fewer examples define. Parts of a rare word stay where other words share them, and lookup
+    /// tables, regular expressions, synonym lists and names of labels stay whole. The higher K, the worse the answers.
+    #[arg(long, value_name = "K", requires = "forget_examples", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub min_count: u32,
     #[command(flatten)]
     pub pipeline: PipelineArgs,
     #[command(flatten)]

@@ -42,6 +42,7 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     let mut progress = Progress::new(args.json);
     let options = options(args.threads, stop_on_interrupt()?)
         .remember_examples(!args.forget_examples)
+        .min_count(args.min_count as usize)
         .epoch_fraction(args.epoch_fraction);
     let (nlu, training) = train(earlier.as_ref(), &config, &data, &options, &mut progress)?;
     let interrupted = training.outcome.stopped == Stopped::Interrupted;

@@ -83,6 +83,15 @@ impl NGrams {
     ///
     /// If the n-gram lengths or the shares make no sense.
     pub fn fit(config: &NGramConfig, messages: &[Message<'_>]) -> Result<Self, FeatureError> {
+        Self::fit_frequent(config, messages, 1)
+    }
+
+    /// The same, of the n-grams that occur in at least so many messages, whatever less the settings ask for.
+    pub(super) fn fit_frequent(
+        config: &NGramConfig,
+        messages: &[Message<'_>],
+        least: usize,
+    ) -> Result<Self, FeatureError> {
         check(config)?;
         // Stop words are compared with words that are folded. A model from before remembers them as they were written.
         let fold = |word: String| config.fold(&word).into_owned();
@@ -104,7 +113,7 @@ impl NGrams {
                 *entry = (entry.0 + 1, entry.1 + count);
             }
         }
-        let range = config.min_df.of(messages.len())..=config.max_df.of(messages.len());
+        let range = config.min_df.of(messages.len()).max(least as f64)..=config.max_df.of(messages.len());
         let mut kept: Vec<(String, (usize, usize))> =
             counts.into_iter().filter(|(_, (documents, _))| range.contains(&(*documents as f64))).collect();
         if let Some(most) = config.max_features.filter(|most| *most < kept.len()) {
@@ -388,6 +397,27 @@ mod tests {
         assert_eq!(vocabulary(&fit(&config, &texts)), ["a"]);
         let config = NGramConfig { strip_accents: Some(StripAccents::Unicode), ..Default::default() };
         assert_eq!(vocabulary(&fit(&config, &["Zoë naïve"])), ["naive", "zoe"]);
+    }
+
+    #[test]
+    fn what_few_messages_have_is_not_kept_whatever_the_settings_ask_for() {
+        let texts = ["a b", "a c c", "a b d"];
+        let tokens = tokens(&texts);
+        let messages: Vec<_> =
+            texts.iter().zip(&tokens).map(|(text, tokens)| Message { text, tokens }).collect();
+        let kept = |config: &NGramConfig, least| {
+            vocabulary(&NGrams::fit_frequent(config, &messages, least).unwrap())
+        };
+        let words = NGramConfig::default();
+        assert_eq!([1, 2, 3].map(|least| kept(&words, least).join("")), ["abcd", "ab", "a"]);
+        assert!(kept(&words, 4).is_empty());
+        let config = NGramConfig { min_df: DocumentLimit::Count(3), ..Default::default() };
+        assert_eq!(kept(&config, 2), ["a"]);
+        for analyzer in [Analyzer::Char, Analyzer::CharWb, Analyzer::WordPair] {
+            let config = NGramConfig { analyzer, max_ngram: 3, ..Default::default() };
+            let (all, kept) = (kept(&config, 1), kept(&config, 2));
+            assert!(kept.len() < all.len() && kept.iter().all(|gram| !gram.contains(['c', 'd'])), "{kept:?}");
+        }
     }
 
     #[test]

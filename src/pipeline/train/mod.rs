@@ -3,6 +3,7 @@
 mod earlier;
 mod warnings;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::dense::DenseEncoders;
@@ -98,13 +99,21 @@ impl Nlu {
         let post_processors = components
             .fit_post_processors(pipeline.post_processors(), data, earlier_processors)
             .map_err(PipelineError::from)?;
-        let featurizers = pipeline.featurizers();
-        let features =
-            FeatureSet::fit_with(&featurizers, &examples.messages(), data, &components.featurizers)?;
+        let (featurizers, min_count) = (pipeline.featurizers(), options.min_count);
+        let features = FeatureSet::fit_with(
+            &featurizers,
+            &examples.messages(),
+            data,
+            &components.featurizers,
+            min_count,
+        )?;
         let features = match forgetful {
             Some(earlier) => features.with_columns_of(&earlier.parts.features),
             None => features,
         };
+        if min_count > 1 && pipeline.dense().is_empty() && features.widths().1 == 0 {
+            return Err(PipelineError::NothingFrequent { min_count }.into());
+        }
         // Of a model that forgot its examples, those given now are not all, and half a memory would be taken for a whole one.
         let remember = options.remember_examples && forgetful.is_none();
         let memory = remember.then(|| Memory::of(&data.utterances)).transpose()?;
@@ -127,7 +136,7 @@ impl Nlu {
             extractor,
             post_processors,
             components: components.clone(),
-            synonyms: Synonyms::new(data.synonyms.clone()),
+            synonyms: Synonyms::new(frequent_synonyms(data, min_count)),
             memory,
         });
         let (nlu, mut training) = Self::fit(&parts, training_set, &held_out, earlier, options, observe)?;
@@ -168,6 +177,7 @@ impl Nlu {
             outcome,
             warnings: Vec::new(),
             examples: messages,
+            min_count: options.min_count,
             held_out: held_out.len(),
             parameters: learner.parameters().count(),
         };
@@ -186,6 +196,21 @@ fn check_spans(utterances: &[Utterance]) -> Result<(), PipelineError> {
         }
     }
     Ok(())
+}
+
+/// The synonyms, but for those that the annotations of fewer than `least` examples define. One that no annotation defines
+/// comes from a list.
+fn frequent_synonyms(data: &TrainingData, least: usize) -> BTreeMap<String, String> {
+    let mut examples: BTreeMap<String, usize> = BTreeMap::new();
+    for utterance in &data.utterances {
+        let defining = utterance.entities.iter().filter(|entity| entity.value.is_some());
+        let variants: BTreeSet<String> =
+            defining.map(|entity| entity.surface(&utterance.text).to_lowercase()).collect();
+        variants.into_iter().for_each(|variant| *examples.entry(variant).or_default() += 1);
+    }
+    let mut synonyms = data.synonyms.clone();
+    synonyms.retain(|variant, _| examples.get(variant).is_none_or(|count| *count >= least));
+    synonyms
 }
 
 /// The same event, with the number of messages: names of intents do not count, and those held out for calibration do, for
