@@ -78,7 +78,7 @@ impl Diet {
     ///
     /// # Panics
     ///
-    /// If a message has no row of its own, or features with columns that the network has not.
+    /// If a message has no row of its own, tokens of another text, or features with columns that the network has not.
     #[must_use]
     pub fn predict(&self, messages: &[(&str, &[Span], &Features)]) -> Vec<Answer> {
         let features: Vec<&Features> = messages.iter().map(|(_, _, features)| *features).collect();

@@ -114,6 +114,10 @@ impl FeatureSet {
     /// # Errors
     ///
     /// If an option makes no sense or a pattern does not compile.
+    ///
+    /// # Panics
+    ///
+    /// If the tokens of a message are those of another text.
     pub fn fit(
         configs: &[FeaturizerConfig],
         messages: &[Message<'_>],
@@ -184,6 +188,10 @@ impl FeatureSet {
     }
 
     /// The features of one message.
+    ///
+    /// # Panics
+    ///
+    /// If the tokens are those of another text.
     #[must_use]
     pub fn transform(&self, message: Message<'_>) -> Features {
         let mut rows = Rows::new(message.tokens.len());

@@ -184,6 +184,10 @@ impl Lexical {
     /// # Errors
     ///
     /// If the window has no token.
+    ///
+    /// # Panics
+    ///
+    /// If the tokens of a message are those of another text.
     pub fn fit(config: &LexicalConfig, messages: &[Message<'_>]) -> Result<Self, FeatureError> {
         Self::fit_frequent(config, messages, 1)
     }

@@ -88,6 +88,10 @@ impl FeatureSet {
     }
 
     /// The words of a message, as they are counted, that no featurizer of words has a column for.
+    ///
+    /// # Panics
+    ///
+    /// If the tokens are those of another text.
     #[must_use]
     pub fn unknown_words(&self, message: Message<'_>) -> Vec<String> {
         let words = self.featurizers.iter().find_map(|featurizer| match featurizer {

@@ -49,17 +49,19 @@ impl Suggestion<'_> {
         intents(self.prediction).take(count)
     }
 
-    /// The message with the model's guesses as its labels, for a person to correct.
+    /// The message with the model's guesses as its labels, for a person to correct. Entities that are no part of its text
+    /// are left out.
     #[must_use]
     pub fn utterance(&self) -> Utterance {
         let text = &self.prediction.text;
         let annotate = |found: &crate::prediction::PredictedEntity| Entity {
-            value: Some(found.value.clone()).filter(|value| value != found.span.of(text)),
+            value: Some(found.value.clone()).filter(|value| Some(value.as_str()) != found.span.get(text)),
             role: found.role.as_ref().map(|role| role.name.clone()),
             group: found.group.as_ref().map(|group| group.name.clone()),
             ..Entity::new(&found.entity, found.span)
         };
         let mut entities: Vec<Entity> = self.prediction.entities.iter().map(annotate).collect();
+        entities.retain(|entity| entity.lies_in(text));
         keep_sane(&mut entities);
         // Two extractors may have found the same.
         entities.dedup_by(|a, b| (a.span, &a.entity) == (b.span, &b.entity));
@@ -343,6 +345,9 @@ mod tests {
         let found = with_entity(said("to Rome", &[0.6, 0.3]), place, Some(0.4));
         let answers = [with_entity(found, place, None)]; // a pattern found it as well
         let example = suggest(&answers, 1)[0].utterance();
+        let mut elsewhere = answers.clone();
+        elsewhere[0].entities.iter_mut().for_each(|entity| entity.span = Span::new(3, 70));
+        assert!(suggest(&elsewhere, 1)[0].utterance().entities.is_empty());
         let city =
             Entity { value: Some("ROME".into()), role: Some("to".into()), ..Entity::new("city", place) };
         assert_eq!((example.intent.as_deref(), example.entities), (Some("i0"), vec![city]));

@@ -82,6 +82,10 @@ impl NGrams {
     /// # Errors
     ///
     /// If the n-gram lengths or the shares make no sense.
+    ///
+    /// # Panics
+    ///
+    /// If the tokens of a message are those of another text.
     pub fn fit(config: &NGramConfig, messages: &[Message<'_>]) -> Result<Self, FeatureError> {
         Self::fit_frequent(config, messages, 1)
     }

@@ -14,6 +14,9 @@ Examples:
   talkformer test nlu --data nlu.yml --cross-validation --folds 5 --recipe small
   talkformer test nlu --data nlu.yml --config a.yml b.yml --percentages 0 25 50 75 --runs 3
 
+Messages that are in the training data of the model are counted, and the others scored apart as well. Entities count
+whichever component found them.
+
 Files go to results/, under Rasa's names, and report.html holds them all; --no-report writes none. With --json
 they are written only where --out says so. Most flags are called as in `rasa test nlu`.";
 
