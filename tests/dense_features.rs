@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{CONFIG, copy_encoder, data};
+use common::{CONFIG, add_dense_module, copy_encoder, data};
 use talkformer::data::{TrainingData, Utterance};
 use talkformer::embed::fingerprint;
 use talkformer::pipeline::{Nlu, PipelineConfig, TrainingOptions};
@@ -62,6 +62,31 @@ fn a_model_learns_with_encoders_and_answers_the_same_when_opened_again() {
     fs::remove_dir_all(&encoder).unwrap();
     let error = Nlu::open(&place).unwrap_err().to_string();
     assert!(error.contains("which is not there; put it back, or train again"), "{error}");
+}
+
+/// Messages have vectors of another width than their tokens.
+#[test]
+fn an_encoder_with_a_dense_module_gives_features_and_learns() {
+    let folder = tempfile::tempdir().unwrap();
+    let encoder = folder.path().join("encoder");
+    copy_encoder("bert", &encoder);
+    add_dense_module(&encoder);
+    let featurizer = format!("- name: LanguageModelFeaturizer\n  model_weights: {}\n", encoder.display());
+    for tuning in ["", "  fine_tune: true\n  fine_tune_learning_rate: 0.003\n"] {
+        let nlu = Nlu::train(&config(&format!("{featurizer}{tuning}")), &data()).unwrap();
+        let texts = ["take me to Prague please", "forget it", "many thanks", ""];
+        let answers = nlu.parse_batch(&texts).unwrap();
+        assert_eq!(answers[1].intent.as_ref().unwrap().name, "cancel");
+        let place = nlu.save(folder.path().join("model")).unwrap();
+        assert_eq!(Nlu::open(&place).unwrap().parse_batch(&texts).unwrap(), answers);
+        // The fingerprint covers the module.
+        let weights = encoder.join("2_Dense/model.safetensors");
+        let whole = fs::read(&weights).unwrap();
+        fs::write(&weights, [&whole[..whole.len() - 1], &[1]].concat()).unwrap();
+        let error = Nlu::open(&place).unwrap_err().to_string();
+        assert!(error.contains("has changed since"), "{error}");
+        fs::write(&weights, whole).unwrap();
+    }
 }
 
 #[test]

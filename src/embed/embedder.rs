@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use ndarray::{Array2, ArrayViewMut1, Axis};
+use ndarray::{Array1, Array2};
 
-use super::pooling::normalize;
 use super::{
-    AttentionMaps, EmbedError, Encoded, LongTexts, Pooling, Precision, Pretrained, StaticVectors,
-    TextEncoder, Work,
+    AttentionMaps, EmbedError, Encoded, LongTexts, Pooling, PoolingDefaults, Precision, Pretrained, Source,
+    StaticVectors, TextEncoder, Work,
 };
 use crate::text::Span;
 use crate::threads::in_parallel;
@@ -78,7 +77,7 @@ pub struct TokenEmbeddings {
 pub struct WordEmbeddings {
     /// That of the text: `[dim]`.
     pub text: Vec<f32>,
-    /// `[word, dim]`
+    /// `[word, token_dim]`
     pub words: Array2<f32>,
 }
 
@@ -104,6 +103,8 @@ pub struct WordEmbeddings {
 pub struct Embedder {
     encoder: Box<dyn TextEncoder>,
     options: EmbedOptions,
+    /// How rows become the vector of a text: as the encoder says, unless the options say otherwise.
+    pooling: PoolingDefaults,
 }
 
 /// Bytes of texts that are encoded together: enough for large products, few enough for their rows to stay in the
@@ -117,29 +118,44 @@ impl Embedder {
     ///
     /// [`EmbedError`] names the file that is missing, damaged or does not fit the others, and what to do.
     pub fn open(path: impl AsRef<Path>, options: &EmbedOptions) -> Result<Self, EmbedError> {
-        let path = path.as_ref();
-        if !path.exists() {
+        Self::of(&Source::at(path.as_ref()), options)
+    }
+
+    pub(crate) fn of(source: &Source, options: &EmbedOptions) -> Result<Self, EmbedError> {
+        if !source.exists() {
             let error = std::io::Error::from(std::io::ErrorKind::NotFound);
-            return Err(EmbedError::io(path)(error));
+            return Err(EmbedError::io(source.path())(error));
         }
-        if Pretrained::is_folder(path) {
-            return Ok(Self::new(Box::new(Pretrained::open(path, options)?), options.clone()));
+        if Pretrained::is_encoder(source) {
+            return Ok(Self::new(Box::new(Pretrained::of(source, None, options)?), options.clone()));
         }
-        if path.is_dir() {
-            return Err(EmbedError::Unknown { path: path.to_owned() });
+        if source.is_folder() {
+            return Err(EmbedError::Unknown { path: source.path().to_owned() });
         }
-        Ok(Self::new(Box::new(StaticVectors::open(path)?), options.clone()))
+        Ok(Self::new(Box::new(StaticVectors::of(source)?), options.clone()))
     }
 
     /// An embedder over any encoder.
     #[must_use]
     pub fn new(encoder: Box<dyn TextEncoder>, options: EmbedOptions) -> Self {
-        Self { encoder, options: EmbedOptions { threads: options.threads.max(1), ..options } }
+        let mut pooling = encoder.pooling_defaults();
+        if let Some(other) = options.pooling {
+            pooling.poolings = vec![other];
+        }
+        pooling.normalize = options.normalize.unwrap_or(pooling.normalize);
+        Self { encoder, options: EmbedOptions { threads: options.threads.max(1), ..options }, pooling }
     }
 
-    /// Width of the vectors.
+    /// Width of the vectors of texts.
     #[must_use]
     pub fn dim(&self) -> usize {
+        self.pooling.dim(self.token_dim())
+    }
+
+    /// Width of the vectors of tokens and words: another one than [`dim`](Self::dim) where the encoder has several poolings,
+    /// or a layer behind them.
+    #[must_use]
+    pub fn token_dim(&self) -> usize {
         self.encoder.dim()
     }
 
@@ -147,13 +163,14 @@ impl Embedder {
     ///
     /// # Errors
     ///
-    /// If a text cannot be read.
+    /// If a text cannot be read, or the options name a pooling that a layer behind it was not made for.
     pub fn embed<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Embeddings, EmbedError> {
         let mut vectors = Array2::zeros((texts.len(), self.dim()));
         let mut truncated = 0;
         self.encode(texts, self.options.threads, |at, encoded| {
             truncated += usize::from(encoded.truncated);
-            self.pool(&encoded, vectors.index_axis_mut(Axis(0), at));
+            vectors.row_mut(at).assign(&Array1::from(self.pool(&encoded)?));
+            Ok(())
         })?;
         Ok(Embeddings { vectors, truncated })
     }
@@ -165,9 +182,9 @@ impl Embedder {
     /// If the text cannot be read.
     pub fn embed_tokens(&self, text: &str) -> Result<TokenEmbeddings, EmbedError> {
         let encoded = self.encode_one(text)?;
-        let mut vectors = Array2::zeros((0, self.dim()));
+        let mut vectors = Array2::zeros((0, self.token_dim()));
         let mut spans = Vec::new();
-        let rows = encoded.rows.chunks_exact(self.dim());
+        let rows = encoded.rows.chunks_exact(self.token_dim());
         for ((row, span), special) in rows.zip(encoded.spans).zip(encoded.special) {
             if !special {
                 spans.push(span);
@@ -197,10 +214,9 @@ impl Embedder {
         assert_eq!(texts.len(), words.len(), "each text has its words");
         let mut found = vec![WordEmbeddings::default(); texts.len()];
         self.encode(texts, threads.clamp(1, self.options.threads), |at, encoded| {
-            let mut whole = vec![0.0; self.dim()];
-            self.pool(&encoded, ArrayViewMut1::from(&mut whole[..]));
-            let words = words_of(&encoded, &words[at], self.dim());
-            found[at] = WordEmbeddings { text: whole, words };
+            let words = words_of(&encoded, &words[at], self.token_dim());
+            found[at] = WordEmbeddings { text: self.pool(&encoded)?, words };
+            Ok(())
         })?;
         Ok(found)
     }
@@ -219,7 +235,7 @@ impl Embedder {
         &self,
         texts: &[T],
         threads: usize,
-        mut take: impl FnMut(usize, Encoded),
+        mut take: impl FnMut(usize, Encoded) -> Result<(), EmbedError>,
     ) -> Result<(), EmbedError> {
         let mut order: Vec<usize> = (0..texts.len()).collect();
         // Long ones first, so that at the end no thread waits for a long one.
@@ -236,7 +252,7 @@ impl Embedder {
                 self.encoder.encode(&texts, work)
             });
             for (batch, result) in batches.iter().zip(results) {
-                batch.iter().zip(result?).for_each(|(at, encoded)| take(*at, encoded));
+                batch.iter().zip(result?).try_for_each(|(at, encoded)| take(*at, encoded))?;
             }
         }
         Ok(())
@@ -247,13 +263,8 @@ impl Embedder {
         Ok(self.encoder.encode(&[text], work)?.pop().unwrap_or_default())
     }
 
-    fn pool(&self, encoded: &Encoded, mut out: ArrayViewMut1<'_, f32>) {
-        let defaults = self.encoder.pooling_defaults();
-        let Some(out) = out.as_slice_mut() else { return };
-        self.options.pooling.unwrap_or(defaults.pooling).pool(&encoded.rows, &encoded.sentences, out);
-        if self.options.normalize.unwrap_or(defaults.normalize) {
-            normalize(out);
-        }
+    fn pool(&self, encoded: &Encoded) -> Result<Vec<f32>, EmbedError> {
+        self.pooling.vector(&encoded.rows, &encoded.sentences, self.token_dim())
     }
 }
 

@@ -108,6 +108,16 @@ pub enum EmbedError {
     /// An encoder cannot learn from these texts.
     #[error("there is nothing to fine-tune an encoder on: give two intents at least, or annotated entities")]
     NothingToTune,
+    /// A pooling that a layer of the encoder was not made for.
+    #[error(
+        "the pooling gives {found} numbers, but the layer behind it takes {expected}; leave the pooling to the encoder"
+    )]
+    Pooling {
+        /// What the pooling gives.
+        found: usize,
+        /// What the layer takes.
+        expected: usize,
+    },
     /// The encoder has no attention to look at.
     #[error("{encoder} has no attention weights to show; use a pretrained encoder")]
     NoAttention {

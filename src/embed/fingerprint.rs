@@ -21,7 +21,7 @@ pub fn fingerprint(path: impl AsRef<Path>) -> Result<String, EmbedError> {
     let path = path.as_ref();
     let mut hash = Sha256::new();
     if path.is_dir() {
-        for name in names(path, "", 1)? {
+        for name in names(path)? {
             hash.update(&name);
             hash_edges(&path.join(&name), &mut hash)?;
         }
@@ -31,15 +31,31 @@ pub fn fingerprint(path: impl AsRef<Path>) -> Result<String, EmbedError> {
     Ok(hex(hash))
 }
 
-/// The files that count, sorted, in this folder and up to so many levels below it.
-fn names(folder: &Path, prefix: &str, levels: usize) -> Result<Vec<String>, EmbedError> {
+/// The most files that count, and how deep they may lie below the folder: no module of an encoder lies deeper.
+const MOST_FILES: usize = 1000;
+const LEVELS: usize = 3;
+
+/// The files of a folder that count, sorted: settings and weights.
+pub(super) fn names(folder: &Path) -> Result<Vec<String>, EmbedError> {
+    let names = names_below(folder, "", LEVELS)?;
+    if names.len() > MOST_FILES {
+        let problem = format!("{} files of settings and weights are too many for an encoder", names.len());
+        return Err(EmbedError::file(folder, problem));
+    }
+    Ok(names)
+}
+
+fn names_below(folder: &Path, prefix: &str, levels: usize) -> Result<Vec<String>, EmbedError> {
     let failed = || EmbedError::io(folder);
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed())? {
         let entry = entry.map_err(failed())?;
         let (path, name) = (entry.path(), format!("{prefix}{}", entry.file_name().to_string_lossy()));
+        if name.starts_with('.') || name.contains("/.") {
+            continue; // what other programs keep for themselves
+        }
         if path.is_dir() && levels > 0 {
-            found.extend(names(&path, &format!("{name}/"), levels - 1)?);
+            found.extend(names_below(&path, &format!("{name}/"), levels - 1)?);
         } else if path.is_file() && path.extension().is_some_and(|end| end == "safetensors" || end == "json")
         {
             found.push(name);

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use ndarray::{Array2, Axis};
 
-use super::vectors::{VectorsError, WordVectors};
-use super::{AttentionMaps, EmbedError, Encoded, LongTexts, Pooling, PoolingDefaults, TextEncoder, Work};
+use super::vectors::{VectorsError, VectorsOptions, WordVectors};
+use super::{
+    AttentionMaps, EmbedError, Encoded, LongTexts, Pooling, PoolingDefaults, Source, TextEncoder, Work,
+};
 use crate::attention::{Scale, contextualize};
 use crate::text::{Span, Tokenizer, WhitespaceTokenizer, lower_case};
 
@@ -44,7 +46,11 @@ impl StaticVectors {
     ///
     /// As [`WordVectors::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, VectorsError> {
-        Ok(Self::new(WordVectors::open(path)?))
+        Self::of(&Source::at(path.as_ref()))
+    }
+
+    pub(super) fn of(source: &Source) -> Result<Self, VectorsError> {
+        Ok(Self::new(WordVectors::of(source, &VectorsOptions::default())?))
     }
 
     /// Word vectors that are open already.
@@ -78,7 +84,7 @@ impl TextEncoder for StaticVectors {
     }
 
     fn pooling_defaults(&self) -> PoolingDefaults {
-        PoolingDefaults { pooling: Pooling::Mean, normalize: true }
+        PoolingDefaults::new(Pooling::Mean, true)
     }
 
     fn encode(&self, texts: &[&str], work: Work) -> Result<Vec<Encoded>, EmbedError> {

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
-use super::{EmbedError, Pooling};
+use super::{EmbedError, PoolingDefaults};
 use crate::text::Span;
 
 /// Turns texts into one row per token.
@@ -34,15 +34,6 @@ pub trait TextEncoder: Debug + Send + Sync {
     ///
     /// [`EmbedError::NoAttention`] if it has no attention, and as [`encode`](Self::encode).
     fn attention(&self, text: &str) -> Result<AttentionMaps, EmbedError>;
-}
-
-/// How the rows of a text become one vector by default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolingDefaults {
-    /// How many rows become one.
-    pub pooling: Pooling,
-    /// Whether that vector is scaled to length one.
-    pub normalize: bool,
 }
 
 /// How texts are encoded.

@@ -5,6 +5,7 @@
     reason = "mapping a file is unsafe; this file holds the one call and the reason it is sound"
 )]
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
@@ -12,15 +13,20 @@ use std::path::Path;
 
 use memmap2::Mmap;
 
-/// The content of a file, loaded by the system page by page when it is accessed.
+/// The content of a file, loaded by the system page by page when it is accessed; or bytes that are in memory already,
+/// for code that reads either.
 ///
 /// Processes that map the same file share its memory. The file must stay as it is meanwhile: if another
 /// program shortens it, touching what was cut off ends this process (`SIGBUS` on Unix); if another program
 /// writes into it, the bytes here change. So replace such a file by renaming a new one over it, which
 /// leaves the mapped one intact until it is dropped.
-#[derive(Debug)]
 pub(crate) struct Mapped {
-    map: Mmap,
+    content: Content,
+}
+
+enum Content {
+    Map(Mmap),
+    Memory(Box<dyn Deref<Target = [u8]> + Send + Sync>),
 }
 
 impl Mapped {
@@ -36,13 +42,26 @@ impl Mapped {
         // of the slice at every use, so changed content gives other values and no access out of range.
         // A shortened file ends the process, as the type's documentation says.
         let map = unsafe { Mmap::map(&file)? };
-        Ok(Self { map })
+        Ok(Self { content: Content::Map(map) })
+    }
+
+    /// Bytes that are in memory.
+    pub(crate) fn in_memory(bytes: impl Deref<Target = [u8]> + Send + Sync + 'static) -> Self {
+        Self { content: Content::Memory(Box::new(bytes)) }
     }
 
     /// Tells the system that access will be random, so that it does not read ahead.
     pub(crate) fn advise_random(&self) {
         #[cfg(unix)]
-        let _ = self.map.advise(memmap2::Advice::Random); // a hint; without it lookups are only slower
+        if let Content::Map(map) = &self.content {
+            let _ = map.advise(memmap2::Advice::Random); // a hint; without it lookups are only slower
+        }
+    }
+}
+
+impl fmt::Debug for Mapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mapped").field("bytes", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -50,7 +69,10 @@ impl Deref for Mapped {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.map
+        match &self.content {
+            Content::Map(map) => map,
+            Content::Memory(bytes) => bytes,
+        }
     }
 }
 
@@ -69,6 +91,9 @@ mod tests {
             let mapped = Mapped::open(&path)?;
             mapped.advise_random();
             assert_eq!(&*mapped, content);
+            let in_memory = Mapped::in_memory(content.to_vec());
+            in_memory.advise_random();
+            assert_eq!(&*in_memory, content);
         }
         Ok(())
     }

@@ -2,20 +2,11 @@
 
 use super::shard::{LayerWeights, Shard};
 use super::threads::Threads;
-use crate::kernels::activation::{gelu, relu};
+use crate::kernels::activation::activate;
 use crate::kernels::attention::{Attention, Relative};
 use crate::kernels::scratch::grow;
 use crate::kernels::{LayerNorm, Precision};
 use crate::nn::{NormPlacement, TransformerConfig};
-
-/// The function between the two maps of the feed-forward network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Activation {
-    /// The Gaussian error linear unit, exact.
-    Gelu,
-    /// `max(x, 0)`.
-    Relu,
-}
 
 /// Memory that the next batch uses again.
 #[derive(Debug, Default)]
@@ -50,7 +41,6 @@ impl Buffers {
 pub(crate) struct Layers {
     stack: Vec<Layer>,
     config: TransformerConfig,
-    activation: Activation,
     precision: Precision,
     shards: usize,
 }
@@ -69,14 +59,9 @@ impl Layers {
     const MOST_SHARDS: usize = 8;
 
     /// An empty stack, on which up to `threads` threads will work together.
-    pub(crate) fn new(
-        config: &TransformerConfig,
-        activation: Activation,
-        precision: Precision,
-        threads: usize,
-    ) -> Self {
+    pub(crate) fn new(config: &TransformerConfig, precision: Precision, threads: usize) -> Self {
         let shards = threads.clamp(1, config.heads.clamp(1, Self::MOST_SHARDS));
-        Self { stack: Vec::new(), config: config.clone(), activation, precision, shards }
+        Self { stack: Vec::new(), config: config.clone(), precision, shards }
     }
 
     /// Packs one more layer.
@@ -141,10 +126,7 @@ impl Layers {
             for shard in threads.shards(&layer.shards) {
                 shard.expand.forward(rows, input, wide); // [row, share of ff_dim]
                 let hidden = grow(inner, wide.len());
-                match self.activation {
-                    Activation::Gelu => gelu(wide, hidden),
-                    Activation::Relu => relu(wide, hidden),
-                }
+                activate(self.config.activation, wide, hidden);
                 threads.add(&shard.contract, rows, hidden, part, sum);
             }
         });
@@ -213,7 +195,7 @@ mod tests {
     /// Two layers, for up to `threads` threads.
     fn layers(norm: NormPlacement, threads: usize) -> Layers {
         let config = TransformerConfig { model_dim: 24, heads: 3, ff_dim: 72, norm, ..Default::default() };
-        let mut layers = Layers::new(&config, Activation::Gelu, Precision::F32, threads);
+        let mut layers = Layers::new(&config, Precision::F32, threads);
         let vector = numbers(1, 72);
         let (qkv, output) = (numbers(2, 24 * 72), numbers(3, 24 * 24));
         let (expand, contract) = (numbers(4, 24 * 72), numbers(5, 72 * 24));

@@ -27,7 +27,7 @@ mod transformer;
 
 pub(crate) use bag::Bag;
 pub(crate) use dense::DenseLayers;
-pub(crate) use layers::{Activation, Buffers, Layers};
+pub(crate) use layers::{Buffers, Layers};
 pub(crate) use shard::{AffineWeights, LayerWeights};
 pub(crate) use source::Source;
 pub use source::WeightsError;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::layers::{Activation, Buffers, Layers};
+use super::layers::{Buffers, Layers};
 use super::shard::LayerWeights;
 use super::source::{Source, WeightsError};
 use super::threads::Threads;
@@ -27,7 +27,7 @@ impl Transformer {
         config: &TransformerConfig,
         source: &Source<'_>,
     ) -> Result<Self, WeightsError> {
-        let mut layers = Layers::new(config, Activation::Gelu, source.precision, 1);
+        let mut layers = Layers::new(config, source.precision, 1);
         for at in 0..config.layers {
             push_layer(&mut layers, config, &source.at("layers").at(at))?;
         }

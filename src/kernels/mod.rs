@@ -49,6 +49,7 @@ pub(crate) mod scratch;
 pub(crate) mod small;
 pub(crate) mod sums;
 
+pub use activation::Activation;
 pub(crate) use affine::Affine;
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use matmul::{Matrix, MatrixMut, matmul};

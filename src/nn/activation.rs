@@ -1,7 +1,9 @@
-//! GELU, with a fast backward pass.
+//! Activation functions; GELU with a fast backward pass.
 
 use candle_core::{Result, Shape, Tensor};
+use candle_nn::ops;
 
+use super::Activation;
 use super::op::{Element, Function, Input, apply, has_kernels};
 use crate::kernels::activation;
 
@@ -13,6 +15,26 @@ use crate::kernels::activation;
 /// If the tensor holds no floats.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
     if has_kernels(x) { apply(Gelu, &[x]) } else { x.gelu_erf() }
+}
+
+/// Any activation function. Any shape.
+///
+/// # Errors
+///
+/// If the tensor holds no floats.
+pub fn activate(activation: Activation, x: &Tensor) -> Result<Tensor> {
+    match activation {
+        Activation::Gelu => gelu(x),
+        Activation::GeluTanh => x.gelu(),
+        Activation::QuickGelu => x * ops::sigmoid(&(x * 1.702)?)?,
+        Activation::Silu => x.silu(),
+        Activation::Relu => x.relu(),
+        Activation::LeakyRelu => ops::leaky_relu(x, 0.01),
+        Activation::Elu => x.elu(1.0),
+        Activation::Tanh => x.tanh(),
+        Activation::Sigmoid => ops::sigmoid(x),
+        Activation::Identity => Ok(x.clone()),
+    }
 }
 
 struct Gelu;
@@ -47,9 +69,13 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_is_right() -> Result<()> {
-        let (parameters, vb) = seeded();
-        let x = vb.get_with_hints((3, 7), "x", Init::Uniform { lo: -3.0, up: 3.0 })?;
-        assert_gradients(&parameters, || gelu(&x))
+    fn every_gradient_is_right() -> Result<()> {
+        use Activation::{Elu, Gelu, GeluTanh, Identity, LeakyRelu, QuickGelu, Relu, Sigmoid, Silu, Tanh};
+        for activation in [Gelu, GeluTanh, QuickGelu, Silu, Relu, LeakyRelu, Elu, Tanh, Sigmoid, Identity] {
+            let (parameters, vb) = seeded();
+            let x = vb.get_with_hints((3, 7), "x", Init::Uniform { lo: -3.0, up: 3.0 })?;
+            assert_gradients(&parameters, || activate(activation, &x))?;
+        }
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Precision;
+use super::{Activation, Precision};
 use crate::settings::{ConfigError, Range, Rule, Settings, Tell, Visit};
 
 /// Settings of one transformer stack.
@@ -18,6 +18,8 @@ pub struct TransformerConfig {
     pub layers: usize,
     /// Width inside the feed-forward network, usually four times `model_dim`.
     pub ff_dim: usize,
+    /// The function inside the feed-forward network.
+    pub activation: Activation,
     /// Share of activations dropped while training, in `[0, 1)`.
     pub dropout: f64,
     /// Share of attention scores hidden while training, in `[0, 1)`.
@@ -63,7 +65,7 @@ impl TransformerConfig {
     /// Whether the stack exists as one operation.
     pub(super) fn has_fused_form(&self) -> bool {
         let plain = self.norm == NormPlacement::Before && !self.projection_bias && !self.relative_biases;
-        plain && self.ff_dim > 0
+        plain && self.ff_dim > 0 && self.activation == Activation::Gelu
     }
 }
 
@@ -74,6 +76,7 @@ impl Default for TransformerConfig {
             heads: 4,
             layers: 2,
             ff_dim: 1024,
+            activation: Activation::Gelu,
             dropout: 0.0,
             attention_dropout: 0.0,
             causal: false,

@@ -4,10 +4,10 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::fused::{FeedForwardParameters, Parameter, WeightAndBias};
-use super::{Dropout, Linear, Pass, TransformerConfig, gelu};
+use super::{Activation, Dropout, Linear, Pass, TransformerConfig, activate};
 
-/// `gelu(x·W₁ + b₁)·W₂ + b₂`, each row on its own
-/// ([Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), section 3.3, with GELU for `ReLU`).
+/// `f(x·W₁ + b₁)·W₂ + b₂`, each row on its own, where `f` is the [`Activation`], usually GELU
+/// ([Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), section 3.3, with `ReLU`).
 ///
 /// # Shapes
 ///
@@ -16,6 +16,7 @@ use super::{Dropout, Linear, Pass, TransformerConfig, gelu};
 pub struct FeedForward {
     expand: Linear,
     contract: Linear,
+    activation: Activation,
     dropout: Dropout,
 }
 
@@ -33,6 +34,7 @@ impl FeedForward {
         Ok(Self {
             expand: linear("expand", config.model_dim, config.ff_dim)?,
             contract: linear("contract", config.ff_dim, config.model_dim)?,
+            activation: config.activation,
             dropout: Dropout::new(config.dropout),
         })
     }
@@ -47,7 +49,7 @@ impl FeedForward {
     ///
     /// If rows are not `model_dim` wide.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let hidden = gelu(&self.expand.forward(x)?)?; // [row, ff_dim]
+        let hidden = activate(self.activation, &self.expand.forward(x)?)?; // [row, ff_dim]
         self.contract.forward(&self.dropout.forward(&hidden, pass)?) // [row, model_dim]
     }
 }

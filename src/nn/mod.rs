@@ -41,7 +41,7 @@ mod transformer_layer;
 mod unit_rows;
 mod workspace;
 
-pub use activation::gelu;
+pub use activation::{activate, gelu};
 pub use attention::{AttentionConfig, attention};
 pub use config::{NormPlacement, TransformerConfig};
 pub use dense_layers::DenseLayers;
@@ -65,4 +65,4 @@ pub(crate) use unit_rows::unit_rows;
 pub(crate) use workspace::Buffer;
 pub use workspace::Workspace;
 
-pub use crate::kernels::Precision;
+pub use crate::kernels::{Activation, Precision};

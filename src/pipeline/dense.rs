@@ -2,6 +2,7 @@
 //!
 //! An encoder learns before DIET does, or not at all, so a text is encoded once and its rows are kept through the training.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -85,7 +86,7 @@ impl DenseEncoders {
         } else {
             Embedder::open(&origin.path, &options)?
         };
-        let dim = encoder.dim();
+        let dim = Columns::of(&encoder, 0).end;
         self.encoders.push(encoder);
         self.origins.push(Origin { dim, ..origin });
         Ok(dim)
@@ -190,14 +191,14 @@ impl DenseEncoders {
             .collect();
         let mut start = 0;
         for encoder in &self.encoders {
-            let columns = start..start + encoder.dim();
+            let columns = Columns::of(encoder, start);
             let found = encoder.embed_words(texts, tokens, threads)?;
             for (features, found) in all.iter_mut().zip(found) {
-                let message = &mut features.message[columns.clone()];
+                let message = &mut features.message[columns.message.clone()];
                 message.copy_from_slice(&found.text);
                 normalize(message);
                 for (wide, row) in features.tokens.chunks_exact_mut(dim).zip(found.words.outer_iter()) {
-                    let token = &mut wide[columns.clone()];
+                    let token = &mut wide[columns.token.clone()];
                     token.copy_from_slice(row.to_slice().unwrap_or_default());
                     normalize(token);
                 }
@@ -205,6 +206,25 @@ impl DenseEncoders {
             start = columns.end;
         }
         Ok(all.into_iter().map(Arc::new).collect())
+    }
+}
+
+/// The columns of an encoder among those of all.
+struct Columns {
+    token: Range<usize>,
+    message: Range<usize>,
+    end: usize,
+}
+
+impl Columns {
+    /// Those from `start` on. Vectors of messages that are not as wide as those of tokens come from a layer behind the
+    /// encoder or from several poolings; their numbers mean something else, and they have columns of their own.
+    fn of(encoder: &Embedder, start: usize) -> Self {
+        let token = start..start + encoder.token_dim();
+        let message_start = if encoder.dim() == encoder.token_dim() { start } else { token.end };
+        let message = message_start..message_start + encoder.dim();
+        let end = message.end;
+        Self { token, message, end }
     }
 }
 

@@ -45,7 +45,7 @@ impl TextEncoder for Nlu {
     }
 
     fn pooling_defaults(&self) -> PoolingDefaults {
-        PoolingDefaults { pooling: Pooling::Cls, normalize: true }
+        PoolingDefaults::new(Pooling::Cls, true)
     }
 
     fn encode(&self, texts: &[&str], _: Work) -> Result<Vec<Encoded>, EmbedError> {

@@ -82,6 +82,26 @@ pub(crate) fn copy_encoder(family: &str, to: &Path) {
     }
 }
 
+/// Makes the folder of a tiny encoder one of sentence-transformers, whose texts have vectors of 5 numbers and tokens of 12.
+pub(crate) fn add_dense_module(folder: &Path) {
+    use candle_core::{Device, Tensor, safetensors};
+
+    let modules = r#"[{"path": "", "type": "Transformer"}, {"path": "1_Pooling", "type": "Pooling"},
+        {"path": "2_Dense", "type": "Dense"}]"#;
+    fs::write(folder.join("modules.json"), modules).unwrap();
+    for (module, config) in [
+        ("1_Pooling", r#"{"pooling_mode": "mean"}"#),
+        ("2_Dense", r#"{"in_features": 12, "out_features": 5, "bias": false}"#),
+    ] {
+        fs::create_dir_all(folder.join(module)).unwrap();
+        fs::write(folder.join(module).join("config.json"), config).unwrap();
+    }
+    let weight: Vec<f32> = (0..60).map(|at| (at as f32 * 0.7).sin()).collect();
+    let weight = Tensor::from_vec(weight, (5, 12), &Device::Cpu).unwrap();
+    let tensors = [("linear.weight".to_owned(), weight)].into();
+    safetensors::save(&tensors, folder.join("2_Dense/model.safetensors")).unwrap();
+}
+
 /// Runs the program in a folder and waits for it.
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use groups::{EntityConfig, IntentConfig, LayersConfig, MaskingConfig, PerSide, SplitByComma};
 
 use crate::heads::{LossType, SimilarityConfig};
-use crate::nn::{NormPlacement, Precision, TransformerConfig};
+use crate::nn::{Activation, NormPlacement, Precision, TransformerConfig};
 use crate::settings::{self, ConfigError, Rule, Settings, Tell, Visit};
 use crate::train::TrainingConfig;
 
@@ -183,6 +183,7 @@ impl DietConfig {
     pub(super) fn transformer(&self) -> TransformerConfig {
         TransformerConfig {
             ff_dim: 4 * self.transformer.model_dim,
+            activation: Activation::Gelu,
             relative_biases: false,
             projection_bias: false,
             norm: NormPlacement::Before,

@@ -1,9 +1,11 @@
 //! Pretrained encoders from the Hugging Face hub, into a folder.
 //!
 //! ```text
-//! modules.json → where the encoder lies, and a config.json for each module      sentence-transformers, if there
+//! modules.json → where the encoder lies, a config.json for each module, the    sentence-transformers, if there
+//!                weights of Dense modules
 //! config.json  tokenizer.json  model.safetensors, or its index and shards       always
-//! tokenizer_config.json  sentence_bert_config.json                              if there
+//! tokenizer_config.json  sentence_*_config.json                                 if there
+//! config_sentence_transformers.json                                             if there
 //! ```
 //!
 //! [`download`] decides which files; `fetch.rs` downloads one of them, and `request.rs` sends the request. Nothing else
@@ -28,6 +30,8 @@ use serde::de::DeserializeOwned;
 pub use error::HubError;
 use fetch::Folder;
 use request::Hub;
+
+use super::pretrained::SENTENCE_CONFIGS;
 
 /// Where to download from, and how much.
 #[derive(Clone, PartialEq, Eq)]
@@ -142,8 +146,11 @@ impl Encoder<'_> {
             let hint = "save it in Python: `from transformers import AutoTokenizer; AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER)`";
             return Err(HubError::Missing { url: self.folder.url(&tokenizer), hint });
         }
-        for optional in ["tokenizer_config.json", "sentence_bert_config.json"] {
-            self.small(&(place.clone() + optional))?;
+        self.small(&(place.clone() + "tokenizer_config.json"))?;
+        for name in SENTENCE_CONFIGS {
+            if self.small(&(place.clone() + name))? {
+                break;
+            }
         }
         self.weights(&place)
     }
@@ -155,15 +162,21 @@ impl Encoder<'_> {
         if !self.small(FILE)? {
             return Ok(encoder);
         }
+        self.small("config_sentence_transformers.json")?;
         for module in self.read::<Vec<Module>>(FILE)? {
             let place = names::place(&module.path).ok_or_else(|| {
                 let problem = format!("the path `{}` leads out of the folder", module.path.escape_debug());
                 HubError::file(&self.folder.path(FILE), problem)
             })?;
-            if module.kind.rsplit('.').next() == Some("Transformer") {
-                encoder = place;
-            } else if !place.is_empty() {
-                self.small(&(place + "config.json"))?;
+            match module.kind.rsplit('.').next() {
+                Some("Transformer") => encoder = place,
+                _ if place.is_empty() => {}
+                kind => {
+                    self.small(&(place.clone() + "config.json"))?;
+                    if kind == Some("Dense") {
+                        self.weights(&place)?;
+                    }
+                }
             }
         }
         Ok(encoder)

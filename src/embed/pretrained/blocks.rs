@@ -9,8 +9,7 @@ use candle_nn::VarBuilder;
 use super::Tuned;
 use super::config::ModelConfig;
 use super::parts::{LayerParts, Map, Parts, RelativeBiases};
-use crate::embed::EmbedError;
-use crate::infer::Activation;
+use crate::embed::{EmbedError, Source};
 use crate::kernels::{LayerNorm, Matrix};
 use crate::nn::{Encoder, EncoderConfig};
 
@@ -51,7 +50,7 @@ pub fn pretrained_block(
     device: &Device,
 ) -> Result<Encoder, EmbedError> {
     let path = path.as_ref();
-    let parts = Parts::open(path, None)?;
+    let parts = Parts::open(&Source::at(path), None)?;
     let config = block_config(&parts)?;
     let tensors = block_tensors(&parts, dtype, device)?;
     let wrong = |error| EmbedError::file(path, error);
@@ -61,10 +60,6 @@ pub fn pretrained_block(
 /// The settings of the block.
 pub(super) fn block_config(parts: &Parts<'_>) -> Result<EncoderConfig, EmbedError> {
     let config = &parts.config;
-    if config.activation != Activation::Gelu {
-        let file = parts.folder.encoder.join("config.json");
-        return Err(EmbedError::file(file, "blocks know no other activation than gelu"));
-    }
     let relative = parts.relative_biases()?;
     let layers = config.layers(relative.as_ref());
     Ok(EncoderConfig { vocabulary: config.vocabulary, positions: config.longest(), layers })
@@ -79,7 +74,7 @@ pub(super) fn block_tensors(
     let mut tensors = Tensors { named: HashMap::new(), dtype, device };
     tensors.read(parts).map_err(|error| match error {
         Failure::Embed(error) => error,
-        Failure::Tensor(error) => EmbedError::file(&parts.folder.encoder, error),
+        Failure::Tensor(error) => EmbedError::file(parts.source.file(&parts.folder.encoder), error),
     })?;
     Ok(tensors.named)
 }

@@ -6,8 +6,7 @@ use serde::Deserialize;
 
 use super::parts::RelativeBiases;
 use crate::embed::EmbedError;
-use crate::infer::Activation;
-use crate::nn::{NormPlacement, TransformerConfig};
+use crate::nn::{Activation, NormPlacement, TransformerConfig};
 
 /// The family of a BERT-style encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +55,27 @@ pub(super) struct ModelConfig {
     pub(super) relative_buckets: usize,
 }
 
+/// The activation functions by their names in transformers.
+const ACTIVATIONS: [(&str, Activation); 17] = [
+    ("gelu", Activation::Gelu),
+    ("gelu_python", Activation::Gelu),
+    ("gelu_new", Activation::GeluTanh),
+    ("gelu_fast", Activation::GeluTanh),
+    ("gelu_accurate", Activation::GeluTanh),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("gelu_python_tanh", Activation::GeluTanh),
+    ("quick_gelu", Activation::QuickGelu),
+    ("relu", Activation::Relu),
+    ("leaky_relu", Activation::LeakyRelu),
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
+    ("elu", Activation::Elu),
+    ("tanh", Activation::Tanh),
+    ("sigmoid", Activation::Sigmoid),
+    ("linear", Activation::Identity),
+    ("identity", Activation::Identity),
+];
+
 /// The file, under the names of all families.
 #[derive(Deserialize)]
 struct Raw {
@@ -87,6 +107,7 @@ impl ModelConfig {
             heads: self.heads,
             layers: self.layers,
             ff_dim: self.ff_dim,
+            activation: self.activation,
             norm_epsilon: self.norm_epsilon,
             relative_biases: relative.is_some(),
             relative_reach: relative.map_or(0, |relative| relative.reach),
@@ -102,9 +123,9 @@ impl ModelConfig {
     const WIDEST: usize = 1 << 16;
 
     /// Reads what a `config.json` says.
-    pub(super) fn parse(text: &str, path: &Path) -> Result<Self, EmbedError> {
+    pub(super) fn parse(text: &[u8], path: &Path) -> Result<Self, EmbedError> {
         let wrong = |problem: String| EmbedError::file(path, problem);
-        let raw: Raw = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let raw: Raw = serde_json::from_slice(text).map_err(|error| wrong(error.to_string()))?;
         let model_type = raw.model_type.unwrap_or_default();
         let known = Family::NAMES.iter().find(|(name, _)| *name == model_type);
         let Some((_, family)) = known else {
@@ -116,12 +137,10 @@ impl ModelConfig {
             Some(value) => Err(wrong(format!("`{name}` is {value}, which cannot be"))),
             None => Err(wrong(format!("there is no `{name}`"))),
         };
-        let activation = match raw.hidden_act.as_deref() {
-            None | Some("gelu") => Activation::Gelu,
-            Some("relu") => Activation::Relu,
-            Some(other) => {
-                return Err(wrong(format!("`hidden_act` is `{other}`; supported are gelu and relu")));
-            }
+        let named = raw.hidden_act.as_deref().unwrap_or("gelu");
+        let Some((_, activation)) = ACTIVATIONS.iter().find(|(name, _)| *name == named) else {
+            let names = ACTIVATIONS.map(|(name, _)| name);
+            return Err(wrong(format!("`hidden_act` is `{named}`; supported are {}", names.join(", "))));
         };
         if let Some(other) = raw.position_embedding_type.filter(|kind| kind != "absolute") {
             return Err(wrong(format!("`position_embedding_type` is `{other}`; supported is absolute")));
@@ -142,7 +161,7 @@ impl ModelConfig {
                 _ => 0,
             },
             norm_epsilon: raw.layer_norm_eps.unwrap_or(1e-12),
-            activation,
+            activation: *activation,
             relative_buckets: match family {
                 Family::Mpnet => {
                     size(raw.relative_attention_num_buckets.or(Some(32)), "relative_attention_num_buckets")?
@@ -186,7 +205,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<ModelConfig, String> {
-        ModelConfig::parse(text, Path::new("m/config.json")).map_err(|error| error.to_string())
+        ModelConfig::parse(text.as_bytes(), Path::new("m/config.json")).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -217,7 +236,7 @@ mod tests {
                 "num_hidden_layers": 1, "intermediate_size": 16, "max_position_embeddings": 5"#;
             parse(&format!("{start}{entry}}}")).unwrap_err()
         };
-        assert!(with(r#", "hidden_act": "silu""#).contains("`silu`; supported are gelu and relu"));
+        assert!(with(r#", "hidden_act": "mish""#).contains("`mish`; supported are gelu, gelu_python, "));
         assert!(with(r#", "position_embedding_type": "rotary""#).contains("`rotary`"));
         let error = parse(r#"{"model_type": "gpt2"}"#).unwrap_err();
         assert!(error.starts_with("m/config.json: `model_type` is `gpt2`; supported are bert, "), "{error}");

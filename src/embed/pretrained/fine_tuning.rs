@@ -10,10 +10,11 @@ use candle_nn::{Init, VarBuilder, ops};
 
 use super::Tuned;
 use super::blocks::{LAYERS, RELATIVE_BIASES, block_config, block_tensors};
+use super::folder::Stage;
 use super::parts::Parts;
 use super::tokenizer::{PieceTokenizer, Pieces};
-use crate::embed::{EmbedError, LongTexts, Pooling};
-use crate::nn::{Encoder, Linear, Parameters, Pass, Segments, unit_rows};
+use crate::embed::{EmbedError, LongTexts, Pooling, Source};
+use crate::nn::{Activation, Encoder, Linear, Parameters, Pass, Segments, activate, unit_rows};
 use crate::text::Span;
 use crate::train::{
     AdamWConfig, BatchLoss, BatchStrategy, Decay, Event, Ratio, Schedule, Score, Trainable, Trainer,
@@ -127,9 +128,9 @@ impl FineTuning {
         observe: impl FnMut(Event),
     ) -> Result<Tuned, EmbedError> {
         let path = path.as_ref();
-        let parts = Parts::open(path, None)?;
+        let parts = Parts::open(&Source::at(path), None)?;
         let longest = parts.longest().min(Self::LONGEST);
-        let tokenizer = PieceTokenizer::open(&parts.folder.encoder, longest, parts.config.vocabulary)?;
+        let tokenizer = PieceTokenizer::open(&parts, longest)?;
         let read = |example: &FineTuningExample<'_>| -> Result<Example, EmbedError> {
             let (mut parts, _) = tokenizer.read(example.text, LongTexts::Truncate)?;
             Ok(Example::new(parts.pop().unwrap_or_default(), example))
@@ -187,7 +188,9 @@ impl Example {
 /// The encoder with its examples.
 struct Tuner {
     encoder: Encoder,
-    pooling: Pooling,
+    poolings: Vec<Pooling>,
+    /// What happens to the pooled vectors.
+    stages: Vec<TextStage>,
     parameters: Parameters,
     /// One vector a class: `[class, model_dim]`.
     classes: Option<Tensor>,
@@ -215,8 +218,8 @@ impl Tuner {
         if class_count < 2 && tag_count < 2 {
             return Err(EmbedError::NothingToTune);
         }
-        let folder = &parts.folder.encoder;
-        let failed = |error: candle_core::Error| EmbedError::file(folder, error);
+        let folder = parts.source.file(&parts.folder.encoder);
+        let failed = |error: candle_core::Error| EmbedError::file(&folder, error);
         let mut block = block_config(parts)?;
         block.layers.dropout = config.dropout;
         let mut fixed = block_tensors(parts, dtype, &Device::Cpu)?;
@@ -225,11 +228,12 @@ impl Tuner {
         for (name, tensor) in fixed.extract_if(|name, _| learnt(name)) {
             parameters.insert(&name, &tensor).map_err(failed)?;
         }
-        let source = Box::new(Source { fixed, learnt: parameters.clone() });
+        let source = Box::new(PartlyLearnt { fixed, learnt: parameters.clone() });
         let encoder = Encoder::new(&block, VarBuilder::from_backend(source, dtype, Device::Cpu));
         let mut tuner = Self {
             encoder: encoder.map_err(failed)?,
-            pooling: parts.folder.pooling,
+            poolings: parts.folder.poolings.clone(),
+            stages: parts.folder.stages.iter().map(|stage| TextStage::new(stage, dtype)).collect::<TensorResult<_>>().map_err(failed)?,
             parameters,
             classes: None,
             tags: None,
@@ -254,7 +258,7 @@ impl Tuner {
         for some in all.chunks(Self::TOGETHER) {
             let batch = self.batch(some);
             let rows = self.encoder.forward(&batch.ids, &batch.segments, &Pass::inference())?;
-            let vectors = unit_rows(&self.pool(&rows, &batch.segments)?)?.detach(); // [text, model_dim]
+            let vectors = unit_rows(&self.vectors(&rows, &batch.segments)?)?.detach(); // [text, model_dim]
             let found = self.targets(some, count)?.t()?.contiguous()?.matmul(&vectors)?;
             sum = Some(sum.map_or(Ok(found.clone()), |sum| sum + found)?);
         }
@@ -282,17 +286,28 @@ impl Tuner {
         Tensor::from_vec(targets, (examples.len(), classes), &Device::Cpu)?.to_dtype(self.dtype)
     }
 
+    /// `[token, model_dim]` to `[text, dim]`: as the folder of the encoder says.
+    fn vectors(&self, rows: &Tensor, segments: &Segments) -> TensorResult<Tensor> {
+        let pooled = self.poolings.iter().map(|pooling| self.pool(*pooling, rows, segments));
+        let pooled = Tensor::cat(&pooled.collect::<TensorResult<Vec<_>>>()?, 1)?;
+        self.stages.iter().try_fold(pooled, |vectors, stage| stage.forward(&vectors))
+    }
+
     /// `[token, model_dim]` to `[text, model_dim]`. The largest numbers of a text have no useful gradient: where they are what
     /// is pooled, the mean learns for them.
-    fn pool(&self, rows: &Tensor, segments: &Segments) -> TensorResult<Tensor> {
+    fn pool(&self, pooling: Pooling, rows: &Tensor, segments: &Segments) -> TensorResult<Tensor> {
         let (texts, tokens) = (segments.count(), segments.rows());
         let mut shares = vec![0.0_f32; texts * tokens];
         for (row, range) in shares.chunks_exact_mut(tokens.max(1)).zip(segments.iter()) {
-            match self.pooling {
+            let count = range.len().max(1) as f32;
+            match pooling {
                 Pooling::Cls => row[range.start] = 1.0,
-                Pooling::Mean | Pooling::Max => {
-                    let share = 1.0 / range.len().max(1) as f32;
-                    row[range].fill(share);
+                Pooling::LastToken => row[range.end - 1] = 1.0,
+                Pooling::Mean | Pooling::Max => row[range].fill(1.0 / count),
+                Pooling::MeanSqrtLen => row[range].fill(1.0 / count.sqrt()),
+                Pooling::WeightedMean => {
+                    let whole = 0.5 * count * (count + 1.0);
+                    row[range].iter_mut().zip(1_u16..).for_each(|(x, at)| *x = f32::from(at) / whole);
                 }
             }
         }
@@ -320,6 +335,39 @@ impl Tuner {
             }
         }
         Ok(Tuned::new(tensors))
+    }
+}
+
+/// What happens to pooled vectors; it stays as it is while the encoder learns.
+enum TextStage {
+    Normalize,
+    /// `[in, out]` and `[out]`
+    Dense { weight: Tensor, bias: Tensor, activation: Activation },
+}
+
+impl TextStage {
+    fn new(stage: &Stage, dtype: DType) -> TensorResult<Self> {
+        Ok(match stage {
+            Stage::Normalize => Self::Normalize,
+            Stage::Dense { map, activation } => {
+                let output = map.bias.len();
+                let weight = Tensor::from_slice(&map.weight, (output, map.weight.len() / output), &Device::Cpu)?;
+                Self::Dense {
+                    weight: weight.t()?.contiguous()?.to_dtype(dtype)?,
+                    bias: Tensor::from_slice(&map.bias, output, &Device::Cpu)?.to_dtype(dtype)?,
+                    activation: *activation,
+                }
+            }
+        })
+    }
+
+    fn forward(&self, vectors: &Tensor) -> TensorResult<Tensor> {
+        match self {
+            Self::Normalize => unit_rows(vectors),
+            Self::Dense { weight, bias, activation } => {
+                activate(*activation, &vectors.matmul(weight)?.broadcast_add(bias)?)
+            }
+        }
     }
 }
 
@@ -358,7 +406,7 @@ impl Trainable for Tuner {
         let mut losses = BatchLoss::zero(&Device::Cpu)?;
         if let Some(classes) = &self.classes {
             let targets = self.targets(examples, classes.dim(0)?)?;
-            let vectors = unit_rows(&self.pool(&rows, &batch.segments)?)?;
+            let vectors = unit_rows(&self.vectors(&rows, &batch.segments)?)?;
             let cosines = vectors.matmul(&unit_rows(classes)?.t()?.contiguous()?)?; // [text, class]
             let likely = ops::log_softmax(&(cosines / Self::TEMPERATURE)?, D::Minus1)?;
             let loss = ((&targets * &likely)?.sum_all()? / -(examples.len() as f64))?;
@@ -380,12 +428,12 @@ impl Trainable for Tuner {
 }
 
 /// Weights of which some are learnt.
-struct Source {
+struct PartlyLearnt {
     fixed: HashMap<String, Tensor>,
     learnt: Parameters,
 }
 
-impl SimpleBackend for Source {
+impl SimpleBackend for PartlyLearnt {
     fn get(
         &self,
         shape: Shape,

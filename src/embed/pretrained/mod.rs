@@ -35,13 +35,18 @@ use std::path::Path;
 
 use ndarray::Array3;
 
+use super::pooling::Step;
 use super::{
-    AttentionMaps, EmbedError, EmbedOptions, Encoded, LongTexts, PoolingDefaults, TextEncoder, Work,
+    AttentionMaps, EmbedError, EmbedOptions, Encoded, LongTexts, PoolingDefaults, Precision, Source, TextEncoder,
+    Work,
 };
+use crate::kernels::Affine;
 pub use blocks::pretrained_block;
 use config::ModelConfig;
 pub use fine_tuning::{FineTuning, FineTuningExample};
-use folder::Folder;
+#[cfg(feature = "hub")]
+pub(super) use folder::SENTENCE_CONFIGS;
+use folder::{Folder, Stage};
 use network::{Network, Sequences};
 use parts::Parts;
 use tokenizer::{PieceTokenizer, Pieces};
@@ -65,7 +70,7 @@ impl Pretrained {
     ///
     /// [`EmbedError`] names the file that is missing, damaged or does not fit the others.
     pub fn open(path: impl AsRef<Path>, options: &EmbedOptions) -> Result<Self, EmbedError> {
-        Self::read(&Parts::open(path.as_ref(), None)?, options)
+        Self::of(&Source::at(path.as_ref()), None, options)
     }
 
     /// Opens a folder, with fine-tuned weights in place of its own.
@@ -78,24 +83,56 @@ impl Pretrained {
         tuned: &Tuned,
         options: &EmbedOptions,
     ) -> Result<Self, EmbedError> {
-        Self::read(&Parts::open(path.as_ref(), Some(tuned))?, options)
+        Self::of(&Source::at(path.as_ref()), Some(tuned), options)
     }
 
-    fn read(parts: &Parts<'_>, options: &EmbedOptions) -> Result<Self, EmbedError> {
-        let (folder, config) = (&parts.folder, &parts.config);
+    pub(crate) fn of(
+        source: &Source,
+        tuned: Option<&Tuned>,
+        options: &EmbedOptions,
+    ) -> Result<Self, EmbedError> {
+        let parts = Parts::open(source, tuned)?;
         Ok(Self {
-            tokenizer: PieceTokenizer::open(&folder.encoder, parts.longest(), config.vocabulary)?,
-            network: Network::new(parts, options.precision, options.threads)?,
-            pooling_defaults: PoolingDefaults { pooling: folder.pooling, normalize: folder.normalize },
-            config: config.clone(),
+            tokenizer: PieceTokenizer::open(&parts, parts.longest())?,
+            network: Network::new(&parts, options.precision, options.threads)?,
+            pooling_defaults: pooling_defaults(&parts)?,
+            config: parts.config,
         })
     }
 
     /// Whether a folder looks like that of an encoder.
     #[must_use]
     pub fn is_folder(path: impl AsRef<Path>) -> bool {
-        Folder::is(path.as_ref())
+        Self::is_encoder(&Source::at(path.as_ref()))
     }
+
+    pub(super) fn is_encoder(source: &Source) -> bool {
+        Folder::is(source)
+    }
+}
+
+/// What a folder says about the vector of a text.
+fn pooling_defaults(parts: &Parts<'_>) -> Result<PoolingDefaults, EmbedError> {
+    let folder = &parts.folder;
+    let mut width = folder.poolings.len() * parts.config.model_dim;
+    let mut steps = Vec::new();
+    for stage in &folder.stages {
+        steps.push(match stage {
+            Stage::Normalize => Step::Normalize,
+            Stage::Dense { map, activation } => {
+                let weights = map.weights();
+                let (input, output) = weights.weight.dims();
+                if input != width {
+                    let problem = format!("a Dense module takes {input} numbers, and {width} come before it");
+                    return Err(EmbedError::file(parts.source.file("modules.json"), problem));
+                }
+                width = output;
+                let map = Affine::new(weights.weight, map.bias.clone(), Precision::F32);
+                Step::Dense(map, *activation)
+            }
+        });
+    }
+    Ok(PoolingDefaults::with_steps(folder.poolings.clone(), steps, folder.normalize))
 }
 
 /// The most tokens that go through the network at once, so that memory does not grow with the length of a text.
@@ -122,7 +159,7 @@ impl TextEncoder for Pretrained {
     }
 
     fn pooling_defaults(&self) -> PoolingDefaults {
-        self.pooling_defaults
+        self.pooling_defaults.clone()
     }
 
     fn team(&self) -> usize {

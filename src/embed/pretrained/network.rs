@@ -36,7 +36,7 @@ impl Network {
     pub(super) fn new(parts: &Parts<'_>, precision: Precision, threads: usize) -> Result<Self, EmbedError> {
         let relative = parts.relative_biases()?;
         let config = parts.config.layers(relative.as_ref());
-        let mut layers = Layers::new(&config, parts.config.activation, precision, threads);
+        let mut layers = Layers::new(&config, precision, threads);
         for at in 0..config.layers {
             layers.push(parts.layer(at)?.weights(relative.as_ref()));
         }

@@ -1,18 +1,18 @@
 //! The weights of an encoder, part by part, in the same form for all families.
 
-use std::path::Path;
-
 use super::blocks;
 use super::config::{Family, ModelConfig};
-use super::folder::{self, Folder};
+use super::folder::Folder;
 use super::tuned::Tuned;
 use super::weights::{Stored, WeightFiles};
-use crate::embed::EmbedError;
+use crate::embed::source::MOST_SETTINGS;
+use crate::embed::{EmbedError, Source};
 use crate::infer::{AffineWeights, LayerWeights};
 use crate::kernels::attention::Relative;
 use crate::kernels::{LayerNorm, Matrix};
 
 /// An affine map in the layout of `PyTorch`.
+#[derive(Debug)]
 pub(super) struct Map {
     /// `[out, in]`
     pub(super) weight: Vec<f32>,
@@ -33,7 +33,7 @@ pub(super) struct LayerParts {
 
 impl Map {
     /// Ready to be packed: `[in, out]`.
-    fn weights(&self) -> AffineWeights<'_> {
+    pub(super) fn weights(&self) -> AffineWeights<'_> {
         let output = self.bias.len();
         let weight = Matrix::new(&self.weight, output, self.weight.len() / output.max(1)).transposed();
         AffineWeights { weight, bias: &self.bias }
@@ -76,6 +76,7 @@ pub(super) struct RelativeBiases {
 
 /// An open folder. The parts of its encoder are read one at a time, because all of them may not fit into memory twice.
 pub(super) struct Parts<'t> {
+    pub(super) source: Source,
     pub(super) folder: Folder,
     pub(super) config: ModelConfig,
     files: WeightFiles,
@@ -84,16 +85,16 @@ pub(super) struct Parts<'t> {
 
 impl<'t> Parts<'t> {
     /// Opens a folder; fine-tuned weights replace its own.
-    pub(super) fn open(path: &Path, tuned: Option<&'t Tuned>) -> Result<Self, EmbedError> {
-        let folder = Folder::read(path)?;
-        let file = folder.encoder.join("config.json");
-        if !file.is_file() {
+    pub(super) fn open(source: &Source, tuned: Option<&'t Tuned>) -> Result<Self, EmbedError> {
+        let folder = Folder::read(source)?;
+        let file = folder.encoder.clone() + "config.json";
+        if !source.has(&file) {
             let hint = "download the whole folder of the encoder";
-            return Err(EmbedError::Missing { folder: folder.encoder, file: "config.json", hint });
+            return Err(EmbedError::Missing { folder: source.file(&folder.encoder), file: "config.json", hint });
         }
-        let config = ModelConfig::parse(&folder::read_text(&file)?, &file)?;
-        let files = WeightFiles::open(&folder.encoder, &config.model_type, Family::WORDS)?;
-        Ok(Self { folder, config, files, tuned })
+        let config = ModelConfig::parse(&source.bytes(&file, MOST_SETTINGS)?, &source.file(&file))?;
+        let files = WeightFiles::open(source, &folder.encoder, &config.model_type, Family::WORDS)?;
+        Ok(Self { source: source.clone(), folder, config, files, tuned })
     }
 
     /// The longest text in tokens.

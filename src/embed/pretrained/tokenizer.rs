@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde_json::Value;
-use tokenizers::Tokenizer;
+use tokenizers::normalizers::{Lowercase, Sequence};
+use tokenizers::{NormalizerWrapper, Tokenizer};
 
-use super::folder::read_json;
+use super::parts::Parts;
 use crate::embed::{EmbedError, LongTexts};
 use crate::text::Span;
 
@@ -38,21 +40,34 @@ const MOST_BYTES: usize = 1 << 20;
 impl PieceTokenizer {
     const FILE: &'static str = "tokenizer.json";
 
-    /// Opens the tokenizer of a folder for an encoder with vectors for so many tokens.
-    pub(super) fn open(folder: &Path, longest: usize, vectors: usize) -> Result<Self, EmbedError> {
-        let path = folder.join(Self::FILE);
-        if !path.is_file() {
+    /// Tokenizers of many languages take tens of MB.
+    const MOST_BYTES: u64 = 64 << 20;
+
+    /// Opens the tokenizer of an encoder, for texts of at most so many pieces.
+    pub(super) fn open(parts: &Parts<'_>, longest: usize) -> Result<Self, EmbedError> {
+        let (source, vectors) = (&parts.source, parts.config.vocabulary);
+        let file = parts.folder.encoder.clone() + Self::FILE;
+        if !source.has(&file) {
             let hint = "download it beside config.json, or make it from vocab.txt in Python: \
                  `from transformers import AutoTokenizer; AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`";
-            return Err(EmbedError::Missing { folder: folder.to_owned(), file: Self::FILE, hint });
+            let folder = source.file(&parts.folder.encoder);
+            return Err(EmbedError::Missing { folder, file: Self::FILE, hint });
         }
+        let path = source.file(&file);
         let wrong = |path: PathBuf| move |error: tokenizers::Error| EmbedError::file(path, error);
-        check_template(&read_json(&path)?, &path)?;
-        let mut tokenizer = Tokenizer::from_file(&path).map_err(wrong(path.clone()))?;
+        let bytes = source.bytes(&file, Self::MOST_BYTES)?;
+        check_template(&bytes, &path)?;
+        let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(wrong(path.clone()))?;
         // Padding and truncation in the file are meant for batches.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(wrong(path.clone()))?;
-        let tokens = tokenizer.get_vocab(true).into_values().max().map_or(0, |last| last as usize + 1);
+        if parts.folder.lower_case {
+            let own = tokenizer.get_normalizer().cloned();
+            let all = [NormalizerWrapper::from(Lowercase)].into_iter().chain(own).collect();
+            tokenizer.with_normalizer(Some(Sequence::new(all))).map_err(wrong(path.clone()))?;
+        }
+        let last = tokenizer.get_vocab(true).into_values().max();
+        let tokens = last.map_or(0, |last| (last as usize).saturating_add(1));
         if tokens > vectors {
             return Err(EmbedError::Vocabulary { path, tokens, vectors });
         }
@@ -142,12 +157,19 @@ impl PieceTokenizer {
 
 /// Refuses templates that the library cannot apply: with a token that is not defined, a second text, or the same text
 /// twice.
-fn check_template(file: &Value, path: &Path) -> Result<(), EmbedError> {
+fn check_template(file: &[u8], path: &Path) -> Result<(), EmbedError> {
+    /// All else is up to the library.
+    #[derive(Deserialize)]
+    struct File {
+        #[serde(default)]
+        post_processor: Value,
+    }
+    let file: File = serde_json::from_slice(file).map_err(|error| EmbedError::file(path, error))?;
     let nested = |processor: &Value| -> Vec<Value> {
         let inner = processor["processors"].as_array().cloned().unwrap_or_default();
         [processor.clone()].into_iter().chain(inner).collect()
     };
-    for processor in nested(&file["post_processor"]) {
+    for processor in nested(&file.post_processor) {
         let pieces = processor["single"].as_array().map_or(&[][..], Vec::as_slice);
         let defined = |piece: &Value| {
             let name = piece["SpecialToken"]["id"].as_str();

@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-use crate::embed::EmbedError;
+use crate::embed::{EmbedError, Source};
 use crate::files::Mapped;
 
 /// The weights of a folder.
@@ -65,26 +65,27 @@ impl WeightFiles {
     /// What saved models put before all names, if they were saved with a head.
     const PREFIXES: [&'static str; 5] = ["", "bert.", "distilbert.", "roberta.", "mpnet."];
 
-    /// Opens the weights of a folder; `probe` is a tensor that there must be.
-    pub(super) fn open(folder: &Path, model_type: &str, probe: &str) -> Result<Self, EmbedError> {
-        let (single, index) = (folder.join(Self::FILE), folder.join(Self::INDEX));
-        let (path, files) = if single.is_file() {
-            (single.clone(), vec![single])
-        } else if index.is_file() {
-            let files = shards(folder, &index)?;
-            (index, files)
+    /// Opens the weights in a folder of the source, named with a slash behind it; `probe` is a tensor that there must be.
+    pub(super) fn open(
+        source: &Source,
+        folder: &str,
+        model_type: &str,
+        probe: &str,
+    ) -> Result<Self, EmbedError> {
+        let [single, index, pickle] = [Self::FILE, Self::INDEX, Self::PICKLE].map(|name| format!("{folder}{name}"));
+        let (path, files) = if source.has(&single) {
+            (source.file(&single), vec![single])
+        } else if source.has(&index) {
+            (source.file(&index), shards(source, folder, &index)?)
+        } else if source.has(&pickle) {
+            return Err(EmbedError::Pickle { path: source.file(&pickle) });
         } else {
-            let pickle = folder.join(Self::PICKLE);
-            return Err(if pickle.is_file() {
-                EmbedError::Pickle { path: pickle }
-            } else {
-                let hint = "download it beside config.json; models that only have pytorch_model.bin must be converted";
-                EmbedError::Missing { folder: folder.to_owned(), file: Self::FILE, hint }
-            });
+            let hint = "download it beside config.json; models that only have pytorch_model.bin must be converted";
+            return Err(EmbedError::Missing { folder: source.file(folder), file: Self::FILE, hint });
         };
         let mut tensors = BTreeMap::new();
         for file in files {
-            read_header(&file, &mut tensors)?;
+            read_header(source, &file, &mut tensors)?;
         }
         let there = |prefix: &&&str| tensors.contains_key(&format!("{prefix}{probe}"));
         let prefix = Self::PREFIXES.iter().find(there).copied().unwrap_or_default();
@@ -114,6 +115,7 @@ impl WeightFiles {
 
     /// All numbers of a tensor of this shape.
     pub(super) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, EmbedError> {
+        // The file holds that many, or `get` would have refused them.
         let stored = self.get(name, shape)?;
         let mut out = vec![0.0; shape.iter().product()];
         stored.read(0, &mut out);
@@ -166,25 +168,30 @@ fn old_name(tensor: &str) -> Option<String> {
 }
 
 /// The files that an index names.
-fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, EmbedError> {
-    let text = super::folder::read_text(index)?;
-    let parsed: Index = serde_json::from_str(&text).map_err(|error| EmbedError::file(index, error))?;
+fn shards(source: &Source, folder: &str, index: &str) -> Result<Vec<String>, EmbedError> {
+    let parsed: Index = source.json(index)?;
     let mut names: Vec<String> = parsed.weight_map.into_values().collect();
     names.sort();
     names.dedup();
     let path = |name: String| {
         // An index may not lead out of its folder.
         let plain = Path::new(&name).file_name().is_some_and(|own| own == Path::new(&name).as_os_str());
-        if plain && folder.join(&name).is_file() {
-            return Ok(folder.join(&name));
+        let file = format!("{folder}{name}");
+        if plain && source.has(&file) {
+            return Ok(file);
         }
-        Err(EmbedError::file(index, format!("it names the file `{name}`, which is not in the folder")))
+        Err(EmbedError::file(source.file(index), format!("it names the file `{name}`, which is not in the folder")))
     };
     names.into_iter().map(path).collect()
 }
 
-fn read_header(path: &Path, tensors: &mut BTreeMap<String, Stored>) -> Result<(), EmbedError> {
-    let file = Arc::new(Mapped::open(path).map_err(EmbedError::io(path))?);
+fn read_header(
+    source: &Source,
+    name: &str,
+    tensors: &mut BTreeMap<String, Stored>,
+) -> Result<(), EmbedError> {
+    let path = &source.file(name);
+    let file = source.map(name).map_err(EmbedError::io(path))?;
     let (header, metadata) = SafeTensors::read_metadata(&file).map_err(|error| {
         EmbedError::file(path, format!("not a whole safetensors file ({error}); download it again"))
     })?;

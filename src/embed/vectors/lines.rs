@@ -1,9 +1,9 @@
 //! Lines of a file, one at a time in a buffer that is used again.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use super::super::Source;
 use super::{Location, VectorsError};
 
 /// The longest line that is read: room for the text of fifty thousand numbers.
@@ -11,15 +11,18 @@ pub(super) const LONGEST: usize = 1 << 20;
 
 pub(super) struct Lines<'a> {
     path: &'a Path,
-    file: BufReader<File>,
+    file: BufReader<Box<dyn Read + 'a>>,
     buffer: Vec<u8>,
     number: usize,
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn open(path: &'a Path) -> Result<Self, VectorsError> {
-        let file = File::open(path).map_err(VectorsError::read(path))?;
-        Ok(Self { path, file: BufReader::with_capacity(1 << 16, file), buffer: Vec::new(), number: 0 })
+    /// The lines of a file, and how many bytes it has.
+    pub(super) fn open(source: &'a Source) -> Result<(Self, u64), VectorsError> {
+        let path = source.path();
+        let (file, length) = source.open("").map_err(VectorsError::read(path))?;
+        let file = BufReader::with_capacity(1 << 16, file);
+        Ok((Self { path, file, buffer: Vec::new(), number: 0 }, length))
     }
 
     /// The next line that is not blank, without what ends it, and its number from 1.
@@ -58,7 +61,8 @@ mod tests {
     fn read_all(content: &[u8]) -> Vec<Result<String, String>> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), content).unwrap();
-        let (mut lines, mut read) = (Lines::open(file.path()).unwrap(), Vec::new());
+        let source = Source::at(file.path());
+        let (mut lines, mut read) = (Lines::open(&source).unwrap().0, Vec::new());
         loop {
             match lines.next() {
                 Ok(None) => return read,

@@ -1,15 +1,13 @@
 //! Detects the format of a file and reads it.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::lines::BYTE_ORDER_MARK;
 use super::text::{fields, parse_header, parse_number};
+use super::super::Source;
 use super::{VectorFormat, VectorsError, VectorsOptions, WordVectors};
 use super::{fasttext, finalfusion, saved, text, word2vec};
-use crate::files::Mapped;
 
 /// Bytes that are inspected: the header and a large part of the first row.
 const HEAD: u64 = 1 << 16;
@@ -47,39 +45,44 @@ impl WordVectors {
     ///
     /// As [`open`](Self::open) does, and if the file is not in the format it is said to be in.
     pub fn open_with(path: impl AsRef<Path>, options: &VectorsOptions) -> Result<Self, VectorsError> {
-        let path = path.as_ref();
-        let vectors = read(path, options)?;
+        Self::of(&Source::at(path.as_ref()), options)
+    }
+
+    pub(crate) fn of(source: &Source, options: &VectorsOptions) -> Result<Self, VectorsError> {
+        let vectors = read(source, options)?;
         if vectors.dim() > WIDEST {
             let reason = format!("{} dimensions, more than {WIDEST}", vectors.dim());
-            return Err(VectorsError::damaged(path, reason));
+            return Err(VectorsError::damaged(source.path(), reason));
         }
         Ok(vectors)
     }
 }
 
-fn read(path: &Path, options: &VectorsOptions) -> Result<WordVectors, VectorsError> {
+fn read(source: &Source, options: &VectorsOptions) -> Result<WordVectors, VectorsError> {
+    let path = source.path();
     let format = match options.format {
         Some(format) => format,
-        None => find_format(path)?,
+        None => find_format(source)?,
     };
     let read = match format {
-        VectorFormat::Glove => return text::read_glove(path, options),
-        VectorFormat::Word2VecText => return text::read_word2vec(path, options),
+        VectorFormat::Glove => return text::read_glove(source, options),
+        VectorFormat::Word2VecText => return text::read_word2vec(source, options),
         VectorFormat::Word2VecBinary => word2vec::read,
         VectorFormat::FastText => fasttext::read,
         VectorFormat::Finalfusion => finalfusion::read,
         VectorFormat::Mapped => saved::read,
     };
-    let file = Arc::new(Mapped::open(path).map_err(VectorsError::read(path))?);
+    let file = source.map("").map_err(VectorsError::read(path))?;
     if file.is_empty() {
         return Err(VectorsError::Empty { path: path.to_owned() });
     }
     read(path, &file, options)
 }
 
-fn find_format(path: &Path) -> Result<VectorFormat, VectorsError> {
+fn find_format(source: &Source) -> Result<VectorFormat, VectorsError> {
+    let path = source.path();
     let mut head = Vec::new();
-    let file = File::open(path).map_err(VectorsError::read(path))?;
+    let (file, _) = source.open("").map_err(VectorsError::read(path))?;
     file.take(HEAD).read_to_end(&mut head).map_err(VectorsError::read(path))?;
     if head.trim_ascii().is_empty() {
         return Err(VectorsError::Empty { path: path.to_owned() });

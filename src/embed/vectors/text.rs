@@ -1,8 +1,8 @@
 //! Words and numbers as text, below a header, as word2vec and the `.vec` of fastText have it, or without one.
 
-use std::fs;
 use std::path::Path;
 
+use super::super::Source;
 use super::collect::Collector;
 use super::error::excerpt;
 use super::lines::Lines;
@@ -10,13 +10,14 @@ use super::rows::Rows;
 use super::{Location, VectorFormat, VectorsError, VectorsOptions, WordVectors};
 
 /// Reads a file without a header. The first line settles the dimensions, so its word holds no blank.
-pub(super) fn read_glove(path: &Path, options: &VectorsOptions) -> Result<WordVectors, VectorsError> {
-    let mut lines = Lines::open(path)?;
+pub(super) fn read_glove(source: &Source, options: &VectorsOptions) -> Result<WordVectors, VectorsError> {
+    let path = source.path();
+    let (mut lines, length) = Lines::open(source)?;
     let Some((number, first)) = lines.next()? else {
         return Err(VectorsError::Empty { path: path.to_owned() });
     };
     let dim = (fields(first).count() - 1).max(1); // without any number, `push` complains
-    let mut table = Table::new(path, dim, options);
+    let mut table = Table::new(path, length, dim, options);
     table.push(number, first)?;
     while let Some((number, line)) = table.next_of(&mut lines)? {
         table.push(number, line)?;
@@ -25,15 +26,16 @@ pub(super) fn read_glove(path: &Path, options: &VectorsOptions) -> Result<WordVe
 }
 
 /// Reads a file with a header of two numbers.
-pub(super) fn read_word2vec(path: &Path, options: &VectorsOptions) -> Result<WordVectors, VectorsError> {
-    let mut lines = Lines::open(path)?;
+pub(super) fn read_word2vec(source: &Source, options: &VectorsOptions) -> Result<WordVectors, VectorsError> {
+    let path = source.path();
+    let (mut lines, length) = Lines::open(source)?;
     let Some((number, first)) = lines.next()? else {
         return Err(VectorsError::Empty { path: path.to_owned() });
     };
     let Some((header, dim)) = parse_header(first) else {
         return Err(VectorsError::Header { at: Location::line(path, number), found: excerpt(first) });
     };
-    let mut table = Table::new(path, dim, options);
+    let mut table = Table::new(path, length, dim, options);
     let mut found = 0;
     while let Some((number, line)) = table.next_of(&mut lines)? {
         if found == header {
@@ -88,11 +90,11 @@ struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    fn new(path: &'a Path, dim: usize, options: &VectorsOptions) -> Self {
+    fn new(path: &'a Path, length: u64, dim: usize, options: &VectorsOptions) -> Self {
         let mut rows = Vec::new();
         // A number takes about eight bytes as text and four as a float. Growing step by step would copy the
         // rows over and over; memory that is reserved and not touched costs nothing, and goes back at the end.
-        let estimate = fs::metadata(path).map_or(0, |metadata| metadata.len() as usize / 2);
+        let estimate = usize::try_from(length / 2).unwrap_or(0);
         let most = options.limit.unwrap_or(usize::MAX).saturating_mul(dim).saturating_mul(size_of::<f32>());
         let _ = rows.try_reserve(estimate.min(most));
         Self { path, dim, words: Collector::new(options), rows }

@@ -40,6 +40,12 @@ pub(crate) enum Pooling {
     Max,
     /// The row that stands for the text as a whole.
     Cls,
+    /// Their sum, divided by the root of their number.
+    MeanSqrtLen,
+    /// Their mean, in which the second counts twice, the third three times and so on.
+    WeightedMean,
+    /// The last row.
+    LastToken,
 }
 
 /// Texts that are too long.
@@ -57,6 +63,9 @@ impl EncoderArgs {
             Pooling::Mean => embed::Pooling::Mean,
             Pooling::Max => embed::Pooling::Max,
             Pooling::Cls => embed::Pooling::Cls,
+            Pooling::MeanSqrtLen => embed::Pooling::MeanSqrtLen,
+            Pooling::WeightedMean => embed::Pooling::WeightedMean,
+            Pooling::LastToken => embed::Pooling::LastToken,
         });
         let long_texts = match self.long_texts {
             LongTexts::Truncate => embed::LongTexts::Truncate,

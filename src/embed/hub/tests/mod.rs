@@ -72,9 +72,14 @@ fn sentence_transformers_say_where_the_encoder_lies() {
     let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
     let modules = r#"[{"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
         {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-        {"path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}]"#;
+        {"path": "2_Dense", "type": "sentence_transformers.base.modules.dense.Dense"},
+        {"path": "3_Normalize", "type": "sentence_transformers.models.Normalize"}]"#;
     server.put("modules.json", Answer::file(modules));
-    server.put("1_Pooling/config.json", Answer::file("{}"));
+    for file in
+        ["1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors", "config_sentence_transformers.json"]
+    {
+        server.put(file, Answer::file("{}"));
+    }
     for file in ["config.json", "tokenizer.json", "sentence_bert_config.json", "model.safetensors"] {
         server.put(&format!("0_Transformer/{file}"), Answer::file("{}"));
     }
@@ -87,6 +92,9 @@ fn sentence_transformers_say_where_the_encoder_lies() {
             "0_Transformer/sentence_bert_config.json",
             "0_Transformer/tokenizer.json",
             "1_Pooling/config.json",
+            "2_Dense/config.json",
+            "2_Dense/model.safetensors",
+            "config_sentence_transformers.json",
             "modules.json",
         ]
     );
