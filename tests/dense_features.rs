@@ -7,7 +7,7 @@ use std::fs;
 use common::{CONFIG, add_dense_module, copy_encoder, data};
 use talkformer::data::{TrainingData, Utterance};
 use talkformer::embed::fingerprint;
-use talkformer::pipeline::{Nlu, PipelineConfig, TrainingOptions};
+use talkformer::pipeline::{Nlu, OpenOptions, PipelineConfig, TrainingOptions};
 use talkformer::train::Event;
 
 fn with_featurizers(featurizers: &str) -> String {
@@ -58,10 +58,10 @@ fn a_model_learns_with_encoders_and_answers_the_same_when_opened_again() {
     let tokenizer = fs::read_to_string(encoder.join("tokenizer.json")).unwrap();
     fs::write(encoder.join("tokenizer.json"), tokenizer + " ").unwrap();
     let error = Nlu::open(&place).unwrap_err().to_string();
-    assert!(error.contains("has changed since"), "{error}");
+    assert!(error.contains("as it is now; put the old one back, say with `--encoder PATH`"), "{error}");
     fs::remove_dir_all(&encoder).unwrap();
     let error = Nlu::open(&place).unwrap_err().to_string();
-    assert!(error.contains("which is not there; put it back, or train again"), "{error}");
+    assert!(error.contains("which is not there; say with `--encoder PATH`"), "{error}");
 }
 
 /// Messages have vectors of another width than their tokens.
@@ -84,7 +84,7 @@ fn an_encoder_with_a_dense_module_gives_features_and_learns() {
         let whole = fs::read(&weights).unwrap();
         fs::write(&weights, [&whole[..whole.len() - 1], &[1]].concat()).unwrap();
         let error = Nlu::open(&place).unwrap_err().to_string();
-        assert!(error.contains("has changed since"), "{error}");
+        assert!(error.contains("was not trained with the encoder"), "{error}");
         fs::write(&weights, whole).unwrap();
     }
 }
@@ -128,6 +128,97 @@ fn an_encoder_learns_with_the_model_and_is_saved_with_it() {
     let error =
         opened.finetune_with(&frozen, &data(), &TrainingOptions::default(), |_| {}).unwrap_err().to_string();
     assert!(error.contains("the encoders of its dense features are others"), "{error}");
+}
+
+/// A folder with a pipeline of these featurizers, messages, word vectors and an encoder, and a model of that trained there.
+fn project(featurizers: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join("first").join(name);
+    fs::create_dir(folder.path().join("first")).unwrap();
+    fs::write(path("words.txt"), "cancel 1 0\nride 0 1\nthanks 1 1\n").unwrap();
+    copy_encoder("bert", &path("encoder"));
+    let config = with_featurizers(featurizers).replace("epochs: 60", "epochs: 1");
+    fs::write(path("config.yml"), config).unwrap();
+    fs::write(path("nlu.yml"), common::DATA).unwrap();
+    // From another folder, so that the files are found beside the configuration alone.
+    let arguments =
+        ["train", "nlu", "--data", "first/nlu.yml", "--config", "first/config.yml", "--out", "first/model"];
+    let output = common::run(folder.path(), &arguments);
+    assert!(output.status.success(), "{}", common::stderr(&output));
+    folder
+}
+
+const BOTH: &str = "- name: WordVectorsFeaturizer\n  file: words.txt\n- name: LanguageModelFeaturizer\n  model_weights: encoder\n";
+
+#[test]
+fn a_model_finds_its_encoders_when_all_of_it_was_moved() {
+    let folder = project(BOTH);
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+    let answer = Nlu::open(first.join("model")).unwrap().parse("forget it").unwrap();
+    fs::rename(&first, &second).unwrap();
+    let moved = Nlu::open(second.join("model")).unwrap();
+    assert_eq!(moved.parse("forget it").unwrap(), answer);
+    // In a folder of models as well, and saved anew it knows the new place.
+    let again = moved.save(second.join("models/nlu-1")).unwrap();
+    assert_eq!(Nlu::open(second.join("models")).unwrap().parse("forget it").unwrap(), answer);
+    fs::rename(&again, folder.path().join("far")).unwrap();
+    assert_eq!(Nlu::open(folder.path().join("far")).unwrap().parse("forget it").unwrap(), answer);
+    // Something else beside the model is not taken for it.
+    fs::write(second.join("words.txt"), "cancel 1 0\n").unwrap();
+    let error = Nlu::open(second.join("model")).unwrap_err().to_string();
+    assert!(error.contains("second/words.txt as it is now") && error.contains("`--encoder PATH`"), "{error}");
+}
+
+#[test]
+fn every_command_that_opens_a_model_takes_another_place_of_an_encoder() {
+    let folder = project(BOTH);
+    let far = folder.path().join("far");
+    fs::create_dir(&far).unwrap();
+    for name in ["words.txt", "encoder"] {
+        fs::rename(folder.path().join("first").join(name), far.join(name)).unwrap();
+    }
+    fs::write(folder.path().join("other.txt"), "cancel 1 0\n").unwrap();
+    let run = |arguments: &[&str], encoders: &[&str]| {
+        let flags = encoders.iter().flat_map(|path| ["--encoder", path]);
+        common::run(folder.path(), &arguments.iter().copied().chain(flags).collect::<Vec<_>>())
+    };
+    let commands: [&[&str]; 7] = [
+        &["parse", "--model", "first/model", "forget it"],
+        &["test", "nlu", "--model", "first/model", "--compare", "first/model", "--data", "first/nlu.yml", "--no-report"],
+        &["data", "suggest", "--model", "first/model", "--input", "first/nlu.yml"],
+        &["train", "nlu", "--finetune", "first/model", "--data", "first/nlu.yml", "--out", "new"],
+        &["embed", "--model", "first/model", "forget it"],
+        &["similar", "--model", "first/model", "--input", "first/nlu.yml", "forget it"],
+        &["parse", "--model", "new", "forget it"],
+    ];
+    for command in commands {
+        let output = run(command, &["far/words.txt", "far/encoder"]);
+        assert!(output.status.success(), "{command:?}: {}", common::stderr(&output));
+    }
+    let parse = |encoders: &[&str]| common::stderr(&run(commands[0], encoders));
+    assert_eq!(parse(&["far"]), "", "the folder they lie in will do");
+    assert_eq!(parse(&["far/encoder", "nowhere", "far/words.txt"]), "", "in any order");
+    assert!(parse(&["far/encoder"]).contains("first/words.txt, which is not there; say with `--encoder PATH`"));
+    assert!(parse(&["far/encoder", "other.txt"]).contains("not trained with the encoder other.txt"));
+    let options = OpenOptions::default().encoders(vec![far]);
+    assert!(Nlu::open_with(folder.path().join("first/model"), &options).is_ok());
+}
+
+#[test]
+fn a_model_may_carry_its_encoders() {
+    let keep = "  keep_in_model: true\n";
+    for tuned in ["", "  fine_tune: true\n  fine_tune_epochs: 1\n"] {
+        let featurizers = BOTH.replace("words.txt\n", &format!("words.txt\n{keep}")) + keep + tuned;
+        let folder = project(&featurizers);
+        let texts = ["take me to Prague please", "forget it", ""];
+        let answers = Nlu::open(folder.path().join("first/model")).unwrap().parse_batch(&texts).unwrap();
+        fs::rename(folder.path().join("first/model"), folder.path().join("model")).unwrap();
+        fs::remove_dir_all(folder.path().join("first")).unwrap();
+        let alone = Nlu::open(folder.path().join("model")).unwrap();
+        assert_eq!(alone.parse_batch(&texts).unwrap(), answers);
+        let again = alone.finetune(&data()).unwrap().save(folder.path().join("again")).unwrap();
+        assert!(Nlu::open(again).unwrap().parse("forget it").unwrap().intent.is_some());
+    }
 }
 
 /// Words that nobody has learnt from are understood by their vectors, which are all that the pipeline has.

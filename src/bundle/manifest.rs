@@ -25,6 +25,9 @@ pub(super) const CARD: &str = "README.md";
 /// The weights' file name.
 pub(super) const WEIGHTS: &str = "model.safetensors";
 
+/// The most bytes of all parts together, which is room for a billion weights.
+pub(super) const BUNDLE_LIMIT: u64 = 4 << 30;
+
 const FORMAT: &str = "talkformer-bundle";
 const MANIFEST_LIMIT: u64 = 16 << 20;
 const CHECKSUM_DIGITS: usize = 64;

@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::limited::{file_size, read_limited};
-use super::manifest::{CARD, FileRecord, MANIFEST, Manifest, WEIGHTS, read_manifest_bytes};
+use super::manifest::{BUNDLE_LIMIT, CARD, FileRecord, MANIFEST, Manifest, WEIGHTS, read_manifest_bytes};
 use super::place::find;
 use super::weights::decode;
 use super::{BundleError, Weights};
 use crate::numbers::Bytes;
 
-/// All parts together, which is room for a billion weights.
-const BUNDLE_LIMIT: u64 = 4 << 30;
 const CARD_LIMIT: u64 = 1 << 20;
 /// How often a model is opened again because it was replaced in the meantime.
 const ATTEMPTS: usize = 20;
@@ -146,6 +144,15 @@ impl Bundle {
     pub fn tensors(&self, name: &str) -> Result<Weights, BundleError> {
         let path = || self.folder.join(name);
         decode(self.part(name)?).map_err(|problem| BundleError::Weights { path: path(), problem })
+    }
+
+    /// A part as it is; it stays in memory as long as this is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError::NoPart`] lists the parts there are.
+    pub fn bytes(&self, name: &str) -> Result<Bytes, BundleError> {
+        self.part(name).cloned()
     }
 
     fn part(&self, name: &str) -> Result<&Bytes, BundleError> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::clock::rfc3339;
-use super::manifest::{CARD, FileRecord, MANIFEST, Manifest, Outline, WEIGHTS, is_part_name};
+use super::manifest::{BUNDLE_LIMIT, CARD, FileRecord, MANIFEST, Manifest, Outline, WEIGHTS, is_part_name};
 use super::weights::encode;
 use super::{BundleError, Weights};
 use crate::files::{NewFolder, Swap, Target, check_replaceable, swap_names};
@@ -76,6 +76,15 @@ impl BundleWriter {
         self.part(name, text.into().into_bytes())
     }
 
+    /// Adds a part that is neither JSON nor text nor tensors of ours, byte for byte.
+    ///
+    /// # Errors
+    ///
+    /// As for [`text`](Self::text).
+    pub fn bytes(self, name: &str, bytes: impl Into<Vec<u8>>) -> Result<Self, BundleError> {
+        self.part(name, bytes.into())
+    }
+
     /// Adds the weights, as `model.safetensors`.
     ///
     /// # Errors
@@ -114,6 +123,7 @@ impl BundleWriter {
     ///
     /// # Errors
     ///
+    /// [`BundleError::TooLarge`] if all parts together are more than a bundle may hold,
     /// [`BundleError::Occupied`] if something other than a model or an empty folder is there,
     /// [`BundleError::Stranger`] if files lie there that are not the model's, [`BundleError::Io`] if the
     /// system refuses. What was at the place is then still there, and nothing lies beside it; only if the
@@ -124,6 +134,10 @@ impl BundleWriter {
 
     /// [`save`](Self::save), with a choice of how names are swapped.
     pub(super) fn save_by(&self, place: &Path, swap: Swap) -> Result<PathBuf, BundleError> {
+        let bytes = self.parts.values().map(|bytes| bytes.len() as u64).sum();
+        if bytes > BUNDLE_LIMIT {
+            return Err(BundleError::TooLarge { path: place.to_owned(), bytes, limit: BUNDLE_LIMIT });
+        }
         let target = Target::at(place)?;
         check_replaceable::<Outline>(&target.path())?;
         let folder = NewFolder::create(target)?;

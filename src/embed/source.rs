@@ -1,7 +1,7 @@
 //! The files of an encoder or of word vectors: in the file system, or in memory where a model carries them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +13,9 @@ use crate::files::Mapped;
 
 /// The most bytes of a file of settings.
 pub(super) const MOST_SETTINGS: u64 = 4 << 20;
+
+/// The most bytes of an encoder or of word vectors that a model carries, so that there is room for the rest of it.
+const MOST_CARRIED: u64 = 3 << 30;
 
 /// Where the files of an encoder are, or the one of word vectors.
 #[derive(Clone, Debug)]
@@ -40,12 +43,13 @@ impl Source {
     pub(crate) fn read(path: impl Into<PathBuf>) -> Result<Self, EmbedError> {
         let path = path.into();
         let names = if path.is_dir() { fingerprint::names(&path)? } else { vec![String::new()] };
-        let read = |name: String| {
-            let file = below(&path, &name);
-            let bytes = fs::read(&file).map_err(EmbedError::io(&file))?;
-            Ok((name, Arc::new(Mapped::in_memory(bytes))))
-        };
-        let files = names.into_iter().map(read).collect::<Result<_, EmbedError>>()?;
+        let there = Self::at(&path);
+        let (mut files, mut room) = (BTreeMap::new(), MOST_CARRIED);
+        for name in names {
+            let bytes = there.bytes(&name, room)?;
+            room -= bytes.len() as u64;
+            files.insert(name, Arc::new(Mapped::in_memory(bytes)));
+        }
         Ok(Self::carried(path, files))
     }
 
@@ -120,7 +124,7 @@ impl Source {
             file.take(most + 1).read_to_end(&mut bytes).map_err(failed())?;
         }
         if length.max(bytes.len() as u64) > most {
-            let problem = format!("longer than {most} bytes, so it is not what its name says; download it again");
+            let problem = format!("longer than {most} bytes, which is too long; is it what its name says?");
             return Err(EmbedError::file(self.file(name), problem));
         }
         Ok(bytes)
@@ -139,6 +143,8 @@ fn below(path: &Path, name: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -156,7 +162,7 @@ mod tests {
         assert_eq!(&**kept.map("config.json").unwrap(), b"{}");
         assert!(kept.map("other").is_err());
         let error = kept.bytes("config.json", 1).unwrap_err().to_string();
-        assert!(error.ends_with("config.json: longer than 1 bytes, so it is not what its name says; download it again"), "{error}");
+        assert!(error.ends_with("config.json: longer than 1 bytes, which is too long; is it what its name says?"), "{error}");
     }
 
     #[cfg(unix)]

@@ -2,23 +2,25 @@
 //!
 //! An encoder learns before DIET does, or not at all, so a text is encoded once and its rows are kept through the training.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::config::DenseConfig;
 use super::examples::Examples;
-use super::{PipelineConfig, PipelineError, TrainingOptions};
+use super::{OpenOptions, PipelineConfig, PipelineError, TrainingOptions};
 use crate::bundle::{Bundle, BundleError, BundleWriter, Weight, Weights};
 use crate::diet::Labels;
 use crate::embed::{
-    EmbedError, EmbedOptions, Embedder, FineTuning, FineTuningExample, Pretrained, Tuned, fingerprint,
+    EmbedError, EmbedOptions, Embedder, FineTuning, FineTuningExample, Pretrained, Source, Tuned, fingerprint,
     normalize,
 };
 use crate::error::Result;
 use crate::features::{DenseFeatures, Features};
+use crate::files::Mapped;
 use crate::text::Span;
 use crate::train::Event;
 
@@ -30,12 +32,14 @@ type OfMessages = Vec<Arc<DenseFeatures>>;
 pub(super) struct DenseEncoders {
     encoders: Vec<Embedder>,
     origins: Vec<Origin>,
+    /// Their files, where they are in memory for the sake of the model.
+    sources: Vec<Source>,
     /// Tuned layers, by the number of the encoder and the name of the tensor.
     tuned: Weights,
 }
 
 /// Where an encoder lies and how it is recognised: a bundle holds this instead of the encoder, which is often many times
-/// larger than the rest of the model, and of an encoder that has learnt, the layers.
+/// larger than the rest of the model, unless it is to be kept there; and of an encoder that has learnt, the layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Origin {
@@ -45,6 +49,9 @@ pub(super) struct Origin {
     /// Whether its layers are in the bundle.
     #[serde(default)]
     tuned: bool,
+    /// Its files, by their names in its folder, and the parts of the bundle that hold them; none where it is not kept there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    parts: BTreeMap<String, String>,
 }
 
 impl DenseEncoders {
@@ -60,7 +67,7 @@ impl DenseEncoders {
         options: &TrainingOptions,
         observe: &mut dyn FnMut(Event),
     ) -> Result<Option<Arc<Self>>> {
-        let mut found = Self { encoders: Vec::new(), origins: Vec::new(), tuned: Weights::new() };
+        let mut found = Self::with_tuned(Weights::new());
         for (at, config) in pipeline.dense().iter().enumerate() {
             if config.fine_tune {
                 let tuned = fine_tune(config, pipeline, examples, labels, options, observe)?;
@@ -68,26 +75,31 @@ impl DenseEncoders {
             }
             let path = std::path::absolute(&config.path).unwrap_or_else(|_| config.path.clone());
             let print = fingerprint(&path)?;
-            found.add(
-                at,
-                Origin { path, fingerprint: print, dim: 0, tuned: config.fine_tune },
-                options.threads.max(1),
-            )?;
+            let source = if config.keep_in_model { Source::read(&path)? } else { Source::at(&path) };
+            let parts = parts_of(at, &source);
+            let origin = Origin { path, fingerprint: print, dim: 0, tuned: config.fine_tune, parts };
+            found.add(source, origin, options.threads.max(1))?;
         }
         Ok((!found.encoders.is_empty()).then(|| Arc::new(found)))
     }
 
-    /// Opens the encoder of this number.
-    fn add(&mut self, at: usize, origin: Origin, threads: usize) -> Result<usize, EmbedError> {
+    fn with_tuned(tuned: Weights) -> Self {
+        Self { encoders: Vec::new(), origins: Vec::new(), sources: Vec::new(), tuned }
+    }
+
+    /// Opens the next encoder.
+    fn add(&mut self, source: Source, origin: Origin, threads: usize) -> Result<usize, EmbedError> {
         let options = EmbedOptions { threads, ..Default::default() };
         let encoder = if origin.tuned {
-            let encoder = Pretrained::open_tuned(&origin.path, &of_number(at, &self.tuned), &options)?;
+            let tuned = of_number(self.encoders.len(), &self.tuned);
+            let encoder = Pretrained::of(&source, Some(&tuned), &options)?;
             Embedder::new(Box::new(encoder), options)
         } else {
-            Embedder::open(&origin.path, &options)?
+            Embedder::of(&source, &options)?
         };
         let dim = Columns::of(&encoder, 0).end;
         self.encoders.push(encoder);
+        self.sources.push(source);
         self.origins.push(Origin { dim, ..origin });
         Ok(dim)
     }
@@ -128,31 +140,52 @@ impl DenseEncoders {
 
     /// Puts them into a bundle.
     pub(super) fn save(&self, writer: BundleWriter) -> Result<BundleWriter, BundleError> {
-        let writer = writer.json(Self::ORIGINS, &self.origins)?;
-        if self.tuned.is_empty() { Ok(writer) } else { writer.tensors(Self::TUNED, &self.tuned) }
+        let mut writer = writer.json(Self::ORIGINS, &self.origins)?;
+        if !self.tuned.is_empty() {
+            writer = writer.tensors(Self::TUNED, &self.tuned)?;
+        }
+        for (origin, source) in self.origins.iter().zip(&self.sources) {
+            for (name, file) in source.in_memory().into_iter().flatten() {
+                if let Some(part) = origin.parts.get(name) {
+                    writer = writer.bytes(part, &***file)?;
+                }
+            }
+        }
+        Ok(writer)
     }
 
     /// The encoders that a model was trained with; none where it has none.
-    pub(super) fn reopen(bundle: &Bundle, threads: usize) -> Result<Option<Arc<Self>>> {
-        if !bundle.has(Self::ORIGINS) {
+    pub(super) fn reopen(
+        bundle: &Bundle,
+        pipeline: &PipelineConfig,
+        options: &OpenOptions,
+        threads: usize,
+    ) -> Result<Option<Arc<Self>>> {
+        let configs = pipeline.dense();
+        let origins: Vec<Origin> =
+            if bundle.has(Self::ORIGINS) { bundle.json(Self::ORIGINS)? } else { Vec::new() };
+        if origins.len() != configs.len() {
+            return Err(PipelineError::EncoderCount { found: origins.len(), expected: configs.len() }.into());
+        }
+        if origins.is_empty() {
             return Ok(None);
         }
-        let origins: Vec<Origin> = bundle.json(Self::ORIGINS)?;
         let tuned = if origins.iter().any(|origin| origin.tuned) {
             bundle.tensors(Self::TUNED)?
         } else {
             Weights::new()
         };
-        let mut found = Self { encoders: Vec::new(), origins: Vec::new(), tuned };
-        for (number, origin) in origins.into_iter().enumerate() {
-            let (path, expected) = (origin.path.clone(), origin.dim);
-            if !path.exists() {
-                return Err(PipelineError::MissingEncoder { path }.into());
-            }
-            if fingerprint(&path)? != origin.fingerprint {
-                return Err(PipelineError::ChangedEncoder { path }.into());
-            }
-            let dim = found.add(number, origin, threads)?;
+        let search = Search { bundle: bundle.folder(), given: &options.encoders, origins: &origins };
+        let mut found = Self::with_tuned(tuned);
+        for (origin, config) in origins.iter().zip(&configs) {
+            let (source, path) = if origin.parts.is_empty() {
+                let path = search.find(origin, &config.path)?;
+                (Source::at(&path), path)
+            } else {
+                (kept(bundle, origin)?, origin.path.clone())
+            };
+            let expected = origin.dim;
+            let dim = found.add(source, Origin { path: path.clone(), ..origin.clone() }, threads)?;
             if dim != expected {
                 return Err(PipelineError::EncoderWidth { path, found: dim, expected }.into());
             }
@@ -162,8 +195,13 @@ impl DenseEncoders {
 
     /// The path of each and whether it was fine-tuned, for people.
     pub(super) fn described(&self) -> impl Iterator<Item = String> + '_ {
-        self.origins.iter().map(|Origin { path, dim, tuned, .. }| {
-            let what = if *tuned { "fine-tuned, the layers are in the model" } else { "as it is" };
+        self.origins.iter().map(|Origin { path, dim, tuned, parts, .. }| {
+            let what = match (parts.is_empty(), tuned) {
+                (true, true) => "fine-tuned, the layers are in the model",
+                (true, false) => "as it is",
+                (false, true) => "fine-tuned, all of it is in the model",
+                (false, false) => "as it is, a copy is in the model",
+            };
             format!("`{}`, {dim} dimensions, {what}", path.display())
         })
     }
@@ -207,6 +245,65 @@ impl DenseEncoders {
         }
         Ok(all.into_iter().map(Arc::new).collect())
     }
+}
+
+/// Names for the files of the encoder of this number in a bundle, if they are in memory.
+fn parts_of(at: usize, source: &Source) -> BTreeMap<String, String> {
+    let names = source.in_memory().into_iter().flat_map(BTreeMap::keys).enumerate();
+    names.map(|(number, name)| (name.clone(), format!("encoder-{at}-{number}"))).collect()
+}
+
+/// The files of an encoder that a bundle holds.
+fn kept(bundle: &Bundle, origin: &Origin) -> Result<Source, BundleError> {
+    let file = |(name, part): (&String, &String)| {
+        Ok((name.clone(), Arc::new(Mapped::in_memory(bundle.bytes(part)?))))
+    };
+    let files = origin.parts.iter().map(file).collect::<Result<_, BundleError>>()?;
+    Ok(Source::carried(&origin.path, files))
+}
+
+/// Where the encoders of a saved model may be.
+struct Search<'a> {
+    /// The folder of the model.
+    bundle: &'a Path,
+    /// Where they are by now, as the user says.
+    given: &'a [PathBuf],
+    /// All of the model.
+    origins: &'a [Origin],
+}
+
+impl Search<'_> {
+    /// The place of an encoder: the first of those where it may be at which it is. `written` is the path in the pipeline.
+    fn find(&self, origin: &Origin, written: &Path) -> Result<PathBuf> {
+        let given: Vec<PathBuf> = self.given.iter().flat_map(|place| below(place, written, true)).collect();
+        let folder = std::path::absolute(self.bundle).unwrap_or_else(|_| self.bundle.to_owned());
+        let beside: Vec<PathBuf> =
+            folder.ancestors().skip(1).take(2).flat_map(|place| below(place, written, false)).collect();
+        let others = |places: &[PathBuf]| -> Result<Vec<(PathBuf, String)>> {
+            let there = places.iter().filter(|path| path.is_file() || Pretrained::is_folder(path));
+            there.map(|path| Ok((path.clone(), fingerprint(path)?))).collect()
+        };
+        let recorded = [origin.path.clone()];
+        let (given, recorded, beside) = (others(&given)?, others(&recorded)?, others(&beside)?);
+        let all = || given.iter().chain(&recorded).chain(&beside);
+        if let Some((path, _)) = all().find(|(_, print)| *print == origin.fingerprint) {
+            return Ok(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        }
+        let foreign = |(_, print): &&(PathBuf, String)| !self.origins.iter().any(|one| one.fingerprint == *print);
+        let wrong = given.iter().find(foreign).or(recorded.first()).or_else(|| beside.iter().find(foreign));
+        Err(match wrong {
+            Some((path, _)) => PipelineError::ChangedEncoder { path: path.clone() },
+            None => PipelineError::MissingEncoder { path: origin.path.clone() },
+        }
+        .into())
+    }
+}
+
+/// The places in a folder that an encoder may have, and the folder itself, if it may be that.
+fn below(folder: &Path, written: &Path, itself: bool) -> Vec<PathBuf> {
+    let relative = written.is_relative().then(|| folder.join(written));
+    let name = written.file_name().map(|name| folder.join(name));
+    itself.then(|| folder.to_owned()).into_iter().chain(relative).chain(name).collect()
 }
 
 /// The columns of an encoder among those of all.

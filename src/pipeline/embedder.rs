@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Nlu;
+use super::{Nlu, OpenOptions};
 use crate::bundle::BundleError;
 use crate::embed::{
     AttentionMaps, EmbedError, EmbedOptions, Embedder, Encoded, Pooling, PoolingDefaults, TextEncoder, Work,
@@ -25,9 +25,22 @@ use crate::text::Span;
 /// # Ok::<(), talkformer::Error>(())
 /// ```
 pub fn embedder(path: impl AsRef<Path>, options: &EmbedOptions) -> Result<Embedder> {
+    embedder_with(path, options, &OpenOptions::default())
+}
+
+/// The same; `model` says how to open a model of [`Nlu::train`].
+///
+/// # Errors
+///
+/// As [`embedder`] and [`Nlu::open_with`].
+pub fn embedder_with(
+    path: impl AsRef<Path>,
+    options: &EmbedOptions,
+    model: &OpenOptions,
+) -> Result<Embedder> {
     let path = path.as_ref();
     if path.is_dir() {
-        match Nlu::open(path) {
+        match Nlu::open_with(path, model) {
             Ok(nlu) => return Ok(Embedder::new(Box::new(nlu.with_threads(1)), options.clone())),
             // No model of ours; the encoder of somebody else also has a `config.json`.
             Err(Error::Bundle(BundleError::NoModel { .. } | BundleError::UnknownFormat { .. })) => {}

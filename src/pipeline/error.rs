@@ -184,21 +184,29 @@ pub enum PipelineError {
     },
     /// An encoder that the model was trained with is gone.
     #[error(
-        "the model cannot be used: it was trained with the encoder {}, which is not there; put it back, or train again",
+        "the model cannot be used: it was trained with the encoder {}, which is not there; say with `--encoder PATH` (in code, `OpenOptions::encoders`) where it is, put it back, or train again",
         path.display()
     )]
     MissingEncoder {
         /// Where it was.
         path: PathBuf,
     },
-    /// Another encoder is where the one was that the model was trained with.
+    /// Another encoder is where the one was that the model was trained with, or where it should be by now.
     #[error(
-        "the model cannot be used: the encoder {} has changed since it was trained; put the old one back, or train again",
+        "the model cannot be used: it was not trained with the encoder {} as it is now; put the old one back, say with `--encoder PATH` (in code, `OpenOptions::encoders`) where it is, or train again",
         path.display()
     )]
     ChangedEncoder {
         /// Where it is.
         path: PathBuf,
+    },
+    /// The list of encoders in a model does not belong to its pipeline.
+    #[error("the model cannot be used: its pipeline has {expected} encoders, and it lists {found}; copy or train it again")]
+    EncoderCount {
+        /// What is listed.
+        found: usize,
+        /// What the pipeline has.
+        expected: usize,
     },
     /// The encoder gives vectors of another width than the model was trained with.
     #[error("the model cannot be used: the encoder {} gives {found} numbers, not {expected}", path.display())]

@@ -38,7 +38,7 @@ pub use config::{
 };
 pub use cross_validation::{CrossValidation, Fold, OutOfFold};
 pub use custom::{Components, PostProcessor};
-pub use embedder::embedder;
+pub use embedder::{embedder, embedder_with};
 pub use entity_scores::{EntityScoresByRule, ExtractorScores, NO_ENTITY, TokenAnswer};
 pub use error::PipelineError;
 pub use evaluate::{
@@ -48,7 +48,7 @@ pub use evaluate::{
 pub use finetune::FinetunePreview;
 pub use learning_curve::{CurveMean, CurvePoint, CurveSeries, LearningCurve};
 pub use nlu::Nlu;
-pub use options::{Training, TrainingOptions};
+pub use options::{OpenOptions, Training, TrainingOptions};
 pub use out_of_scope::{OutOfScopeScores, is_out_of_scope};
 pub use overlap::TrainingOverlap;
 pub use responses::reported_intents;

@@ -1,6 +1,7 @@
 //! The options of a training beside its pipeline, and how it went.
 
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -63,6 +64,38 @@ impl Default for TrainingOptions {
             epoch_fraction: Self::EPOCH_FRACTION,
             components: Components::default(),
         }
+    }
+}
+
+/// How to open a model.
+///
+/// # Example
+///
+/// ```no_run
+/// use talkformer::pipeline::{Nlu, OpenOptions};
+///
+/// // The encoder was at another place when the model was trained.
+/// let options = OpenOptions::default().encoders(vec!["encoders/all-MiniLM-L6-v2".into()]);
+/// let nlu = Nlu::open_with("models", &options)?;
+/// # Ok::<(), talkformer::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// Custom components: a saved model holds no code, so they are given again.
+    pub components: Components,
+    /// Where the encoders and the word vectors of the model are by now, or the folders that they lie in, in any order. They are
+    /// recognised by their fingerprints.
+    ///
+    /// Where none of these fits, they are looked for where they were when the model was trained, and then, under the path of
+    /// the configuration or under their name, in the two folders above that of the model.
+    pub encoders: Vec<PathBuf>,
+}
+
+impl OpenOptions {
+    setters! {
+        components: Components,
+        encoders: Vec<PathBuf>,
     }
 }
 

@@ -11,7 +11,7 @@ use super::options::default_threads;
 use super::parts::Parts;
 use super::post::Synonyms;
 use super::tokenizer::MessageTokenizer;
-use super::{Components, Nlu, PipelineConfig, PipelineError, card};
+use super::{Nlu, OpenOptions, PipelineConfig, PipelineError, card};
 use crate::bundle::{Bundle, BundleError, BundleWriter};
 use crate::error::Result;
 use crate::features::FeatureSet;
@@ -78,15 +78,17 @@ impl Nlu {
     ///
     /// If there is none, a file is missing or altered, or its parts do not fit each other.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(path, &Components::default())
+        Self::open_with(path, &OpenOptions::default())
     }
 
-    /// Opens a model that was trained with custom components: a bundle holds no code, so they are given again.
+    /// Opens a model with options: custom components that it was trained with, and where its encoders are by now.
     ///
     /// # Errors
     ///
-    /// As [`Nlu::open`]; and [`PipelineError::Component`] names a component that is missing.
-    pub fn open_with(path: impl AsRef<Path>, components: &Components) -> Result<Self> {
+    /// As [`Nlu::open`]; [`PipelineError::Component`] names a component that is missing, and
+    /// [`PipelineError::MissingEncoder`] and [`PipelineError::ChangedEncoder`] an encoder.
+    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
+        let components = &options.components;
         let bundle = Bundle::open(&crate::bundle::resolve(path)?)?;
         if bundle.kind() != KIND {
             let found = bundle.kind().to_owned();
@@ -102,6 +104,7 @@ impl Nlu {
         let post_processors = components.restore_post_processors(saved).map_err(PipelineError::from)?;
         let tokenizer = MessageTokenizer::new(&config, components)?.with_saved_cuts(&bundle)?;
         let labels = bundle.json("labels.json")?;
+        let encoders = DenseEncoders::reopen(&bundle, &config, options, threads)?;
         let parts = Arc::new(Parts {
             label_features: tokenizer.label_features(&labels),
             tokenizer,
@@ -111,7 +114,7 @@ impl Nlu {
             features,
             post_processors,
             components: components.clone(),
-            encoders: DenseEncoders::reopen(&bundle, threads)?,
+            encoders,
             extractor: bundle.json("extractor.json")?,
             responses: optional(&bundle, RESPONSES)?,
             synonyms: Synonyms::new(bundle.json("synonyms.json")?),

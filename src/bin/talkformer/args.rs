@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use talkformer::pipeline::TrainingOptions;
 
 use super::embed::args::{Attention, Embed, Similar, VectorsCommand};
-use super::pipelines::{Overrides, PipelineArgs};
+use super::pipelines::{Opening, Overrides, PipelineArgs};
 use super::test::args::TestNlu;
 
 const AFTER: &str = "\
@@ -193,6 +193,8 @@ pub(crate) struct TrainNlu {
     /// added; if a text is given again, its new labels count. The pipeline stays unless another is named.
     #[arg(long, value_name = "MODEL")]
     pub finetune: Option<PathBuf>,
+    #[command(flatten)]
+    pub opening: Opening,
     /// Share of the epochs to train when fine-tuning.
     #[arg(long, value_name = "SHARE", requires = "finetune", value_parser = share, default_value_t = TrainingOptions::EPOCH_FRACTION)]
     pub epoch_fraction: f64,
@@ -290,6 +292,8 @@ pub(crate) struct Suggest {
     /// A model, or a folder of models, of which the newest is taken.
     #[arg(long, short, value_name = "DIR", default_value = "models")]
     pub model: PathBuf,
+    #[command(flatten)]
+    pub opening: Opening,
     /// A file with one message a line; `-`, or nothing, is standard input.
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<PathBuf>,
@@ -320,6 +324,8 @@ pub(crate) struct Parse {
     /// A model, or a folder of models, of which the newest is taken.
     #[arg(long, short, value_name = "DIR", default_value = "models")]
     pub model: PathBuf,
+    #[command(flatten)]
+    pub opening: Opening,
     /// Messages to answer.
     #[arg(value_name = "TEXT", conflicts_with = "input")]
     pub texts: Vec<String>,

@@ -12,7 +12,7 @@ use super::threads::limited;
 const BATCH: usize = 512;
 
 pub(crate) fn run(args: &Parse) -> anyhow::Result<()> {
-    let nlu = limited(Nlu::open(&args.model)?, args.threads);
+    let nlu = limited(Nlu::open_with(&args.model, &args.opening.options())?, args.threads);
     let bad = Texts::lines(&args.texts, args.input.as_deref())?.each(BATCH, |lines| {
         let mut out = io::stdout().lock();
         let texts: Vec<&str> = lines.iter().flatten().map(String::as_str).collect();

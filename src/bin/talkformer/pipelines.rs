@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use talkformer::diet::DietConfig;
-use talkformer::pipeline::{PipelineConfig, Recipe};
+use talkformer::pipeline::{OpenOptions, PipelineConfig, Recipe};
 
 use super::output::say;
 
@@ -31,6 +31,20 @@ pub(crate) struct PipelinesArgs {
     /// Built-in pipelines to train with: accurate, small or rasa.
     #[arg(long, value_name = "NAME", num_args = 1..)]
     pub recipe: Vec<String>,
+}
+
+/// What a model needs besides its own folder.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Opening {
+    /// Where an encoder or word vectors of the model are by now, or the folder they lie in; once for each that was moved.
+    #[arg(long = "encoder", value_name = "PATH")]
+    pub encoders: Vec<PathBuf>,
+}
+
+impl Opening {
+    pub(crate) fn options(&self) -> OpenOptions {
+        OpenOptions::default().encoders(self.encoders.clone())
+    }
 }
 
 /// Settings in place of those of the pipeline.
@@ -86,7 +100,7 @@ fn of_file(file: &Path) -> anyhow::Result<Named> {
     let yaml = std::fs::read_to_string(file).with_context(|| format!("{name}: cannot be read"))?;
     let config = PipelineConfig::from_yaml(&yaml, &name)?;
     config.warnings.iter().for_each(|warning| say(&format!("warning: {name}: {warning}")));
-    Ok((config, name))
+    Ok((config.with_files_beside(file.parent().unwrap_or(Path::new(""))), name))
 }
 
 fn of_recipe(name: Option<&str>) -> anyhow::Result<Named> {

@@ -16,7 +16,7 @@ use super::texts::BadLines;
 use super::threads::limited;
 
 pub(crate) fn run(args: &Suggest) -> anyhow::Result<()> {
-    let nlu = limited(Nlu::open(&args.model)?, args.threads);
+    let nlu = limited(Nlu::open_with(&args.model, &args.opening.options())?, args.threads);
     let (numbers, texts, bad) = read(Lines::open(args.input.as_deref())?)?;
     let answers = nlu.parse_batch(&texts)?;
     let suggestions = suggest(&answers, args.most as usize);

@@ -20,7 +20,8 @@ use super::progress::{Progress, stop_on_interrupt};
 const SAMPLE: usize = 1000;
 
 pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
-    let earlier = args.finetune.as_deref().map(Nlu::open).transpose()?;
+    let open = |model| Nlu::open_with(model, &args.opening.options());
+    let earlier = args.finetune.as_deref().map(open).transpose()?;
     let (mut config, recipe) = match &earlier {
         Some(earlier) if !args.pipeline.is_given() => (earlier.config().clone(), "of the model".to_owned()),
         _ => args.pipeline.resolve()?,

@@ -10,6 +10,8 @@ mod read;
 mod recipe;
 mod warning;
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Components, PipelineError};
@@ -134,6 +136,21 @@ impl PipelineConfig {
         let config = read::config(yaml, file, components)?;
         config.validate(file)?;
         Ok(config)
+    }
+
+    /// The same pipeline, in which relative paths of encoders and word vectors that do not exist are looked up in this folder,
+    /// usually that of the `config.yml`. Where nothing is there either, the path stays as it is.
+    #[must_use]
+    pub fn with_files_beside(mut self, folder: impl AsRef<Path>) -> Self {
+        for component in &mut self.components {
+            if let Component::DenseFeaturizer { config, .. } = component {
+                let beside = folder.as_ref().join(&config.path);
+                if !config.path.exists() && beside.exists() {
+                    config.path = beside;
+                }
+            }
+        }
+        self
     }
 
     fn validate(&self, file: &str) -> Result<(), PipelineError> {

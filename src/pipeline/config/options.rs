@@ -13,6 +13,8 @@ use crate::embed::FineTuning;
 pub struct DenseConfig {
     /// The folder of a pretrained encoder, or a file of word vectors.
     pub path: PathBuf,
+    /// Whether a saved model holds a copy of it, so that the model opens wherever it is. Otherwise it holds the path.
+    pub keep_in_model: bool,
     /// Whether the encoder learns from the examples before DIET does ([`FineTuning`]).
     pub fine_tune: bool,
     /// Epochs of fine-tuning; few examples are gone through more often.
@@ -34,6 +36,7 @@ impl Default for DenseConfig {
         let FineTuning { epochs, learning_rate, .. } = FineTuning::default();
         Self {
             path: PathBuf::new(),
+            keep_in_model: false,
             fine_tune: false,
             fine_tune_epochs: epochs,
             fine_tune_learning_rate: learning_rate,

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use talkformer::embed::{self, EmbedOptions};
+use talkformer::embed::{self, EmbedOptions, Embedder};
+use talkformer::pipeline;
 
 use crate::args::Precision;
+use crate::pipelines::Opening;
 
 /// Which encoder computes the vectors, and how.
 #[derive(Debug, clap::Args)]
@@ -14,6 +16,8 @@ pub(crate) struct EncoderArgs {
     /// model trained by `talkformer train`.
     #[arg(long, short, value_name = "PATH")]
     pub model: PathBuf,
+    #[command(flatten)]
+    pub opening: Opening,
     /// How the rows of a text become one vector; by default as the encoder says.
     #[arg(long, value_name = "HOW")]
     pub pooling: Option<Pooling>,
@@ -58,6 +62,11 @@ pub(crate) enum LongTexts {
 }
 
 impl EncoderArgs {
+    /// Opens the model with these options in place of [`options`](Self::options).
+    pub(crate) fn open(&self, options: &EmbedOptions) -> anyhow::Result<Embedder> {
+        Ok(pipeline::embedder_with(&self.model, options, &self.opening.options())?)
+    }
+
     pub(crate) fn options(&self) -> EmbedOptions {
         let pooling = self.pooling.map(|pooling| match pooling {
             Pooling::Mean => embed::Pooling::Mean,

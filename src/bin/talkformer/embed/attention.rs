@@ -9,13 +9,13 @@ use serde::Serialize;
 use talkformer::embed::AttentionMaps;
 use talkformer::report::{AttentionPanel, attention};
 use talkformer::text::CharOffsets;
-use talkformer::{ndarray, pipeline};
+use talkformer::ndarray;
 
 use super::args::Attention;
 use crate::output::json_line;
 
 pub(crate) fn run(args: &Attention) -> anyhow::Result<()> {
-    let maps = pipeline::embedder(&args.encoder.model, &args.encoder.options())?.attention(&args.text)?;
+    let maps = args.encoder.open(&args.encoder.options())?.attention(&args.text)?;
     let number = args.layer.map_or(maps.layers.len(), usize::from);
     let Some(layer) = number.checked_sub(1).and_then(|at| maps.layers.get(at)) else {
         bail!("there is no layer {number}; the encoder has {}", maps.layers.len());

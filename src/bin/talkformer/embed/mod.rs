@@ -10,7 +10,6 @@ pub(crate) mod vectors;
 
 use serde::Serialize;
 use talkformer::embed::{Embedder, TokenEmbeddings};
-use talkformer::pipeline;
 use talkformer::text::CharOffsets;
 
 use crate::output::{json_line, say};
@@ -23,7 +22,7 @@ const BATCH: usize = 4096;
 
 pub(crate) fn run(args: &Embed) -> anyhow::Result<()> {
     let format = format::decide(args)?;
-    let embedder = pipeline::embedder(&args.encoder.model, &args.encoder.options())?;
+    let embedder = args.encoder.open(&args.encoder.options())?;
     let texts = Texts::new(&args.texts, args.input.as_deref())?;
     if args.tokens {
         return tokens(&embedder, texts);

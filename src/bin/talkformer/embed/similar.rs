@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use ndarray::{Array2, ArrayView1};
 use serde::Serialize;
-use talkformer::{ndarray, pipeline};
+use talkformer::ndarray;
 
 use super::args::Similar;
 use crate::output::{json_line, say};
@@ -28,7 +28,7 @@ struct Hit<'a> {
 pub(crate) fn run(args: &Similar) -> anyhow::Result<()> {
     // The cosine of vectors of length one is their dot product.
     let options = args.encoder.options().normalize(Some(true));
-    let embedder = pipeline::embedder(&args.encoder.model, &options)?;
+    let embedder = args.encoder.open(&options)?;
     let lines = Texts::new(&[], Some(&args.input))?.all()?;
     let vectors = embedder.embed(&lines)?.vectors;
     let bad = Texts::new(&args.texts, None)?.each(1, |queries| {

@@ -10,6 +10,7 @@ use talkformer::report::{Other, Report, Tested};
 use super::args::TestNlu;
 use super::{check_out_of_scope, facts, options};
 use crate::output::{json_line, warn};
+use crate::pipelines::Opening;
 use crate::threads::limited;
 use crate::{report, score};
 
@@ -19,6 +20,8 @@ pub(crate) struct ModelArgs {
     /// A model, or a folder of models, of which the newest is taken.
     #[arg(long, short, value_name = "DIR", default_value = "models")]
     pub model: PathBuf,
+    #[command(flatten)]
+    pub opening: Opening,
     /// Another model to compare with on the same messages, and a test of whether the difference could be chance.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["cross_validation", "percentages", "runs"])]
     pub compare: Option<PathBuf>,
@@ -33,7 +36,7 @@ pub(super) fn run(args: &TestNlu) -> anyhow::Result<()> {
     anyhow::ensure!(!utterances.is_empty(), "{}: there is no example to test on", args.data.display());
     check_out_of_scope(args, utterances);
     let answer = |path: &Path| -> anyhow::Result<(Vec<Prediction>, Evaluation)> {
-        let nlu = limited(Nlu::open(path)?, args.threads);
+        let nlu = limited(Nlu::open_with(path, &args.scored.opening.options())?, args.threads);
         let texts: Vec<&str> = utterances.iter().map(|utterance| utterance.text.as_str()).collect();
         let predictions = nlu.parse_batch(&texts)?;
         let evaluation = nlu.score(utterances, &predictions, &options)?;
