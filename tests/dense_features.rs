@@ -184,7 +184,10 @@ fn every_command_that_opens_a_model_takes_another_place_of_an_encoder() {
     };
     let commands: [&[&str]; 7] = [
         &["parse", "--model", "first/model", "forget it"],
-        &["test", "nlu", "--model", "first/model", "--compare", "first/model", "--data", "first/nlu.yml", "--no-report"],
+        &[
+            "test", "nlu", "--model", "first/model", "--compare", "first/model", "--data", "first/nlu.yml",
+            "--no-report",
+        ],
         &["data", "suggest", "--model", "first/model", "--input", "first/nlu.yml"],
         &["train", "nlu", "--finetune", "first/model", "--data", "first/nlu.yml", "--out", "new"],
         &["embed", "--model", "first/model", "forget it"],
@@ -198,7 +201,9 @@ fn every_command_that_opens_a_model_takes_another_place_of_an_encoder() {
     let parse = |encoders: &[&str]| common::stderr(&run(commands[0], encoders));
     assert_eq!(parse(&["far"]), "", "the folder they lie in will do");
     assert_eq!(parse(&["far/encoder", "nowhere", "far/words.txt"]), "", "in any order");
-    assert!(parse(&["far/encoder"]).contains("first/words.txt, which is not there; say with `--encoder PATH`"));
+    assert!(
+        parse(&["far/encoder"]).contains("first/words.txt, which is not there; say with `--encoder PATH`")
+    );
     assert!(parse(&["far/encoder", "other.txt"]).contains("not trained with the encoder other.txt"));
     let options = OpenOptions::default().encoders(vec![far]);
     assert!(Nlu::open_with(folder.path().join("first/model"), &options).is_ok());

@@ -30,7 +30,9 @@ fn pooled(rows: &Array2<f32>, pooling: Pooling) -> Array1<f32> {
     match pooling {
         Pooling::Cls => rows.row(0).to_owned(),
         Pooling::LastToken => rows.row(rows.nrows() - 1).to_owned(),
-        Pooling::Max => rows.map_axis(Axis(0), |column| column.iter().copied().fold(f32::NEG_INFINITY, f32::max)),
+        Pooling::Max => {
+            rows.map_axis(Axis(0), |column| column.iter().copied().fold(f32::NEG_INFINITY, f32::max))
+        }
         Pooling::MeanSqrtLen => rows.sum_axis(Axis(0)) / count.sqrt(),
         Pooling::WeightedMean => {
             let weights = Array1::range(1.0, count + 1.0, 1.0);
@@ -387,10 +389,12 @@ impl Sentences {
     /// The weights of a Dense module.
     fn dense(self, path: &str, weight: &Array2<f32>, bias: Option<&Array1<f32>>) -> Self {
         use candle_core::{Device, Tensor, safetensors};
-        let tensor = |shape: &[usize], values: Vec<f32>| Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
+        let tensor =
+            |shape: &[usize], values: Vec<f32>| Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
         let mut tensors = std::collections::HashMap::new();
         let (output, input) = weight.dim();
-        tensors.insert("linear.weight".to_owned(), tensor(&[output, input], weight.iter().copied().collect()));
+        tensors
+            .insert("linear.weight".to_owned(), tensor(&[output, input], weight.iter().copied().collect()));
         if let Some(bias) = bias {
             tensors.insert("linear.bias".to_owned(), tensor(&[output], bias.to_vec()));
         }
@@ -435,13 +439,14 @@ fn one_pooling_or_several_under_old_and_new_names() {
         sentences.gives(|rows| pooled(rows, pooling));
     }
     let two = Sentences::new(OLD, &[("1_Pooling", "Pooling", new(json!(["lasttoken", "cls"])))]);
-    two.gives(|rows| ndarray::concatenate![Axis(0), pooled(rows, Pooling::LastToken), pooled(rows, Pooling::Cls)]);
+    two.gives(|rows| {
+        ndarray::concatenate![Axis(0), pooled(rows, Pooling::LastToken), pooled(rows, Pooling::Cls)]
+    });
     let all = json!({"word_embedding_dimension": 12, "pooling_mode_lasttoken": true, "pooling_mode_mean_tokens": true,
         "pooling_mode_weightedmean_tokens": true, "pooling_mode_cls_token": true, "pooling_mode_max_tokens": true,
         "pooling_mode_mean_sqrt_len_tokens": true});
-    Sentences::new(OLD, &[("1_Pooling", "Pooling", all), ("2_Normalize", "Normalize", Value::Null)]).gives(|rows| {
-        unit(POOLINGS.iter().flat_map(|pooling| pooled(rows, *pooling)).collect())
-    });
+    Sentences::new(OLD, &[("1_Pooling", "Pooling", all), ("2_Normalize", "Normalize", Value::Null)])
+        .gives(|rows| unit(POOLINGS.iter().flat_map(|pooling| pooled(rows, *pooling)).collect()));
     // Without any, sentence-transformers takes the mean.
     let none = Sentences::new(OLD, &[("1_Pooling", "Pooling", json!({"word_embedding_dimension": 12}))]);
     none.gives(|rows| pooled(rows, Pooling::Mean));
@@ -449,7 +454,10 @@ fn one_pooling_or_several_under_old_and_new_names() {
     let refused = |config: Value, words: &[&str]| {
         Sentences::new(OLD, &[("1_Pooling", "Pooling", config)]).0.refused(words);
     };
-    refused(new(json!("attention")), &["1_Pooling/config.json", "`pooling_mode` is \"attention\"; supported are cls, max"]);
+    refused(
+        new(json!("attention")),
+        &["1_Pooling/config.json", "`pooling_mode` is \"attention\"; supported are cls, max"],
+    );
     refused(new(json!(["mean", 7])), &["`pooling_mode` is 7"]);
     refused(json!({"pooling_mode_attention": true}), &["`pooling_mode_attention` is not supported"]);
     refused(new(json!(vec!["mean"; 1000])), &["1000 poolings are too many"]);
@@ -463,9 +471,7 @@ fn a_dense_module_is_applied_where_it_stands() {
     let bias = Array1::from_shape_fn(5, |at| 0.3 - 0.2 * at as f32);
     let pooling = || ("1_Pooling", "Pooling", json!({"pooling_mode_mean_tokens": true}));
     let normalize = || ("3_Normalize", "Normalize", Value::Null);
-    let config = |activation: &str| {
-        json!({"in_features": 12, "out_features": 5, "bias": true, "activation_function": activation})
-    };
+    let config = |activation: &str| json!({"in_features": 12, "out_features": 5, "bias": true, "activation_function": activation});
     let dense = |activation: &str| ("2_Dense", "Dense", config(activation));
     let torch = |name: &str| format!("torch.nn.modules.activation.{name}");
     let mapped = |rows: &Array2<f32>| weight.dot(&pooled(rows, Pooling::Mean)) + &bias;
@@ -500,12 +506,18 @@ fn a_dense_module_is_applied_where_it_stands() {
     let refused = |modules: &[(&str, &str, Value)], words: &[&str]| {
         Sentences::new(OLD, modules).dense("2_Dense", &weight, Some(&bias)).0.refused(words);
     };
-    refused(&[pooling(), dense(&torch("Softmax"))], &["2_Dense/config.json", "Softmax", "supported are Tanh, Identity"]);
+    refused(
+        &[pooling(), dense(&torch("Softmax"))],
+        &["2_Dense/config.json", "Softmax", "supported are Tanh, Identity"],
+    );
     refused(&[dense(identity), pooling()], &["modules.json", "`Dense` stands before Pooling"]);
     let both = ("1_Pooling", "Pooling", json!({"pooling_mode": ["mean", "cls"]}));
     refused(&[both, dense(identity)], &["a Dense module takes 12 numbers, and 24 come before it"]);
     let wide = json!({"in_features": 12, "out_features": 1_u64 << 40});
-    refused(&[pooling(), ("2_Dense", "Dense", wide)], &["`out_features` 1099511627776 must lie between 1 and"]);
+    refused(
+        &[pooling(), ("2_Dense", "Dense", wide)],
+        &["`out_features` 1099511627776 must lie between 1 and"],
+    );
     let tokens = json!({"in_features": 12, "out_features": 5, "module_input_name": "token_embeddings"});
     refused(&[pooling(), ("2_Dense", "Dense", tokens)], &["the module works on `token_embeddings`"]);
     let pickle = Sentences::new(OLD, &[pooling(), dense(identity)]);
@@ -530,9 +542,11 @@ fn texts_are_lower_cased_where_the_folder_says_so() {
     let copy = Copy::of("bert");
     copy.change("tokenizer.json", "\"lowercase\":true", "\"lowercase\":false");
     let text = "The BANK of the River";
-    let [upper, lower] = [text, &text.to_lowercase()].map(|text| copy.open().unwrap().embed(&[text]).unwrap().vectors);
+    let [upper, lower] =
+        [text, &text.to_lowercase()].map(|text| copy.open().unwrap().embed(&[text]).unwrap().vectors);
     assert_ne!(upper, lower);
-    fs::write(copy.path("sentence_bert_config.json"), r#"{"max_seq_length": 32, "do_lower_case": true}"#).unwrap();
+    fs::write(copy.path("sentence_bert_config.json"), r#"{"max_seq_length": 32, "do_lower_case": true}"#)
+        .unwrap();
     let embedder = copy.open().unwrap();
     assert_eq!(embedder.embed(&[text]).unwrap().vectors, lower);
     // The small form of `İ` is longer; places are those of the text all the same.

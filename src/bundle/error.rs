@@ -224,6 +224,16 @@ impl BundleError {
     }
 }
 
+/// What a parser says, without all of a long text that it repeats from the file.
+pub(super) fn shortened(error: serde_json::Error) -> serde_json::Error {
+    const LONGEST: usize = 1000;
+    let text = error.to_string();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => serde::de::Error::custom(text[..end].to_owned() + "…"),
+        None => error,
+    }
+}
+
 impl From<FolderError> for BundleError {
     fn from(error: FolderError) -> Self {
         match error {

@@ -1,13 +1,14 @@
 //! The content of `config.json`, and the checksum that it has of itself.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::BundleError;
+use super::error::shortened;
 use super::limited::read_limited;
 use crate::files::{Contents, hex};
 
@@ -29,7 +30,9 @@ pub(super) const WEIGHTS: &str = "model.safetensors";
 pub(super) const BUNDLE_LIMIT: u64 = 4 << 30;
 
 const FORMAT: &str = "talkformer-bundle";
-const MANIFEST_LIMIT: u64 = 16 << 20;
+const MANIFEST_LIMIT: u64 = 4 << 20;
+/// The most bytes of a part that is JSON: read into memory, it takes many times as much.
+const JSON_LIMIT: u64 = 256 << 20;
 const CHECKSUM_DIGITS: usize = 64;
 /// How every manifest begins; the checksum follows.
 const OPENING: &[u8] = b"{\n  \"checksum\": \"";
@@ -102,6 +105,16 @@ impl Contents for Outline {
     }
 }
 
+/// Refuses JSON that would take too much memory.
+pub(super) fn check_json(json: &[u8], path: impl FnOnce() -> PathBuf) -> Result<(), BundleError> {
+    let bytes = json.len() as u64;
+    if bytes > JSON_LIMIT {
+        Err(BundleError::TooLarge { path: path(), bytes, limit: JSON_LIMIT })
+    } else {
+        Ok(())
+    }
+}
+
 /// The bytes of the manifest in a folder.
 pub(super) fn read_manifest_bytes(folder: &Path) -> Result<Vec<u8>, BundleError> {
     read_limited(&folder.join(MANIFEST), MANIFEST_LIMIT)
@@ -146,7 +159,7 @@ impl Manifest {
 
     /// Reads the bytes of `config.json` at `path`.
     pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Self, BundleError> {
-        let broken = |error| BundleError::Manifest { path: path.to_owned(), error };
+        let broken = |error| BundleError::Manifest { path: path.to_owned(), error: shortened(error) };
         check_format(&serde_json::from_slice(bytes).map_err(broken)?, path)?;
         if !is_sealed(bytes) {
             return Err(BundleError::ManifestAltered { path: path.to_owned() });

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use super::error::shortened;
 use super::limited::{file_size, read_limited};
-use super::manifest::{BUNDLE_LIMIT, CARD, FileRecord, MANIFEST, Manifest, WEIGHTS, read_manifest_bytes};
+use super::manifest::{
+    BUNDLE_LIMIT, CARD, FileRecord, MANIFEST, Manifest, WEIGHTS, check_json, read_manifest_bytes,
+};
 use super::place::find;
 use super::weights::decode;
 use super::{BundleError, Weights};
@@ -102,7 +105,8 @@ impl Bundle {
     /// [`BundleError::Json`] if they are not what `T` expects.
     pub fn config<T: DeserializeOwned>(&self) -> Result<T, BundleError> {
         let path = || self.folder.join(MANIFEST);
-        T::deserialize(&self.manifest.config).map_err(|error| BundleError::Json { path: path(), error })
+        T::deserialize(&self.manifest.config)
+            .map_err(|error| BundleError::Json { path: path(), error: shortened(error) })
     }
 
     /// A part that is JSON.
@@ -110,10 +114,13 @@ impl Bundle {
     /// # Errors
     ///
     /// [`BundleError::NoPart`] lists the parts there are; [`BundleError::Json`] if it is not what `T`
-    /// expects.
+    /// expects, [`BundleError::TooLarge`] beyond 256 MiB.
     pub fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, BundleError> {
         let path = || self.folder.join(name);
-        serde_json::from_slice(self.part(name)?).map_err(|error| BundleError::Json { path: path(), error })
+        let part = self.part(name)?;
+        check_json(part, path)?;
+        serde_json::from_slice(part)
+            .map_err(|error| BundleError::Json { path: path(), error: shortened(error) })
     }
 
     /// A part that is text.

@@ -71,6 +71,8 @@ fn from_bf16(bytes: &[u8]) -> Vec<f32> {
 }
 
 const LENGTH_BYTES: usize = 8;
+/// The longest header, which is room for a hundred thousand tensors.
+const MOST_HEADER: usize = 16 << 20;
 const RESERVED: &str = "__metadata__";
 /// Stands between the name of a table and the name of a part of it, so no other tensor may have it.
 const MARK: char = '/';
@@ -190,7 +192,8 @@ fn element_count(shape: &[usize]) -> Option<usize> {
 /// The header is checked against the length of the file before memory is allocated for a tensor. `Metadata` makes sure
 /// that tensors follow each other without a gap, each as long as its shape says.
 pub(super) fn decode(file: &Bytes) -> Result<Weights, WeightError> {
-    let (header, start) = split_header(file).ok_or_else(|| malformed("the header is cut off"))?;
+    let (header, start) =
+        split_header(file).ok_or_else(|| malformed("the header is cut off, or longer than 16 MiB"))?;
     let metadata: Metadata = serde_json::from_slice(header).map_err(unusable)?;
     let data = file.part(start..file.len()).ok_or_else(|| malformed("the header is cut off"))?;
     if metadata.data_len() != data.len() {
@@ -221,7 +224,7 @@ pub(super) fn decode(file: &Bytes) -> Result<Weights, WeightError> {
 /// The header, and where the data begins.
 fn split_header(file: &[u8]) -> Option<(&[u8], usize)> {
     let (length, rest) = file.split_first_chunk::<LENGTH_BYTES>()?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok().filter(|length| *length <= MOST_HEADER)?;
     Some((rest.get(..length)?, LENGTH_BYTES + length))
 }
 

@@ -8,7 +8,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::clock::rfc3339;
-use super::manifest::{BUNDLE_LIMIT, CARD, FileRecord, MANIFEST, Manifest, Outline, WEIGHTS, is_part_name};
+use super::manifest::{
+    BUNDLE_LIMIT, CARD, FileRecord, MANIFEST, Manifest, Outline, WEIGHTS, check_json, is_part_name,
+};
 use super::weights::encode;
 use super::{BundleError, Weights};
 use crate::files::{NewFolder, Swap, Target, check_replaceable, swap_names};
@@ -58,11 +60,13 @@ impl BundleWriter {
     ///
     /// # Errors
     ///
-    /// [`BundleError::Encode`] if JSON cannot hold the value, otherwise as for [`text`](Self::text).
+    /// [`BundleError::Encode`] if JSON cannot hold the value, [`BundleError::TooLarge`] beyond 256 MiB, otherwise as
+    /// for [`text`](Self::text).
     pub fn json(self, name: &str, value: &(impl Serialize + ?Sized)) -> Result<Self, BundleError> {
         let mut bytes = serde_json::to_vec(value)
             .map_err(|error| BundleError::Encode { name: name.to_owned(), error })?;
         bytes.push(b'\n');
+        check_json(&bytes, || name.into())?;
         self.part(name, bytes)
     }
 

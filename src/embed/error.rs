@@ -140,8 +140,14 @@ impl EmbedError {
         |error| Self::Io { path, error }
     }
 
-    /// A file is invalid.
+    /// A file is invalid. What the problem repeats of the file may be of any length, and is cut.
     pub(super) fn file(path: impl Into<PathBuf>, problem: impl ToString) -> Self {
-        Self::File { path: path.into(), problem: problem.to_string() }
+        const LONGEST: usize = 1000;
+        let mut problem = problem.to_string();
+        if let Some((end, _)) = problem.char_indices().nth(LONGEST) {
+            problem.truncate(end);
+            problem.push('…');
+        }
+        Self::File { path: path.into(), problem }
     }
 }

@@ -108,7 +108,12 @@ impl PoolingDefaults {
     }
 
     /// The vector of a text with these rows of width `dim`.
-    pub(super) fn vector(&self, rows: &[f32], sentences: &[usize], dim: usize) -> Result<Vec<f32>, EmbedError> {
+    pub(super) fn vector(
+        &self,
+        rows: &[f32],
+        sentences: &[usize],
+        dim: usize,
+    ) -> Result<Vec<f32>, EmbedError> {
         let mut vector = vec![0.0; self.poolings.len() * dim];
         for (pooling, out) in self.poolings.iter().zip(vector.chunks_exact_mut(dim.max(1))) {
             pooling.pool(rows, sentences, out);

@@ -162,7 +162,10 @@ mod tests {
         assert_eq!(&**kept.map("config.json").unwrap(), b"{}");
         assert!(kept.map("other").is_err());
         let error = kept.bytes("config.json", 1).unwrap_err().to_string();
-        assert!(error.ends_with("config.json: longer than 1 bytes, which is too long; is it what its name says?"), "{error}");
+        assert!(
+            error.ends_with("config.json: longer than 1 bytes, which is too long; is it what its name says?"),
+            "{error}"
+        );
     }
 
     #[cfg(unix)]

@@ -122,7 +122,7 @@ impl Default for LexicalConfig {
 ///
 /// Beyond the first and the last token there is nothing, and values that training never saw have no column.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(from = "Saved", into = "Saved")]
+#[serde(try_from = "Saved", into = "Saved")]
 pub struct Lexical {
     config: LexicalConfig,
     columns: Vec<Key>,
@@ -139,8 +139,17 @@ struct Saved {
     columns: Vec<Key>,
 }
 
-impl From<Saved> for Lexical {
-    fn from(Saved { config, columns }: Saved) -> Self {
+impl TryFrom<Saved> for Lexical {
+    type Error = FeatureError;
+
+    fn try_from(Saved { config, columns }: Saved) -> Result<Self, FeatureError> {
+        check(&config)?;
+        Ok(Self::new(config, columns))
+    }
+}
+
+impl Lexical {
+    fn new(config: LexicalConfig, columns: Vec<Key>) -> Self {
         let values = |offset: isize, property: Property| {
             let own = columns.iter().zip(0..).filter(|(key, _)| (key.0, key.1) == (offset, property));
             let mut values: Vec<(String, u32)> = own.map(|(key, column)| (key.2.clone(), column)).collect();
@@ -153,6 +162,10 @@ impl From<Saved> for Lexical {
         });
         Self { known: known.collect(), config, columns }
     }
+}
+
+fn check(config: &LexicalConfig) -> Result<(), FeatureError> {
+    config.validate().map_err(|error| FeatureError::Option { component: LexicalConfig::COMPONENT, error })
 }
 
 impl From<Lexical> for Saved {
@@ -168,7 +181,9 @@ impl LexicalConfig {
     /// Checks what the types cannot.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let problem = "needs at least one list of properties, for the token itself";
-        ConfigError::unless(!self.features.is_empty(), "features", problem)
+        ConfigError::unless(!self.features.is_empty(), "features", problem)?;
+        let few = self.features.len() <= 99 && self.features.iter().all(|list| list.len() <= 99);
+        ConfigError::unless(few, "features", "must have at most 99 lists of at most 99 properties each")
     }
 
     /// How far away the neighbour of each list is.
@@ -198,8 +213,7 @@ impl Lexical {
         messages: &[Message<'_>],
         least: usize,
     ) -> Result<Self, FeatureError> {
-        let component = LexicalConfig::COMPONENT;
-        config.validate().map_err(|error| FeatureError::Option { component, error })?;
+        check(config)?;
         let mut counts: BTreeMap<Key, usize> = BTreeMap::new();
         for message in messages {
             let mut own: BTreeSet<Key> = BTreeSet::new();
@@ -211,7 +225,7 @@ impl Lexical {
             own.into_iter().for_each(|key| *counts.entry(key).or_default() += 1);
         }
         let columns = counts.into_iter().filter(|(_, messages)| *messages >= least).map(|(key, _)| key);
-        Ok(Saved { config: config.clone(), columns: columns.collect() }.into())
+        Ok(Self::new(config.clone(), columns.collect()))
     }
 
     pub(super) fn width(&self) -> usize {
@@ -232,7 +246,7 @@ impl Lexical {
         };
         let columns: BTreeSet<&Key> = earlier.columns.iter().filter(asked).chain(&self.columns).collect();
         let columns = columns.into_iter().cloned().collect();
-        Saved { config: self.config, columns }.into()
+        Self::new(self.config, columns)
     }
 
     pub(super) fn transform(&self, message: Message<'_>, rows: &mut Rows) {
@@ -318,6 +332,14 @@ mod tests {
         };
         assert_eq!(kept(1), ["Zoë", "call", "him", "me"]);
         assert_eq!(kept(2), ["call"], "twice in one message is one message");
+    }
+
+    #[test]
+    fn a_saved_one_with_too_many_lists_is_refused() {
+        let lists = vec![vec!["low"]; 100];
+        let saved = serde_json::json!({"config": {"features": lists}, "columns": []});
+        let error = serde_json::from_value::<Lexical>(saved).unwrap_err().to_string();
+        assert!(error.contains("at most 99 lists"), "{error}");
     }
 
     #[test]

@@ -25,6 +25,11 @@ pub(super) struct Vocabulary {
 
 const EMPTY: u32 = u32::MAX;
 
+/// How many bytes all strings may have, for each byte of the text that they are saved as, and beside that. A few bytes could
+/// otherwise ask for any amount of memory.
+const MOST_PER_BYTE: usize = 32;
+const MOST_ANYWAY: usize = 1 << 16;
+
 impl Vocabulary {
     /// These strings, which are sorted and distinct.
     pub(super) fn new<S: AsRef<str>>(strings: impl IntoIterator<Item = S>) -> Self {
@@ -86,11 +91,14 @@ impl Vocabulary {
     /// Numbers have the digits `0` to `O` (base 32) and, where another digit follows, `` ` `` to DEL.
     pub(super) fn to_text(&self) -> String {
         let mut out = String::new();
-        let mut before = "";
+        let (mut before, mut length) = ("", 0);
         for string in self.iter() {
+            length += string.len();
             let shared = string.chars().zip(before.chars()).take_while(|(a, b)| a == b);
             let (count, bytes) =
                 shared.fold((0, 0), |(count, bytes), (c, _)| (count + 1, bytes + c.len_utf8()));
+            // Long strings that share nearly all are written in full now and then, or they would not be read again.
+            let (count, bytes) = if length > most_bytes(out.len()) { (0, 0) } else { (count, bytes) };
             write_number(count, &mut out);
             write_number(string[bytes..].chars().count(), &mut out);
             out.push_str(&string[bytes..]);
@@ -102,6 +110,7 @@ impl Vocabulary {
     /// Reads what [`to_text`](Self::to_text) wrote.
     pub(super) fn from_text(text: &str) -> Result<Self, FeatureError> {
         let cut = || FeatureError::Vocabulary { problem: "one is cut off" };
+        let most = most_bytes(text.len());
         let mut vocabulary = Self::default();
         let mut chars = text.chars();
         let mut start = 0;
@@ -112,6 +121,9 @@ impl Vocabulary {
             start = before.end;
             let ends = vocabulary.text[before.clone()].char_indices().map(|(at, _)| before.start + at);
             let end = ends.chain([before.end]).nth(shared).ok_or_else(cut)?;
+            if vocabulary.text.len() + (end - before.start) > most {
+                return Err(FeatureError::Vocabulary { problem: "they are longer than their text allows" });
+            }
             vocabulary.text.extend_from_within(before.start..end);
             let rest = chars.as_str();
             let ends = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
@@ -127,6 +139,11 @@ impl Vocabulary {
         vocabulary.index();
         Ok(vocabulary)
     }
+}
+
+/// The most bytes that all strings may have which are saved as so many.
+fn most_bytes(saved: usize) -> usize {
+    saved.saturating_mul(MOST_PER_BYTE).saturating_add(MOST_ANYWAY)
 }
 
 fn write_number(number: usize, out: &mut String) {
@@ -196,6 +213,22 @@ mod tests {
         }
         assert_eq!(Vocabulary::from_text("").unwrap().len(), 0);
         assert_eq!(Vocabulary::default().get("a"), None);
+    }
+
+    /// Every string takes three bytes and is longer than the one before.
+    #[test]
+    fn a_short_text_does_not_become_any_amount_of_memory() {
+        let mut bomb = "01a".to_owned();
+        for shared in 1..400_000 {
+            write_number(shared, &mut bomb);
+            bomb.push_str("1a");
+        }
+        let error = Vocabulary::from_text(&bomb).unwrap_err().to_string();
+        assert!(error.contains("longer than their text allows"), "{error}");
+        // Such strings come back all the same where they are real.
+        let strings: Vec<String> = (1..2000).map(|length| "a".repeat(length)).collect();
+        let text = Vocabulary::new(&strings).to_text();
+        assert!(Vocabulary::from_text(&text).unwrap().iter().eq(strings.iter()));
     }
 
     proptest! {

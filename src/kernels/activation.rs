@@ -116,8 +116,7 @@ mod tests {
         let mut x = [-1.0, 2.0].repeat(20);
         x[7] = f32::NAN;
         let (mut out, mut slopes) = (vec![0.0; 40], vec![0.0; 40]);
-        let only_the_seventh =
-            |out: &[f32]| out.iter().enumerate().all(|(at, x)| x.is_nan() == (at == 7));
+        let only_the_seventh = |out: &[f32]| out.iter().enumerate().all(|(at, x)| x.is_nan() == (at == 7));
         for activation in ALL {
             activate(activation, &x, &mut out);
             assert!(only_the_seventh(&out), "{activation:?}: {out:?}");

@@ -112,7 +112,12 @@ impl Settings for TransformerConfig {
 
     fn check_relations(&self) -> Result<(), ConfigError> {
         let fits = self.layers == 0 || self.heads > 0 && self.model_dim.is_multiple_of(self.heads);
-        ConfigError::unless(fits, "number_of_attention_heads", "must divide transformer_size")
+        ConfigError::unless(fits, "number_of_attention_heads", "must divide transformer_size")?;
+        let weights =
+            self.layers.saturating_mul(12).saturating_mul(self.model_dim).saturating_mul(self.model_dim);
+        let problem =
+            "with this transformer_size has more than two billion weights; make one of them smaller";
+        ConfigError::unless(weights <= i32::MAX as usize, "number_of_transformer_layers", problem)
     }
 
     fn idle(&self, tell: &mut Tell<'_>) {

@@ -15,8 +15,8 @@ use super::{OpenOptions, PipelineConfig, PipelineError, TrainingOptions};
 use crate::bundle::{Bundle, BundleError, BundleWriter, Weight, Weights};
 use crate::diet::Labels;
 use crate::embed::{
-    EmbedError, EmbedOptions, Embedder, FineTuning, FineTuningExample, Pretrained, Source, Tuned, fingerprint,
-    normalize,
+    EmbedError, EmbedOptions, Embedder, FineTuning, FineTuningExample, Pretrained, Source, Tuned,
+    fingerprint, normalize,
 };
 use crate::error::Result;
 use crate::features::{DenseFeatures, Features};
@@ -289,7 +289,8 @@ impl Search<'_> {
         if let Some((path, _)) = all().find(|(_, print)| *print == origin.fingerprint) {
             return Ok(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
         }
-        let foreign = |(_, print): &&(PathBuf, String)| !self.origins.iter().any(|one| one.fingerprint == *print);
+        let foreign =
+            |(_, print): &&(PathBuf, String)| !self.origins.iter().any(|one| one.fingerprint == *print);
         let wrong = given.iter().find(foreign).or(recorded.first()).or_else(|| beside.iter().find(foreign));
         Err(match wrong {
             Some((path, _)) => PipelineError::ChangedEncoder { path: path.clone() },

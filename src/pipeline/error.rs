@@ -201,7 +201,9 @@ pub enum PipelineError {
         path: PathBuf,
     },
     /// The list of encoders in a model does not belong to its pipeline.
-    #[error("the model cannot be used: its pipeline has {expected} encoders, and it lists {found}; copy or train it again")]
+    #[error(
+        "the model cannot be used: its pipeline has {expected} encoders, and it lists {found}; copy or train it again"
+    )]
     EncoderCount {
         /// What is listed.
         found: usize,

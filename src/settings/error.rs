@@ -55,19 +55,30 @@ impl ConfigError {
     /// No option but these has this name.
     pub(crate) fn unknown(option: &str, known: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let known: Vec<String> = known.into_iter().map(Into::into).collect();
-        let nearest = known.iter().min_by_key(|name| distance(option, name));
+        // The time this takes grows with the length, and no option has a name as long as that.
+        let sought = if option.len() <= 100 { &known[..] } else { &[] };
+        let nearest = sought.iter().min_by_key(|name| distance(option, name));
         let nearest = nearest.filter(|name| distance(option, name) <= 1 + option.len() / 5).cloned();
-        Self::Unknown { option: option.to_owned(), nearest, known }
+        Self::Unknown { option: short(option), nearest, known }
     }
 
     /// A value that cannot be read.
     pub(crate) fn value(option: &str, error: &impl ToString) -> Self {
-        Self::Value { option: option.to_owned(), problem: error.to_string() }
+        Self::Value { option: short(option), problem: short(&error.to_string()) }
     }
 
     /// `holds`, or this is wrong.
     pub(crate) fn unless(holds: bool, option: &'static str, problem: &'static str) -> Result<(), Self> {
         if holds { Ok(()) } else { Err(Self::Conflict { option, problem }) }
+    }
+}
+
+/// A text from a file, at most so long that it can stand in a message.
+pub(crate) fn short(text: &str) -> String {
+    const LONGEST: usize = 500;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => text[..end].to_owned() + "…",
+        None => text.to_owned(),
     }
 }
 
@@ -98,6 +109,13 @@ fn distance(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_does_not_repeat_all_of_a_long_text() {
+        let error = ConfigError::unknown(&"ü".repeat(100_000), ["epochs"]).to_string();
+        assert!(error.len() < 1100 && error.contains("ü…`; known are epochs"), "{error}");
+        assert_eq!(short("epochs"), "epochs");
+    }
 
     #[test]
     fn names_are_as_far_apart_as_the_edits_between_them() {

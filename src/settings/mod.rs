@@ -17,6 +17,7 @@ use serde_json::Value;
 #[cfg(test)]
 pub(crate) use document::markdown;
 pub use error::ConfigError;
+pub(crate) use error::short;
 pub use rule::{Range, Rule};
 pub(crate) use serial::{deserialize, serialize};
 

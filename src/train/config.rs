@@ -91,9 +91,9 @@ impl Default for TrainingConfig {
 impl Settings for TrainingConfig {
     fn options(&mut self, visit: &mut Visit<'_>) {
         use Rule::{Any, Range as In};
-        visit("epochs", &mut self.epochs, In(Range::at_least(1.0)));
-        visit("minimum_steps", &mut self.minimum_steps, Any);
-        visit("batch_size", &mut self.batch_size, In(Range::at_least(1.0)));
+        visit("epochs", &mut self.epochs, In(Range::between(1, Self::MOST)));
+        visit("minimum_steps", &mut self.minimum_steps, In(Range::between(0, 100 * Self::MOST)));
+        visit("batch_size", &mut self.batch_size, In(Range::between(1, Self::MOST)));
         visit("batch_strategy", &mut self.batch_strategy, Any);
         visit("learning_rate", &mut self.learning_rate, In(Range::above(0.0)));
         visit("warm_up", &mut self.warm_up, In(Range::SHARE));
@@ -134,6 +134,9 @@ impl Settings for TrainingConfig {
 }
 
 impl TrainingConfig {
+    /// More epochs, or more examples in a batch, are a typing error.
+    const MOST: u32 = 1_000_000;
+
     /// Sets the exact number of epochs, however few examples there are.
     pub fn set_epochs(&mut self, epochs: usize) {
         (self.epochs, self.minimum_steps) = (epochs, 0);

@@ -1,5 +1,6 @@
 //! The flags that say what is trained: a configuration or a recipe, and settings that replace its own.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -97,7 +98,12 @@ impl Overrides {
 
 fn of_file(file: &Path) -> anyhow::Result<Named> {
     let name = file.display().to_string();
-    let yaml = std::fs::read_to_string(file).with_context(|| format!("{name}: cannot be read"))?;
+    // One byte more than is accepted, so that the reader can say that it is too long.
+    let read = || {
+        let mut yaml = String::new();
+        std::fs::File::open(file)?.take((4 << 20) + 1).read_to_string(&mut yaml).map(|_| yaml)
+    };
+    let yaml = read().with_context(|| format!("{name}: cannot be read"))?;
     let config = PipelineConfig::from_yaml(&yaml, &name)?;
     config.warnings.iter().for_each(|warning| say(&format!("warning: {name}: {warning}")));
     Ok((config.with_files_beside(file.parent().unwrap_or(Path::new(""))), name))

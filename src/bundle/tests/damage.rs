@@ -206,7 +206,7 @@ fn huge_files_are_refused_before_they_are_read() -> TestResult {
     let place = folder.path().join("model");
     save(&place)?;
     fs::File::create(place.join(MANIFEST))?.set_len(1 << 40)?; // a hole: takes no room on the disk
-    assert!(matches!(Bundle::open(&place), Err(BundleError::TooLarge { limit: 0x0100_0000, .. })));
+    assert!(matches!(Bundle::open(&place), Err(BundleError::TooLarge { limit: 0x0040_0000, .. })));
 
     let huge = FileRecord { bytes: u64::MAX, ..FileRecord::of(b"") };
     let files = [("a".to_owned(), huge.clone()), ("b".to_owned(), huge)].into();
@@ -276,6 +276,9 @@ fn headers_that_lie_are_refused() {
     }
     assert!(decode(&file_with("{}", b"").into()).is_ok_and(|weights| weights.is_empty()));
     assert!(decode(&vec![0xff; 16].into()).is_err(), "a header of 2^64 - 1 bytes");
+    let long = format!("{{{}}}", " ".repeat(17 << 20));
+    let error = decode(&file_with(&long, b"").into()).unwrap_err().to_string();
+    assert!(error.contains("longer than 16 MiB"), "{error}");
 }
 
 #[test]

@@ -90,6 +90,8 @@ impl Settings for LayersConfig {
 
     fn check_relations(&self) -> Result<(), ConfigError> {
         let (hidden, dense) = (&self.hidden_sizes, &self.dense_dimension);
+        let few = hidden.text.len() <= 64 && hidden.label.len() <= 64;
+        ConfigError::unless(few, "hidden_layers_sizes", "must have at most 64 layers on each side")?;
         ConfigError::unless(
             !self.share_hidden || hidden.text == hidden.label && dense.text == dense.label,
             "share_hidden_layers",

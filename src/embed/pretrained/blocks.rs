@@ -131,8 +131,9 @@ impl Tensors<'_> {
     fn read(&mut self, parts: &Parts<'_>) -> Result<(), Failure> {
         let ModelConfig { model_dim: dim, heads, ff_dim, layers, vocabulary, .. } = parts.config;
         let relative = parts.relative_biases()?;
+        let stored = parts.words()?; // which are as many as the configuration says
         let mut words = vec![0.0; vocabulary * dim];
-        parts.words()?.read(0, &mut words);
+        stored.read(0, &mut words);
         self.add("words", words, &[vocabulary, dim])?;
         self.add("positions", parts.positions()?, &[parts.config.longest(), dim])?;
         self.norm("norm", parts.norm()?)?;

@@ -122,6 +122,9 @@ impl ModelConfig {
     /// The widest rows that are accepted.
     const WIDEST: usize = 1 << 16;
 
+    /// The most layers that are accepted.
+    const DEEPEST: usize = 1 << 10;
+
     /// Reads what a `config.json` says.
     pub(super) fn parse(text: &[u8], path: &Path) -> Result<Self, EmbedError> {
         let wrong = |problem: String| EmbedError::file(path, problem);
@@ -170,6 +173,13 @@ impl ModelConfig {
             },
             model_type,
         };
+        if config.layers > Self::DEEPEST {
+            return Err(wrong(format!(
+                "`num_hidden_layers` is {}, more than {}",
+                config.layers,
+                Self::DEEPEST
+            )));
+        }
         if config.model_dim > Self::WIDEST || config.ff_dim > 64 * Self::WIDEST {
             return Err(wrong(format!(
                 "rows of {} and {} numbers cannot be",

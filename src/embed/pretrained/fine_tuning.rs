@@ -233,7 +233,13 @@ impl Tuner {
         let mut tuner = Self {
             encoder: encoder.map_err(failed)?,
             poolings: parts.folder.poolings.clone(),
-            stages: parts.folder.stages.iter().map(|stage| TextStage::new(stage, dtype)).collect::<TensorResult<_>>().map_err(failed)?,
+            stages: parts
+                .folder
+                .stages
+                .iter()
+                .map(|stage| TextStage::new(stage, dtype))
+                .collect::<TensorResult<_>>()
+                .map_err(failed)?,
             parameters,
             classes: None,
             tags: None,
@@ -342,7 +348,11 @@ impl Tuner {
 enum TextStage {
     Normalize,
     /// `[in, out]` and `[out]`
-    Dense { weight: Tensor, bias: Tensor, activation: Activation },
+    Dense {
+        weight: Tensor,
+        bias: Tensor,
+        activation: Activation,
+    },
 }
 
 impl TextStage {
@@ -351,7 +361,8 @@ impl TextStage {
             Stage::Normalize => Self::Normalize,
             Stage::Dense { map, activation } => {
                 let output = map.bias.len();
-                let weight = Tensor::from_slice(&map.weight, (output, map.weight.len() / output), &Device::Cpu)?;
+                let weight =
+                    Tensor::from_slice(&map.weight, (output, map.weight.len() / output), &Device::Cpu)?;
                 Self::Dense {
                     weight: weight.t()?.contiguous()?.to_dtype(dtype)?,
                     bias: Tensor::from_slice(&map.bias, output, &Device::Cpu)?.to_dtype(dtype)?,

@@ -195,7 +195,8 @@ impl Folder {
     fn add(&mut self, source: &Source, module: &Module) -> Result<(), EmbedError> {
         let wrong = |problem: String| Err(EmbedError::file(source.file(Self::MODULES), problem));
         let path = module.path.strip_suffix('/').unwrap_or(&module.path);
-        let inside = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':']);
+        let inside =
+            |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':']);
         if !path.is_empty() && !(path.split('/').all(inside) && path.split('/').count() <= 3) {
             return wrong(format!("the path `{}` leads out of the folder", module.path));
         }
@@ -244,10 +245,18 @@ impl Folder {
         for (kind, options) in config.processing_kwargs.unwrap_or_default() {
             for (option, value) in options.as_object().into_iter().flatten() {
                 match (&kind[..], &option[..], value.as_u64()) {
-                    ("text" | "common", "max_length", Some(most)) => self.longest = usize::try_from(most).ok(),
-                    ("text" | "common", "truncation" | "padding" | "pad_to_multiple_of" | "return_tensors", _) => {}
+                    ("text" | "common", "max_length", Some(most)) => {
+                        self.longest = usize::try_from(most).ok()
+                    }
+                    (
+                        "text" | "common",
+                        "truncation" | "padding" | "pad_to_multiple_of" | "return_tensors",
+                        _,
+                    ) => {}
                     ("text" | "common", ..) => {
-                        return wrong(format!("`{option}` in `processing_kwargs` is not supported; remove it"));
+                        return wrong(format!(
+                            "`{option}` in `processing_kwargs` is not supported; remove it"
+                        ));
                     }
                     _ => {}
                 }
@@ -264,9 +273,9 @@ fn read_poolings(source: &Source, file: &str) -> Result<Vec<Pooling>, EmbedError
     let names = POOLINGS.map(|(name, ..)| name);
     let named = |name: &Value| {
         let found = POOLINGS.iter().find(|(known, ..)| name.as_str() == Some(known));
-        found.map(|(.., pooling)| *pooling).ok_or_else(|| {
-            wrong(format!("`pooling_mode` is {name}; supported are {}", names.join(", ")))
-        })
+        found
+            .map(|(.., pooling)| *pooling)
+            .ok_or_else(|| wrong(format!("`pooling_mode` is {name}; supported are {}", names.join(", "))))
     };
     let poolings = match config.get("pooling_mode") {
         Some(Value::Array(several)) if several.len() > MOST => {
@@ -282,7 +291,10 @@ fn read_poolings(source: &Source, file: &str) -> Result<Vec<Pooling>, EmbedError
                 key.starts_with("pooling_mode_") && is_on(key) && !known.iter().any(|(name, _)| name == *key)
             });
             if let Some(unknown) = unknown {
-                return Err(wrong(format!("`{unknown}` is not supported; supported are {}", names.join(", "))));
+                return Err(wrong(format!(
+                    "`{unknown}` is not supported; supported are {}",
+                    names.join(", ")
+                )));
             }
             known.into_iter().filter(|(key, _)| is_on(key)).map(|(_, pooling)| pooling).collect()
         }
@@ -310,7 +322,9 @@ fn read_dense(source: &Source, place: &str, file: &str) -> Result<Stage, EmbedEr
     let config: DenseConfig = source.json(file)?;
     let (input, output) = (config.in_features, config.out_features);
     if !(1..=WIDEST).contains(&input) || !(1..=WIDEST).contains(&output) {
-        return wrong(format!("`in_features` {input} and `out_features` {output} must lie between 1 and {WIDEST}"));
+        return wrong(format!(
+            "`in_features` {input} and `out_features` {output} must lie between 1 and {WIDEST}"
+        ));
     }
     if config.use_residual {
         return wrong("`use_residual` is not supported".to_owned());
@@ -318,7 +332,11 @@ fn read_dense(source: &Source, place: &str, file: &str) -> Result<Stage, EmbedEr
     let class = config.activation_function.rsplit('.').next().unwrap_or_default();
     let Some((_, activation)) = ACTIVATIONS.iter().find(|(name, _)| *name == class) else {
         let names = ACTIVATIONS.map(|(name, _)| name);
-        let problem = format!("`activation_function` is `{}`; supported are {}", config.activation_function, names.join(", "));
+        let problem = format!(
+            "`activation_function` is `{}`; supported are {}",
+            config.activation_function,
+            names.join(", ")
+        );
         return wrong(problem);
     };
     let pickle = format!("{place}pytorch_model.bin");

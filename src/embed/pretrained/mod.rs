@@ -37,8 +37,8 @@ use ndarray::Array3;
 
 use super::pooling::Step;
 use super::{
-    AttentionMaps, EmbedError, EmbedOptions, Encoded, LongTexts, PoolingDefaults, Precision, Source, TextEncoder,
-    Work,
+    AttentionMaps, EmbedError, EmbedOptions, Encoded, LongTexts, PoolingDefaults, Precision, Source,
+    TextEncoder, Work,
 };
 use crate::kernels::Affine;
 pub use blocks::pretrained_block;

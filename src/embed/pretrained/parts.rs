@@ -90,7 +90,11 @@ impl<'t> Parts<'t> {
         let file = folder.encoder.clone() + "config.json";
         if !source.has(&file) {
             let hint = "download the whole folder of the encoder";
-            return Err(EmbedError::Missing { folder: source.file(&folder.encoder), file: "config.json", hint });
+            return Err(EmbedError::Missing {
+                folder: source.file(&folder.encoder),
+                file: "config.json",
+                hint,
+            });
         }
         let config = ModelConfig::parse(&source.bytes(&file, MOST_SETTINGS)?, &source.file(&file))?;
         let files = WeightFiles::open(source, &folder.encoder, &config.model_type, Family::WORDS)?;

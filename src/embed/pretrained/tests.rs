@@ -52,7 +52,10 @@ fn every_activation_is_the_one_of_the_block() {
     let config = std::fs::read_to_string(folder("bert").join("config.json")).unwrap();
     let ids: Vec<u32> = (0..9).map(|at| at * 7 % 60).collect();
     let mut before = Vec::new();
-    for name in ["gelu", "gelu_python", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "silu", "relu", "tanh", "sigmoid"] {
+    for name in [
+        "gelu", "gelu_python", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "silu", "relu", "tanh",
+        "sigmoid",
+    ] {
         let config = config.replace("\"hidden_act\": \"gelu\"", &format!("\"hidden_act\": \"{name}\""));
         std::fs::write(copy.path().join("config.json"), config).unwrap();
         let parts = Parts::open(&Source::at(copy.path()), None).unwrap();

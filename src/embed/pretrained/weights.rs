@@ -72,7 +72,8 @@ impl WeightFiles {
         model_type: &str,
         probe: &str,
     ) -> Result<Self, EmbedError> {
-        let [single, index, pickle] = [Self::FILE, Self::INDEX, Self::PICKLE].map(|name| format!("{folder}{name}"));
+        let [single, index, pickle] =
+            [Self::FILE, Self::INDEX, Self::PICKLE].map(|name| format!("{folder}{name}"));
         let (path, files) = if source.has(&single) {
             (source.file(&single), vec![single])
         } else if source.has(&index) {
@@ -80,7 +81,8 @@ impl WeightFiles {
         } else if source.has(&pickle) {
             return Err(EmbedError::Pickle { path: source.file(&pickle) });
         } else {
-            let hint = "download it beside config.json; models that only have pytorch_model.bin must be converted";
+            let hint =
+                "download it beside config.json; models that only have pytorch_model.bin must be converted";
             return Err(EmbedError::Missing { folder: source.file(folder), file: Self::FILE, hint });
         };
         let mut tensors = BTreeMap::new();
@@ -180,7 +182,10 @@ fn shards(source: &Source, folder: &str, index: &str) -> Result<Vec<String>, Emb
         if plain && source.has(&file) {
             return Ok(file);
         }
-        Err(EmbedError::file(source.file(index), format!("it names the file `{name}`, which is not in the folder")))
+        Err(EmbedError::file(
+            source.file(index),
+            format!("it names the file `{name}`, which is not in the folder"),
+        ))
     };
     names.into_iter().map(path).collect()
 }

@@ -51,7 +51,7 @@ pub(super) fn read(
     }
     let (index, first) = (Index::FastText, dictionary.count);
     let subwords = Subwords { min, max, index, rows: Rows::matrix(matrix), first, buckets };
-    Ok(vectors.with_subwords(subwords, Known::WithNgrams))
+    vectors.with_subwords(subwords, Known::WithNgrams)
 }
 
 /// The settings of the training that matter afterwards.

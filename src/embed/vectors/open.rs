@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
+use super::super::Source;
 use super::lines::BYTE_ORDER_MARK;
 use super::text::{fields, parse_header, parse_number};
-use super::super::Source;
 use super::{VectorFormat, VectorsError, VectorsOptions, WordVectors};
 use super::{fasttext, finalfusion, saved, text, word2vec};
 

@@ -33,6 +33,9 @@ pub(super) enum Index {
 }
 
 impl Subwords {
+    /// The longest n-gram of any file; six characters are usual.
+    pub(super) const LONGEST: usize = 100;
+
     /// Adds the rows of all n-grams of a word, and says how many.
     pub(super) fn add(&self, word: &str, out: &mut [f32]) -> usize {
         let mut count = 0;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::rows::Rows;
 use super::subwords::Subwords;
 use super::words::Words;
-use super::{VectorFormat, VectorsWarning};
+use super::{VectorFormat, VectorsError, VectorsWarning};
 
 /// A table `[word, dim]` of static word vectors.
 ///
@@ -129,8 +129,14 @@ impl WordVectors {
         Self { warnings, ..self }
     }
 
-    pub(super) fn with_subwords(self, subwords: Subwords, known: Known) -> Self {
-        Self { subwords: Some((subwords, known)), ..self }
+    /// With vectors of n-grams, which may not be so long that a word has more of them than anyone can wait for.
+    pub(super) fn with_subwords(self, subwords: Subwords, known: Known) -> Result<Self, VectorsError> {
+        if subwords.max > Subwords::LONGEST {
+            let reason =
+                format!("n-grams of up to {} characters, more than {}", subwords.max, Subwords::LONGEST);
+            return Err(VectorsError::damaged(&self.path, reason));
+        }
+        Ok(Self { subwords: Some((subwords, known)), ..self })
     }
 
     /// The file it was opened from.

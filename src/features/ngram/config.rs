@@ -70,7 +70,7 @@ pub struct NGramConfig {
     pub analyzer: Analyzer,
     /// Shortest n-gram.
     pub min_ngram: usize,
-    /// Longest n-gram.
+    /// Longest n-gram; at most 100.
     pub max_ngram: usize,
     /// Fewest training messages an n-gram must occur in.
     pub min_df: DocumentLimit,
@@ -121,6 +121,8 @@ impl NGramConfig {
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let in_order = self.min_ngram > 0 && self.min_ngram <= self.max_ngram;
         ConfigError::unless(in_order, "min_ngram", "must be at least 1 and at most `max_ngram`")?;
+        let problem = "must be at most 100: a text has as many n-grams of each length as it has characters";
+        ConfigError::unless(self.max_ngram <= 100, "max_ngram", problem)?;
         for (option, limit) in [("min_df", self.min_df), ("max_df", self.max_df)] {
             let fits = !matches!(limit, DocumentLimit::Share(share) if !(0.0..=1.0).contains(&share));
             ConfigError::unless(fits, option, "must be a count, or a share between 0.0 and 1.0")?;

@@ -134,7 +134,8 @@ impl NGrams {
     }
 
     fn new(config: NGramConfig, columns: Vocabulary, documents: Vec<usize>, messages: usize) -> Self {
-        let idf = |documents: &usize| 1.0 + ((1 + messages) as f32 / (1 + documents) as f32).ln();
+        let share = |documents: usize| (1.0 + messages as f32) / (1.0 + documents as f32);
+        let idf = |documents: &usize| 1.0 + share(*documents).ln();
         let idf = documents.iter().map(idf).collect();
         Self { config, columns, documents, messages, idf }
     }
@@ -158,13 +159,14 @@ impl NGrams {
         let mut documents: BTreeMap<&str, usize> = BTreeMap::new();
         for ngrams in [earlier, &self] {
             for (column, gram) in ngrams.columns.iter().enumerate() {
-                *documents.entry(gram).or_default() += ngrams.documents.get(column).unwrap_or(&0);
+                let sum: &mut usize = documents.entry(gram).or_default();
+                *sum = sum.saturating_add(*ngrams.documents.get(column).unwrap_or(&0));
             }
         }
         let columns = Vocabulary::new(documents.keys());
         let counted = self.config.weighting == Weighting::TfIdf;
         let documents = if counted { documents.into_values().collect() } else { Vec::new() };
-        Self::new(self.config, columns, documents, earlier.messages + self.messages)
+        Self::new(self.config, columns, documents, earlier.messages.saturating_add(self.messages))
     }
 
     /// The words without a column of their own; `None` where n-grams are not made of words.
@@ -431,6 +433,20 @@ mod tests {
         let (_, sentence) = transform(&ngrams, "a b");
         assert!((sentence.iter().map(|(_, value)| value * value).sum::<f32>() - 1.0).abs() < 1e-6);
         assert!(sentence[1].1 > sentence[0].1, "the rarer word counts for more");
+    }
+
+    #[test]
+    fn saved_counts_of_any_size_are_harmless() {
+        let config = NGramConfig { weighting: Weighting::TfIdf, ..Default::default() };
+        let saved = Saved {
+            config,
+            vocabulary: "01a01b".to_owned(),
+            documents: vec![usize::MAX, 0],
+            messages: usize::MAX,
+        };
+        let ngrams = NGrams::try_from(saved).unwrap();
+        assert!(ngrams.idf.iter().all(|weight| weight.is_finite()));
+        assert_eq!(ngrams.clone().with_columns_of(&ngrams).messages, usize::MAX);
     }
 
     #[test]

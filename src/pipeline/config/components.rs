@@ -245,8 +245,8 @@ fn encoder(mut options: Options<'_>) -> Result<Component, ConfigError> {
     let path = path.next().transpose()?.ok_or(ConfigError::Conflict { option, problem })?;
     let config: DenseConfig = options.over(DenseConfig::new(path))?;
     let rate = config.fine_tune_learning_rate;
-    let problem = "must be at least 1; 3 are usual";
-    ConfigError::unless(config.fine_tune_epochs > 0, "fine_tune_epochs", problem)?;
+    let problem = "must be at least 1 and at most 10,000; 3 are usual";
+    ConfigError::unless((1..=10_000).contains(&config.fine_tune_epochs), "fine_tune_epochs", problem)?;
     let problem = "must be at least 0 and below 1; 1e-4 is usual";
     ConfigError::unless((0.0..1.0).contains(&rate), "fine_tune_learning_rate", problem)?;
     Ok(Component::DenseFeaturizer { alias, config })

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{Components, PipelineError};
 use crate::diet::DietConfig;
 use crate::features::{CustomConfig, FeaturizerConfig, PatternsConfig};
+use crate::settings::short;
 use crate::text::WhitespaceTokenizerConfig;
 
 pub use options::{DenseConfig, FallbackConfig, Fitted, ResponseSelectorConfig, Threshold};
@@ -170,9 +171,11 @@ impl PipelineConfig {
         }
         let known: Vec<&str> = self.components.iter().filter_map(Component::alias).collect();
         match aliases.iter().find(|alias| !known.contains(&alias.as_str())) {
-            Some(alias) => {
-                Err(PipelineError::UnknownAlias { file, alias: alias.clone(), known: known.join(", ") })
-            }
+            Some(alias) => Err(PipelineError::UnknownAlias {
+                file,
+                alias: short(alias),
+                known: short(&known.join(", ")),
+            }),
             None => Ok(()),
         }
     }

@@ -10,7 +10,7 @@ use super::super::{Components, PipelineError};
 use super::components::{self, Fate, Kind, Options};
 use super::fill::Filling;
 use super::{Component, ConfigWarning, PipelineConfig, Recipe};
-use crate::settings::ConfigError;
+use crate::settings::{ConfigError, short};
 
 /// What is read of a file.
 #[derive(Deserialize)]
@@ -26,10 +26,20 @@ struct Keys(#[allow(dead_code, reason = "only the keys are looked at")] BTreeMap
 /// The keys that Rasa's files have.
 const KNOWN: [&str; 9] =
     ["version", "recipe", "assistant_id", "language", "pipeline", "policies", "importers", "imports", "data"];
+/// The longest file and the longest pipeline that are read.
+const MOST_BYTES: usize = 4 << 20;
+const MOST_COMPONENTS: usize = 100;
 
 /// Reads a file, without checking whether its components fit together.
 pub(super) fn config(yaml: &str, file: &str, custom: &Components) -> Result<PipelineConfig, PipelineError> {
-    let problem = |problem: String| PipelineError::Config { file: file.to_owned(), problem };
+    let problem = |problem: String| PipelineError::Config { file: file.to_owned(), problem: short(&problem) };
+    if yaml.len() > MOST_BYTES {
+        return Err(problem(format!(
+            "{} bytes are too many for a pipeline; at most {MOST_BYTES} are read",
+            yaml.len()
+        )));
+    }
+    // Depth, aliases and the number of values are bounded by the library.
     let raw: RawConfig = serde_saphyr::from_str(yaml).map_err(|error| problem(first_line(&error)))?;
     let Keys(keys) = serde_saphyr::from_str(yaml).map_err(|error| problem(first_line(&error)))?;
     let mut warnings = Vec::new();
@@ -60,6 +70,10 @@ pub(super) fn config(yaml: &str, file: &str, custom: &Components) -> Result<Pipe
         let recipe = Recipe::ALL[0];
         warnings.push(ConfigWarning::NoPipeline { recipe: recipe.name().to_owned() });
         return Ok(PipelineConfig { language: raw.language, warnings, ..recipe.config() });
+    }
+    if entries.len() > MOST_COMPONENTS {
+        let found = entries.len();
+        return Err(problem(format!("{found} components are too many; at most {MOST_COMPONENTS} are read")));
     }
     let mut reading = Reading { file, custom, filling: Filling::default(), warnings };
     entries.into_iter().try_for_each(|entry| reading.entry(entry))?;
@@ -112,7 +126,7 @@ impl Reading<'_> {
                 PipelineError::PythonComponent { file, name: path }
             } else {
                 let known = Component::names().collect::<Vec<_>>().join(", ");
-                PipelineError::UnknownComponent { file, name: path, known }
+                PipelineError::UnknownComponent { file, name: short(&path), known }
             });
         };
         let component = kind.name.to_owned();

@@ -45,10 +45,46 @@ fn options_that_make_no_sense_name_the_file() {
         ("CountVectorsFeaturizer", "min_ngram: 3", "`min_ngram` must be at least 1 and at most `max_ngram`"),
         ("CountVectorsFeaturizer", "max_df: 1.5", "`max_df` must be a count, or a share between 0.0 and 1.0"),
         ("LexicalSyntacticFeaturizer", "features: []", "`features` needs at least one list"),
+        ("CountVectorsFeaturizer", "max_ngram: 1000000", "`max_ngram` must be at most 100"),
+        ("DIETClassifier", "epochs: 9000000000000000000", "`epochs` must be between 1 and 1000000"),
+        ("DIETClassifier", "batch_size: [1, 1000000000000]", "`batch_size` must be between 1 and 1000000"),
+        (
+            "DIETClassifier",
+            "number_of_transformer_layers: 64\n  transformer_size: 8192",
+            "`number_of_transformer_layers` with this transformer_size has more than two billion weights",
+        ),
+        (
+            "LanguageModelFeaturizer",
+            "path: a\n  fine_tune_epochs: 100000",
+            "`fine_tune_epochs` must be at least 1 and at most 10,000",
+        ),
     ] {
         let message = error(&format!("- name: {component}\n  {options}\n"));
         assert!(message.starts_with(&(start(component) + expected)), "{message}");
     }
+    let lists = format!("  features: [{}]\n", "[low],".repeat(100));
+    let message = error(&format!("- name: LexicalSyntacticFeaturizer\n{lists}"));
+    assert!(message.contains("`features` must have at most 99 lists"), "{message}");
+    let layers = format!("  hidden_layers_sizes: {{text: [{}], label: []}}\n", "8,".repeat(65));
+    let message = error(&format!("- name: DIETClassifier\n{layers}"));
+    assert!(message.contains("`hidden_layers_sizes` must have at most 64 layers"), "{message}");
+}
+
+#[test]
+fn files_that_are_too_long_or_too_deep_are_refused() {
+    assert!(error(&"- name: EntitySynonymMapper\n".repeat(100)).contains("101 components are too many"));
+    assert!(error(&"#".repeat(5 << 20)).contains("bytes are too many for a pipeline"));
+    let deep =
+        format!("- name: FallbackClassifier\n  threshold: {}{}\n", "[".repeat(10_000), "]".repeat(10_000));
+    assert!(error(&deep).starts_with("config.yml: "));
+    let laughs: String =
+        (1..40).map(|at| format!("  a{at}: &a{at} [*a{0}, *a{0}, *a{0}]\n", at - 1)).collect();
+    assert!(
+        error(&format!("- name: FallbackClassifier\n  a0: &a0 [1, 1]\n{laughs}")).starts_with("config.yml: ")
+    );
+    // A name this long is compared with none that exists, which would take its time.
+    let long = format!("- name: FallbackClassifier\n  ? {}\n  : 1\n", "x".repeat(3 << 20));
+    assert!(error(&long).contains("unknown option"));
 }
 
 #[test]

@@ -7,9 +7,9 @@ use anyhow::{Context as _, bail};
 use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
 use serde::Serialize;
 use talkformer::embed::AttentionMaps;
+use talkformer::ndarray;
 use talkformer::report::{AttentionPanel, attention};
 use talkformer::text::CharOffsets;
-use talkformer::ndarray;
 
 use super::args::Attention;
 use crate::output::json_line;

@@ -75,9 +75,12 @@ fn sentence_transformers_say_where_the_encoder_lies() {
         {"path": "2_Dense", "type": "sentence_transformers.base.modules.dense.Dense"},
         {"path": "3_Normalize", "type": "sentence_transformers.models.Normalize"}]"#;
     server.put("modules.json", Answer::file(modules));
-    for file in
-        ["1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors", "config_sentence_transformers.json"]
-    {
+    for file in [
+        "1_Pooling/config.json",
+        "2_Dense/config.json",
+        "2_Dense/model.safetensors",
+        "config_sentence_transformers.json",
+    ] {
         server.put(file, Answer::file("{}"));
     }
     for file in ["config.json", "tokenizer.json", "sentence_bert_config.json", "model.safetensors"] {

@@ -41,9 +41,7 @@ fn every_parameter_has_the_right_gradient() {
         let map = Map { weight, bias: vec![0.1, -0.2, 0.3, 0.0, 0.5] };
         vec![Stage::Normalize, Stage::Dense { map, activation: Activation::Tanh }]
     };
-    for (family, stages) in
-        [("bert", vec![]), ("distilbert", vec![]), ("mpnet", vec![]), ("bert", dense())]
-    {
+    for (family, stages) in [("bert", vec![]), ("distilbert", vec![]), ("mpnet", vec![]), ("bert", dense())] {
         let tuner = tuner_behind(family, stages, &texts, DType::F64);
         crate::nn::testing::shake(&tuner.parameters).unwrap();
         let loss = || tuner.loss(&[0, 1, 2], &Pass::inference()).unwrap().total;

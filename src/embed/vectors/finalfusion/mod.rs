@@ -26,6 +26,7 @@ pub(super) fn read(
 ) -> Result<WordVectors, VectorsError> {
     let mut reader = Reader::new(path, file);
     let chunks = reader.header()?;
+    let twice = |what| VectorsError::damaged(path, format!("a second chunk with {what}"));
     let (mut vocabulary, mut storage, mut norms) = (None, None, None);
     for _ in 0..chunks {
         let kind = reader.cursor.u32("a chunk")?;
@@ -34,8 +35,11 @@ pub(super) fn read(
         match kind {
             chunk::METADATA => {}
             chunk::NORMS => norms = Some(reader.norms()?),
-            chunk::ARRAY => storage = Some(reader.array()?),
-            chunk::QUANTISED_ARRAY => storage = Some(reader.quantised()?),
+            chunk::ARRAY if storage.is_none() => storage = Some(reader.array()?),
+            chunk::QUANTISED_ARRAY if storage.is_none() => storage = Some(reader.quantised()?),
+            // Chunks may overlap, so each more could be as long as the file.
+            chunk::ARRAY | chunk::QUANTISED_ARRAY => return Err(twice("rows")),
+            _ if vocabulary.is_some() => return Err(twice("words")),
             _ => vocabulary = Some(reader.vocabulary(kind, options)?),
         }
         reader.cursor.go_back(start);
@@ -73,7 +77,7 @@ fn build(
     };
     let buckets = storage.rows - count;
     let subwords = Subwords { min, max, index, rows: bare, first: count, buckets };
-    Ok(vectors.with_subwords(subwords, Known::Alone))
+    vectors.with_subwords(subwords, Known::Alone)
 }
 
 #[cfg(test)]
@@ -130,7 +134,10 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         let simple = || vocabulary(1, &[], &WORDS);
-        let cases: [(&[Chunk], &str); 8] = [
+        let cases: [(&[Chunk], &str); 11] = [
+            (&[simple(), simple(), array(2)], "a second chunk with words"),
+            (&[simple(), array(2), array(2)], "a second chunk with rows"),
+            (&[vocabulary(3, &[3, 1 << 20, 2], &WORDS), array(6)], "n-grams of up to 1048576 characters"),
             (&[array(2)], "no chunk with words"),
             (&[simple()], "no chunk with rows"),
             (&[simple(), array(3)], "3 rows of 2 for 2 words and 0 n-grams"),

@@ -45,10 +45,10 @@ pub(in super::super) fn read(
         _ => words,
     };
     let vectors = WordVectors::new(path, VectorFormat::Mapped, dim, words, Rows::matrix(vectors));
-    Ok(match subwords {
-        None => vectors,
+    match subwords {
+        None => Ok(vectors),
         Some(subwords) => vectors.with_subwords(subwords, Known::Alone),
-    })
+    }
 }
 
 struct Header<'a> {
