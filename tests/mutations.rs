@@ -10,6 +10,7 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -213,7 +214,7 @@ fn seconds() -> u64 {
 fn watch() {
     static WATCHMAN: Once = Once::new();
     WATCHMAN.call_once(|| {
-        drop(std::thread::spawn(|| {
+        let _ = std::thread::spawn(|| {
             loop {
                 std::thread::sleep(Duration::from_secs(1));
                 let since = SINCE.load(Relaxed);
@@ -222,7 +223,7 @@ fn watch() {
                     std::process::abort();
                 }
             }
-        }))
+        });
     });
 }
 
@@ -231,7 +232,7 @@ fn chain(error: impl std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text += &format!(": {error}");
+        text = format!("{text}: {error}");
         cause = error.source();
     }
     text
@@ -257,7 +258,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// Changes one file of a folder after the other, in so many ways, and opens the whole each time.
 fn each_change(
     folder: &Path,
-    count: usize,
+    seeds: Range<usize>,
     tally: &mut Tally,
     mend: impl Fn(&Path),
     open: impl Fn() -> Result<(), String>,
@@ -265,7 +266,7 @@ fn each_change(
     let whole: BTreeMap<PathBuf, Vec<u8>> =
         files(folder).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
     let paths: Vec<&PathBuf> = whole.keys().collect();
-    for seed in 0..count {
+    for seed in seeds {
         let mut random = Random(seed as u64);
         let path = paths[seed % paths.len()];
         let mut bytes = whole[path].clone();
@@ -289,8 +290,9 @@ fn seal(model: &Path, changed: &Path) {
     const OPENING: &[u8] = b"{\n  \"checksum\": \"";
     let manifest = model.join("config.json");
     let mut bytes = fs::read(&manifest).unwrap();
-    let hex =
-        |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| {
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+    };
     if changed != manifest {
         let name = changed.file_name().unwrap().to_str().unwrap();
         let text = String::from_utf8(bytes).unwrap();
@@ -386,7 +388,7 @@ fn models() {
     };
     open().unwrap();
     let mut tally = Tally::default();
-    each_change(&place, changes(60), &mut tally, |changed| seal(&place, changed), open);
+    each_change(&place, 0..changes(60), &mut tally, |changed| seal(&place, changed), open);
     tally.report("models");
 }
 
@@ -395,7 +397,7 @@ fn encoders() {
     let _alone = alone();
     watch();
     let mut tally = Tally::default();
-    for family in ["bert", "distilbert", "roberta", "mpnet"] {
+    for (number, family) in ["bert", "distilbert", "roberta", "mpnet"].iter().enumerate() {
         let folder = tempfile::tempdir().unwrap();
         copy_encoder(family, folder.path());
         add_dense_module(folder.path());
@@ -411,7 +413,8 @@ fn encoders() {
             embedder.embed(&["money in the BANK", ""]).map(drop).map_err(chain)
         };
         open().unwrap();
-        each_change(folder.path(), changes(5), &mut tally, |_| {}, open);
+        let count = changes(5);
+        each_change(folder.path(), number * count..(number + 1) * count, &mut tally, |_| {}, open);
     }
     tally.report("encoders");
 }
@@ -475,7 +478,7 @@ fn vectors() {
     };
     open().unwrap();
     let mut tally = Tally::default();
-    each_change(folder.path(), changes(10), &mut tally, |_| {}, open);
+    each_change(folder.path(), 0..changes(10), &mut tally, |_| {}, open);
     tally.report("vectors");
 }
 
@@ -516,7 +519,7 @@ fn bombs() {
     let lexical = whole.find("\"columns\":[").unwrap() + "\"columns\":[".len();
     let vocabulary = whole.find("\"vocabulary\":\"").unwrap() + "\"vocabulary\":\"".len();
     // Each string is one character longer than the one before: a megabyte would become ten gigabytes.
-    let strings: String = (0..200_000).map(|shared| format!("{}1a", number(shared))).collect();
+    let strings = (0..200_000).map(|shared| number(shared) + "1a").collect::<Vec<_>>().concat();
     let table = format!(
         "{{\"Patterns\":{{\"config\":{{}},\"patterns\":[{{\"Lookup\":{{\"name\":\"a\",\"elements\":[\"{}\"]}}}}]}}}},",
         "x".repeat(1 << 20)

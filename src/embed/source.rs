@@ -99,20 +99,16 @@ impl Source {
 
     /// A file that is read from the beginning, and how many bytes it has.
     pub(super) fn open(&self, name: &str) -> io::Result<(Box<dyn Read + '_>, u64)> {
-        match &self.carried {
-            Some(files) => {
-                let file: &[u8] = files.get(name).ok_or(io::ErrorKind::NotFound)?;
-                Ok((Box::new(file), file.len() as u64))
-            }
-            None => {
-                let file = File::open(self.file(name))?;
-                let metadata = file.metadata()?;
-                if !metadata.is_file() {
-                    return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-                }
-                Ok((Box::new(file), metadata.len()))
-            }
+        if let Some(files) = &self.carried {
+            let file: &[u8] = files.get(name).ok_or(io::ErrorKind::NotFound)?;
+            return Ok((Box::new(file), file.len() as u64));
         }
+        let file = File::open(self.file(name))?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok((Box::new(file), metadata.len()))
     }
 
     /// A file of at most so many bytes.

@@ -33,6 +33,9 @@ pub enum Activation {
     Identity,
 }
 
+/// `2·√(2/π)`
+const SLOPE: f32 = 2.0 * std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2;
+
 widest! {
     /// `out[i] = activation(x[i])`.
     pub(crate) fn activate(activation: Activation, x: &[f32], out: &mut [f32]) {
@@ -40,7 +43,7 @@ widest! {
         match activation {
             Activation::Gelu => rows.for_each(|(out, x)| *out = x.gelu().0),
             Activation::GeluTanh => {
-                rows.for_each(|(out, x)| *out = x * sigmoid(1.595_769_1 * (x + 0.044_715 * x * x * x)));
+                rows.for_each(|(out, x)| *out = x * sigmoid(SLOPE * (x + 0.044_715 * x * x * x)));
             }
             Activation::QuickGelu => rows.for_each(|(out, x)| *out = x * sigmoid(1.702 * x)),
             Activation::Silu => rows.for_each(|(out, x)| *out = x * sigmoid(*x)),

@@ -117,7 +117,7 @@ impl Settings for TransformerConfig {
             self.layers.saturating_mul(12).saturating_mul(self.model_dim).saturating_mul(self.model_dim);
         let problem =
             "with this transformer_size has more than two billion weights; make one of them smaller";
-        ConfigError::unless(weights <= i32::MAX as usize, "number_of_transformer_layers", problem)
+        ConfigError::unless(weights <= 2_000_000_000, "number_of_transformer_layers", problem)
     }
 
     fn idle(&self, tell: &mut Tell<'_>) {

@@ -195,10 +195,12 @@ impl Folder {
     fn add(&mut self, source: &Source, module: &Module) -> Result<(), EmbedError> {
         let wrong = |problem: String| Err(EmbedError::file(source.file(Self::MODULES), problem));
         let path = module.path.strip_suffix('/').unwrap_or(&module.path);
-        let inside =
-            |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':']);
-        if !path.is_empty() && !(path.split('/').all(inside) && path.split('/').count() <= 3) {
-            return wrong(format!("the path `{}` leads out of the folder", module.path));
+        let inside = |part: &str| {
+            (1..=255).contains(&part.len()) && part != "." && part != ".." && !part.contains(['\\', ':'])
+        };
+        let is_place = path.split('/').all(inside) && path.split('/').count() <= 3;
+        if !(path.is_empty() || is_place) {
+            return wrong(format!("the path `{}` is no folder in this folder", module.path));
         }
         let place = if path.is_empty() { String::new() } else { format!("{path}/") };
         let config = format!("{place}config.json");
@@ -246,7 +248,7 @@ impl Folder {
             for (option, value) in options.as_object().into_iter().flatten() {
                 match (&kind[..], &option[..], value.as_u64()) {
                     ("text" | "common", "max_length", Some(most)) => {
-                        self.longest = usize::try_from(most).ok()
+                        self.longest = usize::try_from(most).ok();
                     }
                     (
                         "text" | "common",

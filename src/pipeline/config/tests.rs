@@ -77,8 +77,9 @@ fn files_that_are_too_long_or_too_deep_are_refused() {
     let deep =
         format!("- name: FallbackClassifier\n  threshold: {}{}\n", "[".repeat(10_000), "]".repeat(10_000));
     assert!(error(&deep).starts_with("config.yml: "));
-    let laughs: String =
+    let laughs: Vec<String> =
         (1..40).map(|at| format!("  a{at}: &a{at} [*a{0}, *a{0}, *a{0}]\n", at - 1)).collect();
+    let laughs = laughs.concat();
     assert!(
         error(&format!("- name: FallbackClassifier\n  a0: &a0 [1, 1]\n{laughs}")).starts_with("config.yml: ")
     );
