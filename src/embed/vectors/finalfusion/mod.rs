@@ -39,7 +39,14 @@ pub(super) fn read(
             chunk::QUANTISED_ARRAY if storage.is_none() => storage = Some(reader.quantised()?),
             // Chunks may overlap, so each more could be as long as the file.
             chunk::ARRAY | chunk::QUANTISED_ARRAY => return Err(twice("rows")),
-            _ if vocabulary.is_some() => return Err(twice("words")),
+            chunk::SIMPLE_VOCABULARY
+            | chunk::BUCKET_VOCABULARY
+            | chunk::FASTTEXT_VOCABULARY
+            | chunk::EXPLICIT_VOCABULARY
+                if vocabulary.is_some() =>
+            {
+                return Err(twice("words"));
+            }
             _ => vocabulary = Some(reader.vocabulary(kind, options)?),
         }
         reader.cursor.go_back(start);
