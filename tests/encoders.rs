@@ -467,6 +467,8 @@ fn one_pooling_or_several_under_old_and_new_names() {
 fn a_dense_module_is_applied_where_it_stands() {
     use serde_json::json;
 
+    type Function = fn(f32) -> f32;
+
     let weight = Array2::from_shape_fn((5, 12), |(row, column)| ((row * 12 + column) as f32 * 0.7).sin());
     let bias = Array1::from_shape_fn(5, |at| 0.3 - 0.2 * at as f32);
     let pooling = || ("1_Pooling", "Pooling", json!({"pooling_mode_mean_tokens": true}));
@@ -475,7 +477,7 @@ fn a_dense_module_is_applied_where_it_stands() {
     let dense = |activation: &str| ("2_Dense", "Dense", config(activation));
     let torch = |name: &str| format!("torch.nn.modules.activation.{name}");
     let mapped = |rows: &Array2<f32>| weight.dot(&pooled(rows, Pooling::Mean)) + &bias;
-    let functions: [(&str, fn(f32) -> f32); 5] = [
+    let functions: [(&str, Function); 5] = [
         ("Tanh", f32::tanh),
         ("ReLU", |x| x.max(0.0)),
         ("GELU", |x| x * 0.5 * (1.0 + libm::erff(x / 2.0_f32.sqrt()))),
