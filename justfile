@@ -12,7 +12,7 @@ test *ARGS:
 
 # Run the tests of the features `hub` and `arrow`, which are not defaults
 test-features:
-    cargo test --features hub,arrow --lib --test embedding -- hub:: arrow
+    cargo test --features hub,arrow --lib --bins --test embedding -- hub:: arrow download help::
 
 # Check the imports against the table in ARCHITECTURE.md
 layers:

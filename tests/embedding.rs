@@ -76,6 +76,19 @@ fn arrow_files_hold_the_numbers_of_the_array() {
     assert!(arrow.windows(npy.len() - 128).any(|part| part == &npy[128..]));
 }
 
+#[cfg(feature = "hub")]
+#[test]
+fn a_download_that_fails_names_what_was_asked_for_and_leaves_no_folder() {
+    let folder = workplace(false);
+    // Nobody listens there, and a wrong name asks nobody.
+    for (repository, word) in [("somebody/encoder", "127.0.0.1:9"), ("../encoder", "../encoder")] {
+        let output = run(folder.path(), &["download", repository, "to", "--endpoint", "http://127.0.0.1:9"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(word), "{}", stderr(&output));
+        assert!(!folder.path().join("to/config.json").exists());
+    }
+}
+
 #[cfg(not(feature = "arrow"))]
 #[test]
 fn without_arrow_the_program_says_how_to_get_it() {
