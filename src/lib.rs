@@ -69,7 +69,7 @@
 //! # What is not supported
 //!
 //! - Dialogues: there are no stories, policies and actions, and no server.
-//! - The spaCy, MITIE, ConveRT and Duckling components of Rasa: they are left out of a pipeline, or served by others
+//! - The spaCy, MITIE, `ConveRT` and Duckling components of Rasa: they are left out of a pipeline, or served by others
 //!   ([`pipeline::ConfigWarning`]). For `JiebaTokenizer`, Chinese, Japanese, Thai and other writing without blanks is cut
 //!   into characters.
 //! - Training and answering on a GPU: only the blocks of [`nn`] run there.

@@ -145,7 +145,7 @@ impl FeatureSet {
             Featurizer::Patterns(patterns) => Some(patterns),
             _ => None,
         });
-        patterns.flat_map(|patterns| patterns.left_out())
+        patterns.flat_map(Patterns::left_out)
     }
 
     /// Builds the featurizers from outside this crate, after a feature set was read from a file.

@@ -69,7 +69,11 @@ impl Responses {
                 selection.all_retrieval_intents.push(base);
             }
         }
-        let mut selectors: Vec<Option<&str>> = config.components.iter().filter_map(selector).collect();
+        let own = config.components.iter().filter_map(|component| match component {
+            Component::ResponseSelector(config) => Some(config.retrieval_intent.as_deref()),
+            _ => None,
+        });
+        let mut selectors: Vec<Option<&str>> = own.collect();
         if selectors.is_empty() {
             selectors.push(None);
         }
@@ -103,14 +107,6 @@ impl Responses {
             response: Response { responses, confidence, intent_response_key, utter_action },
             ranking,
         })
-    }
-}
-
-/// The retrieval intent of a selector.
-fn selector(component: &Component) -> Option<Option<&str>> {
-    match component {
-        Component::ResponseSelector(config) => Some(config.retrieval_intent.as_deref()),
-        _ => None,
     }
 }
 

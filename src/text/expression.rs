@@ -137,7 +137,7 @@ fn linear(expression: &str, ignore_case: bool) -> Result<Engine, ExpressionError
 }
 
 fn backtracking(expression: &str, ignore_case: bool) -> Result<Engine, ExpressionError> {
-    use fancy_regex::{CompileError, Error};
+    use fancy_regex::{CompileError, Error, ParseError};
     let mut builder = fancy_regex::RegexBuilder::new(expression);
     builder.case_insensitive(ignore_case).backtrack_limit(MOST_STEPS).delegate_size_limit(LARGEST);
     let regex = builder.build();
@@ -149,6 +149,9 @@ fn backtracking(expression: &str, ignore_case: bool) -> Result<Engine, Expressio
             CompileError::InnerError(error) if error.size_limit().is_some() => ExpressionError::TooLarge,
             other => ExpressionError::Engine(last_line(&other)),
         },
+        Error::ParseError(_, ParseError::TargetNotRepeatable) => {
+            ExpressionError::Engine("a count behind a look-around repeats nothing; remove it".to_owned())
+        }
         other => ExpressionError::Engine(last_line(&other)),
     })
 }
@@ -175,7 +178,7 @@ mod tests {
 
     #[test]
     fn finds_what_python_finds() {
-        // As `[match.group() for match in re.finditer(pattern, text)]` of Python 3.11 has it.
+        // As `[match.group() for match in re.finditer(pattern, text)]` of Python 3.11 has it, and of 3.10 for flags at the end.
         for (pattern, text, expected) in [
             (r"\b[A-Z]{2}(?!\d{3})\d{2}\b", "AB12 CD345 EF67", vec!["AB12", "EF67"]),
             (r"[A-Z]{2}[[]?\d+", "AB12 CD[34", vec!["AB12", "CD[34"]),
@@ -226,6 +229,7 @@ mod tests {
             (r"[\w.-]{1,99999}", "takes more than 64 MiB"),
             (r"[\w.-]{1,99999}(?=a)", "takes more than 64 MiB"),
             (r"a\qb", r"`\q` means nothing; write `q` for the letter (character 2)"),
+            ("(?=a)*b", "a count behind a look-around"),
             (r"\p{Nonsense}", "Unicode property not found"),
         ] {
             let error = Expression::new(pattern, false).unwrap_err().to_string();

@@ -6,6 +6,7 @@
 //! nothing here asks for.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 /// An expression for the engines.
 #[derive(Debug, PartialEq, Eq)]
@@ -184,12 +185,14 @@ impl Walk {
 
     /// `*`, `+`, `?`, `{2,3}`, and what makes them lazy or possessive.
     fn count(&mut self, sign: char, begin: usize) -> Result<(), Problem> {
-        let count = match sign {
-            '{' => match self.braces() {
-                Some(count) => count,
-                None => return Ok(self.literal('{')),
-            },
-            sign => sign.to_string(),
+        let braces = (sign == '{').then(|| self.braces());
+        let count = match braces {
+            Some(None) => {
+                self.literal('{');
+                return Ok(());
+            }
+            Some(Some(count)) => count,
+            None => sign.to_string(),
         };
         if self.before == Before::Nothing {
             return Self::wrong(begin, format!("`{sign}` has nothing to repeat"));
@@ -245,7 +248,8 @@ impl Walk {
                     format!("the back-reference names a group `{name}` that does not come before it"),
                 );
             };
-            return Ok(self.reference(group));
+            self.reference(group);
+            return Ok(());
         } else if self.skip("(") {
             let name = self.until(')', "the condition")?;
             let group = name.parse().ok().or_else(|| self.names.get(&name).copied());
@@ -255,13 +259,13 @@ impl Walk {
                     format!("the condition names a group `{name}` that does not come before it"),
                 );
             };
-            self.out.push_str(&format!("(?({group})"));
+            let _ = write!(self.out, "(?({group})");
             self.backtracks = true;
         } else if let Some(look) =
             [":", "=", "!", "<=", "<!", ">"].into_iter().find(|look| self.rest_starts_with(look))
         {
             self.at += look.len();
-            self.out.push_str(&format!("(?{look}"));
+            let _ = write!(self.out, "(?{look}");
             self.backtracks |= look != ":";
         } else {
             match self.flags(begin)? {
@@ -294,7 +298,7 @@ impl Walk {
                 'a' => mode.ascii = on,
                 'u' => {}
                 ':' => {
-                    self.out.push_str(&format!("(?{}:", letters.trim_end_matches('-')));
+                    let _ = write!(self.out, "(?{}:", letters.trim_end_matches('-'));
                     return Ok(Some(mode));
                 }
                 ')' if on => {
@@ -518,7 +522,7 @@ impl Element {
 /// A character in a set, so that it means nothing but itself.
 fn put(c: char, class: &mut String) {
     if c.is_ascii() && !c.is_ascii_alphanumeric() {
-        class.push_str(&format!("\\x{:02X}", u32::from(c)));
+        let _ = write!(class, "\\x{:02X}", u32::from(c));
     } else {
         class.push(c);
     }

@@ -26,6 +26,7 @@ pub(crate) fn run(args: &Stats) -> anyhow::Result<()> {
             "synonyms": data.synonyms.len(),
             "regexes": data.regexes.len(),
             "lookups": data.lookups.len(),
+            "responses": data.responses.len(),
             "warnings": warnings,
         }));
     }
@@ -53,6 +54,9 @@ fn print(data: &TrainingData, repeated: usize, warnings: &[String]) -> anyhow::R
     table("groups", &data.groups())?;
     let (synonyms, regexes, lookups) = (data.synonyms.len(), data.regexes.len(), data.lookups.len());
     writeln!(out, "\n{synonyms} synonyms, {regexes} regular expressions, {lookups} lookup tables")?;
+    if !data.responses.is_empty() {
+        writeln!(out, "{} responses to retrieval intents", data.responses.len())?;
+    }
     if !warnings.is_empty() {
         writeln!(out, "\n{} warnings", warnings.len())?;
         warnings.iter().try_for_each(|warning| writeln!(out, "  {warning}"))?;

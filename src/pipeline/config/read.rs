@@ -1,9 +1,6 @@
 //! From YAML to components.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::super::{Components, PipelineError};
@@ -18,10 +15,6 @@ struct RawConfig {
     language: Option<String>,
     pipeline: Option<Value>,
 }
-
-/// The keys of a file. Most of them are not about messages.
-#[derive(Deserialize)]
-struct Keys(#[allow(dead_code, reason = "only the keys are looked at")] BTreeMap<String, IgnoredAny>);
 
 /// The keys that Rasa's files have.
 const KNOWN: [&str; 9] =
@@ -41,7 +34,8 @@ pub(super) fn config(yaml: &str, file: &str, custom: &Components) -> Result<Pipe
     }
     // Depth, aliases and the number of values are bounded by the library.
     let raw: RawConfig = serde_saphyr::from_str(yaml).map_err(|error| problem(first_line(&error)))?;
-    let Keys(keys) = serde_saphyr::from_str(yaml).map_err(|error| problem(first_line(&error)))?;
+    let keys: Map<String, Value> =
+        serde_saphyr::from_str(yaml).map_err(|error| problem(first_line(&error)))?;
     let mut warnings = Vec::new();
     for key in keys.keys().filter(|key| !KNOWN.contains(&key.as_str())) {
         match ConfigError::unknown(key, KNOWN) {

@@ -10,6 +10,7 @@ fn error(rest: &str) -> String {
 fn the_recipes_are_valid() {
     for recipe in Recipe::ALL {
         assert_eq!(recipe.config().validate(recipe.name()).map_err(|error| error.to_string()), Ok(()));
+        assert_eq!(recipe.config().warnings, []);
     }
     assert!(Recipe::find("rasa").is_some() && Recipe::find("none").is_none());
 }
@@ -295,7 +296,7 @@ fn files_of_public_projects_are_read_or_refused_for_a_reason() {
     while let Some(path) = open.pop() {
         let Ok(entries) = std::fs::read_dir(&path) else {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if !(name.starts_with("config") && name.ends_with(".yml")) {
+            if !(name.starts_with("config") && path.extension().is_some_and(|end| end == "yml")) {
                 continue;
             }
             let yaml = std::fs::read_to_string(&path).unwrap();

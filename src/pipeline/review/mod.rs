@@ -34,7 +34,8 @@ pub struct Review<'d> {
 /// Finds what looks wrong, from examples and the predictions of models that have learnt from other examples only.
 ///
 /// Rankings should hold all intents (`ranking_length: 0`): one that is missing counts as impossible. Labels are compared
-/// as they stand. Where a message may have several intents, let the models learn each set as a class of its own
+/// as they stand: where models select responses, give examples their [`reported_intents`](super::reported_intents). Where
+/// a message may have several intents, let the models learn each set as a class of its own
 /// (`multi_label_intents: false`), from labels of one spelling ([`name_intent_sets`](super::name_intent_sets)).
 ///
 /// # Panics
