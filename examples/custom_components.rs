@@ -25,7 +25,7 @@ use std::error::Error;
 use serde::{Deserialize, Serialize};
 use talkformer::data::{Format, TrainingData, read_str};
 use talkformer::features::{CustomFeaturizer, Message};
-use talkformer::pipeline::{Components, Nlu, OpenOptions, PostProcessor, Recipe, TrainingOptions};
+use talkformer::pipeline::{Components, Nlu, OpeningOptions, PostProcessor, Recipe, TrainingOptions};
 use talkformer::prediction::{PredictedEntity, Prediction};
 use talkformer::text::{Span, Tokenizer};
 
@@ -124,7 +124,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = std::env::temp_dir().join(format!("custom-components-{}", std::process::id()));
     nlu.save(&model)?;
 
-    let nlu = Nlu::open_with(&model, &OpenOptions::default().components(components))?;
+    let nlu = Nlu::open_with(&model, &OpeningOptions::default().components(components))?;
     for answer in nlu.parse_batch(&["where is nt-4711?", "please stop DE-2077, I changed my mind"])? {
         println!("{}", answer.text);
         println!("  {}", answer.intent.map_or_else(|| "?".to_owned(), |intent| intent.name));

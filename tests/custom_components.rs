@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use talkformer::data::{Entity, TrainingData, Utterance};
 use talkformer::features::{CustomFeaturizer, Message};
 use talkformer::pipeline::{
-    Components, Nlu, OpenOptions, PipelineConfig, PostProcessor, Recipe, TrainingOptions,
+    Components, Nlu, OpeningOptions, PipelineConfig, PostProcessor, Recipe, TrainingOptions,
 };
 use talkformer::prediction::{PredictedEntity, Prediction};
 use talkformer::text::{Span, Tokenizer};
@@ -115,7 +115,7 @@ fn custom_components_are_trained_saved_and_opened() {
 
     let folder = tempfile::tempdir().unwrap();
     let place = nlu.save(folder.path().join("model")).unwrap();
-    let opened = Nlu::open_with(&place, &OpenOptions::default().components(components())).unwrap();
+    let opened = Nlu::open_with(&place, &OpeningOptions::default().components(components())).unwrap();
     assert_eq!(opened.parse("ab b").unwrap(), answer);
     let grown = opened.finetune(&data()).unwrap();
     assert_eq!(grown.parse("ab b").unwrap().tokens.len(), 3);

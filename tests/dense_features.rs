@@ -7,7 +7,7 @@ use std::fs;
 use common::{CONFIG, add_dense_module, copy_encoder, data};
 use talkformer::data::{TrainingData, Utterance};
 use talkformer::embed::fingerprint;
-use talkformer::pipeline::{Nlu, OpenOptions, PipelineConfig, TrainingOptions};
+use talkformer::pipeline::{Nlu, OpeningOptions, PipelineConfig, TrainingOptions};
 use talkformer::train::Event;
 
 fn with_featurizers(featurizers: &str) -> String {
@@ -205,7 +205,7 @@ fn every_command_that_opens_a_model_takes_another_place_of_an_encoder() {
         parse(&["far/encoder"]).contains("first/words.txt, which is not there; say with `--encoder PATH`")
     );
     assert!(parse(&["far/encoder", "other.txt"]).contains("not trained with the encoder other.txt"));
-    let options = OpenOptions::default().encoders(vec![far]);
+    let options = OpeningOptions::default().encoders(vec![far]);
     assert!(Nlu::open_with(folder.path().join("first/model"), &options).is_ok());
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::DenseConfig;
 use super::examples::Examples;
-use super::{OpenOptions, PipelineConfig, PipelineError, TrainingOptions};
+use super::{OpeningOptions, PipelineConfig, PipelineError, TrainingOptions};
 use crate::bundle::{Bundle, BundleError, BundleWriter, Weight, Weights};
 use crate::diet::Labels;
 use crate::embed::{
@@ -158,7 +158,7 @@ impl DenseEncoders {
     pub(super) fn reopen(
         bundle: &Bundle,
         pipeline: &PipelineConfig,
-        options: &OpenOptions,
+        options: &OpeningOptions,
         threads: usize,
     ) -> Result<Option<Arc<Self>>> {
         let configs = pipeline.dense();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Nlu, OpenOptions};
+use super::{Nlu, OpeningOptions};
 use crate::bundle::BundleError;
 use crate::embed::{
     AttentionMaps, EmbedError, EmbedOptions, Embedder, Encoded, Pooling, PoolingDefaults, TextEncoder, Work,
@@ -25,7 +25,7 @@ use crate::text::Span;
 /// # Ok::<(), talkformer::Error>(())
 /// ```
 pub fn embedder(path: impl AsRef<Path>, options: &EmbedOptions) -> Result<Embedder> {
-    embedder_with(path, options, &OpenOptions::default())
+    embedder_with(path, options, &OpeningOptions::default())
 }
 
 /// The same; `model` says how to open a model of [`Nlu::train`].
@@ -36,7 +36,7 @@ pub fn embedder(path: impl AsRef<Path>, options: &EmbedOptions) -> Result<Embedd
 pub fn embedder_with(
     path: impl AsRef<Path>,
     options: &EmbedOptions,
-    model: &OpenOptions,
+    model: &OpeningOptions,
 ) -> Result<Embedder> {
     let path = path.as_ref();
     if path.is_dir() {

@@ -184,7 +184,7 @@ pub enum PipelineError {
     },
     /// An encoder that the model was trained with is gone.
     #[error(
-        "the model cannot be used: it was trained with the encoder {}, which is not there; say with `--encoder PATH` (in code, `OpenOptions::encoders`) where it is, put it back, or train again",
+        "the model cannot be used: it was trained with the encoder {}, which is not there; say with `--encoder PATH` (in code, `OpeningOptions::encoders`) where it is, put it back, or train again",
         path.display()
     )]
     MissingEncoder {
@@ -193,7 +193,7 @@ pub enum PipelineError {
     },
     /// Another encoder is where the one was that the model was trained with, or where it should be by now.
     #[error(
-        "the model cannot be used: it was not trained with the encoder {} as it is now; put the old one back, say with `--encoder PATH` (in code, `OpenOptions::encoders`) where it is, or train again",
+        "the model cannot be used: it was not trained with the encoder {} as it is now; put the old one back, say with `--encoder PATH` (in code, `OpeningOptions::encoders`) where it is, or train again",
         path.display()
     )]
     ChangedEncoder {

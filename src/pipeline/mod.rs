@@ -48,7 +48,7 @@ pub use evaluate::{
 pub use finetune::FinetunePreview;
 pub use learning_curve::{CurveMean, CurvePoint, CurveSeries, LearningCurve};
 pub use nlu::Nlu;
-pub use options::{OpenOptions, Training, TrainingOptions};
+pub use options::{OpeningOptions, Training, TrainingOptions};
 pub use out_of_scope::{OutOfScopeScores, is_out_of_scope};
 pub use overlap::TrainingOverlap;
 pub use responses::reported_intents;

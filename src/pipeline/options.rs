@@ -72,16 +72,16 @@ impl Default for TrainingOptions {
 /// # Example
 ///
 /// ```no_run
-/// use talkformer::pipeline::{Nlu, OpenOptions};
+/// use talkformer::pipeline::{Nlu, OpeningOptions};
 ///
 /// // The encoder was at another place when the model was trained.
-/// let options = OpenOptions::default().encoders(vec!["encoders/all-MiniLM-L6-v2".into()]);
+/// let options = OpeningOptions::default().encoders(vec!["encoders/all-MiniLM-L6-v2".into()]);
 /// let nlu = Nlu::open_with("models", &options)?;
 /// # Ok::<(), talkformer::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct OpenOptions {
+pub struct OpeningOptions {
     /// Custom components: a saved model holds no code, so they are given again.
     pub components: Components,
     /// Where the encoders and the word vectors of the model are by now, or the folders that they lie in, in any order. They are
@@ -92,7 +92,7 @@ pub struct OpenOptions {
     pub encoders: Vec<PathBuf>,
 }
 
-impl OpenOptions {
+impl OpeningOptions {
     setters! {
         components: Components,
         encoders: Vec<PathBuf>,

@@ -11,7 +11,7 @@ use super::options::default_threads;
 use super::parts::Parts;
 use super::post::Synonyms;
 use super::tokenizer::MessageTokenizer;
-use super::{Nlu, OpenOptions, PipelineConfig, PipelineError, card};
+use super::{Nlu, OpeningOptions, PipelineConfig, PipelineError, card};
 use crate::bundle::{Bundle, BundleError, BundleWriter};
 use crate::error::Result;
 use crate::features::FeatureSet;
@@ -78,7 +78,7 @@ impl Nlu {
     ///
     /// If there is none, a file is missing or altered, or its parts do not fit each other.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(path, &OpenOptions::default())
+        Self::open_with(path, &OpeningOptions::default())
     }
 
     /// Opens a model with options: custom components that it was trained with, and where its encoders are by now.
@@ -87,7 +87,7 @@ impl Nlu {
     ///
     /// As [`Nlu::open`]; [`PipelineError::Component`] names a component that is missing, and
     /// [`PipelineError::MissingEncoder`] and [`PipelineError::ChangedEncoder`] an encoder.
-    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
+    pub fn open_with(path: impl AsRef<Path>, options: &OpeningOptions) -> Result<Self> {
         let components = &options.components;
         let bundle = Bundle::open(&crate::bundle::resolve(path)?)?;
         if bundle.kind() != KIND {

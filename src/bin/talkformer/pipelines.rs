@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use talkformer::diet::DietConfig;
-use talkformer::pipeline::{OpenOptions, PipelineConfig, Recipe};
+use talkformer::pipeline::{OpeningOptions, PipelineConfig, Recipe};
 
 use super::output::say;
 
@@ -43,8 +43,8 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    pub(crate) fn options(&self) -> OpenOptions {
-        OpenOptions::default().encoders(self.encoders.clone())
+    pub(crate) fn options(&self) -> OpeningOptions {
+        OpeningOptions::default().encoders(self.encoders.clone())
     }
 }
 
