@@ -54,7 +54,9 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// One example as written.
 #[derive(Deserialize)]
 struct Line {
-    text: Scalar,
+    /// A key that must be there, though it may be `null`.
+    #[serde(deserialize_with = "Option::deserialize")]
+    text: Option<String>,
     #[serde(default)]
     intent: Scalar,
     #[serde(default)]
@@ -78,7 +80,7 @@ struct Annotation {
 impl Line {
     /// The example, or that it has no text.
     fn utterance(self, at: Source) -> Result<Result<Utterance, Warning>, ReadError> {
-        let text = self.text.0.unwrap_or_default();
+        let text = self.text.unwrap_or_default();
         if text.trim().is_empty() {
             return Ok(Err(Warning::EmptyExample { at }));
         }
@@ -152,7 +154,7 @@ mod tests {
 
     #[test]
     fn numbers_and_truth_values_are_names_and_blank_texts_are_skipped() {
-        let text = r#"{"text": 7, "intent": 7, "entities": [{"start": 0, "end": 1, "entity": true, "role": 1, "group": 2.0}]}
+        let text = r#"{"text": "7", "intent": 7, "entities": [{"start": 0, "end": 1, "entity": true, "role": 1, "group": 2.0}]}
             {"text": "a", "intent": " faq / b "}
             {"text": "", "intent": "x"}
             {"text": null}
@@ -173,7 +175,7 @@ mod tests {
         for (line, expected) in [
             (r#"{"text": "a", }"#, "d.jsonl:2: not a JSON example (column 15): trailing comma"),
             (r#"{"intent": "a"}"#, "missing field `text`"),
-            (r#"{"text": [5]}"#, "invalid type: sequence, expected a text"),
+            (r#"{"text": 5}"#, "invalid type: integer `5`, expected a string"),
             (r#"{"text": "a", "intent": "/x"}"#, "name of this intent"),
             (r#"{"text": "a"} x"#, "trailing characters"),
             (r#"{"text": "a", "text": "b"}"#, "duplicate field `text`"),
