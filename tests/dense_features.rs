@@ -262,9 +262,10 @@ fn what_the_vectors_say_decides() {
 }
 
 #[test]
-fn a_pipeline_that_names_no_encoder_is_refused() {
+fn a_pipeline_that_names_no_encoder_does_without_and_says_so() {
+    let without = config("- name: LanguageModelFeaturizer\n  model_name: bert\n");
+    assert!(without.warnings[0].to_string().contains("no `model_weights`"), "{}", without.warnings[0]);
     for (featurizers, word) in [
-        ("- name: LanguageModelFeaturizer\n  model_name: bert\n", "`model_weights`"),
         ("- name: WordVectorsFeaturizer\n  file: a\n  size: 3\n", "size"),
         ("- name: WordVectorsFeaturizer\n  file: a\n  fine_tune: true\n", "`fine_tune`"),
         ("- name: LanguageModelFeaturizer\n  file: a\n  fine_tune_epochs: 0\n", "`fine_tune_epochs`"),
