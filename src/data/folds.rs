@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::Utterance;
+use crate::text::fold;
 
 /// Deals utterances at random to `folds` parts, keeping the proportions of the intents; the part of each
 /// utterance, counted from 0, in the order of the input.
@@ -31,7 +32,7 @@ use super::Utterance;
 #[must_use]
 pub fn stratified_folds(utterances: &[Utterance], folds: usize, seed: u64) -> Vec<usize> {
     let folds = folds.max(1);
-    let keys: Vec<String> = utterances.iter().map(|utterance| text_key(&utterance.text)).collect();
+    let keys: Vec<String> = utterances.iter().map(|utterance| fold(&utterance.text)).collect();
     let mut texts: HashMap<&str, Vec<usize>> = HashMap::with_capacity(utterances.len());
     for (at, key) in keys.iter().enumerate() {
         texts.entry(key).or_default().push(at);
@@ -60,11 +61,6 @@ pub fn stratified_folds(utterances: &[Utterance], folds: usize, seed: u64) -> Ve
     part
 }
 
-/// What texts that count as the same have in common: all but case and blanks at the ends.
-pub(crate) fn text_key(text: &str) -> String {
-    text.trim().to_lowercase()
-}
-
 /// The different texts of each intent; `intents` says which ones a label stands for.
 pub(crate) fn texts_by_intent(
     utterances: &[Utterance],
@@ -73,7 +69,7 @@ pub(crate) fn texts_by_intent(
     let mut texts: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (utterance, label) in utterances.iter().filter_map(|one| Some((one, one.intent.as_deref()?))) {
         for intent in intents(label) {
-            texts.entry(intent).or_default().insert(text_key(&utterance.text));
+            texts.entry(intent).or_default().insert(fold(&utterance.text));
         }
     }
     texts

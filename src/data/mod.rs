@@ -20,7 +20,7 @@ mod warning;
 mod write;
 
 pub use folds::stratified_folds;
-pub(crate) use folds::{text_key, texts_by_intent};
+pub(crate) use folds::texts_by_intent;
 pub(crate) use label::base_intent;
 pub use read::{AnnotationError, Format, Limits, ReadError, read, read_str, read_with};
 pub use split::{HoldOut, stratified_split};

@@ -57,6 +57,7 @@ fn kept(nlu: &Nlu, min_count: usize) -> String {
     let mut kept = format!(
         "Not the examples themselves. Anyone who has the model can read in it:\n\n\
          - words, parts of words and combinations of words of the examples{which} (`features.json`);\n\
+         - such words that annotations cut (`cuts.json`);\n\
          - synonyms{synonyms} (`synonyms.json`);\n\
          - lookup tables and regular expressions, whole (`features.json`, `extractor.json`);\n\
          - the names of intents, entity types, roles and groups (`labels.json`)."

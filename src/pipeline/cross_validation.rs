@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::{Nlu, PipelineConfig, PipelineError, Training, TrainingOptions, name_intent_sets};
-use crate::data::{TrainingData, Utterance, stratified_folds, text_key, texts_by_intent};
+use crate::data::{TrainingData, Utterance, stratified_folds, texts_by_intent};
 use crate::error::Result;
 use crate::metrics::label_parts;
 use crate::prediction::Prediction;
+use crate::text::fold;
 use crate::train::{Event, Stopped};
 
 /// How to cut the data. What the models learn is decided by the seed of the pipeline.
@@ -127,7 +128,7 @@ impl CrossValidation {
 
 /// Messages that have the text of an earlier one.
 fn repeated_texts(utterances: &[Utterance]) -> usize {
-    let texts: BTreeSet<String> = utterances.iter().map(|utterance| text_key(&utterance.text)).collect();
+    let texts: BTreeSet<String> = utterances.iter().map(|utterance| fold(&utterance.text)).collect();
     utterances.len() - texts.len()
 }
 

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 
 use super::{Nlu, PipelineConfig, PipelineError, TrainingOptions};
-use crate::data::{HoldOut, TrainingData, stratified_split, text_key};
+use crate::data::{HoldOut, TrainingData, stratified_split};
 use crate::error::Result;
+use crate::text::fold;
 use crate::train::{Event, Stopped};
 
 /// Share of the data that is tested on in each run, as in Rasa.
@@ -143,8 +144,8 @@ impl LearningCurve {
             let seed = self.seed.wrapping_add(run as u64);
             let (learnt, mut tested) = stratified_split(&data.utterances, HoldOut::Share(TEST_SHARE), seed);
             // A text that is learnt as well says nothing of new ones.
-            let known: HashSet<String> = learnt.iter().map(|one| text_key(&one.text)).collect();
-            tested.retain(|one| !known.contains(&text_key(&one.text)));
+            let known: HashSet<String> = learnt.iter().map(|one| fold(&one.text)).collect();
+            tested.retain(|one| !known.contains(&fold(&one.text)));
             if tested.is_empty() {
                 return Err(PipelineError::NothingToHoldOut.into());
             }

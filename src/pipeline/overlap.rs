@@ -6,9 +6,10 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Evaluation, EvaluationOptions, Nlu};
-use crate::data::{Utterance, text_key};
+use crate::data::Utterance;
 use crate::error::Result;
 use crate::prediction::Prediction;
+use crate::text::fold;
 
 /// How many messages of a test are among the examples that the model was trained on, and how it does on the others.
 ///
@@ -77,9 +78,8 @@ impl Nlu {
         let Some(memory) = &self.parts.memory else {
             return Ok(TrainingOverlap { of, messages: None, others: None });
         };
-        let known: HashSet<String> = memory.examples()?.iter().map(|one| text_key(&one.text)).collect();
-        let others =
-            utterances.iter().zip(predictions).filter(|(one, _)| !known.contains(&text_key(&one.text)));
+        let known: HashSet<String> = memory.examples()?.iter().map(|one| fold(&one.text)).collect();
+        let others = utterances.iter().zip(predictions).filter(|(one, _)| !known.contains(&fold(&one.text)));
         let (gold, found): (Vec<Utterance>, Vec<Prediction>) =
             others.map(|(gold, found)| (gold.clone(), found.clone())).unzip();
         let messages = of - gold.len();

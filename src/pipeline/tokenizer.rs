@@ -37,14 +37,15 @@ impl MessageTokenizer {
     }
 
     /// The same tokenizer with the cuts of an earlier model, and with those that the annotations of `utterances` ask for.
-    pub(super) fn with_cuts(self, earlier: Option<&Self>, utterances: &[&Utterance]) -> Self {
+    /// Words that fewer than `least` of these have are not among the cuts.
+    pub(super) fn with_cuts(self, earlier: Option<&Self>, utterances: &[&Utterance], least: usize) -> Self {
         let messages = utterances.iter().map(|utterance| Annotated {
             text: &utterance.text,
             tokens: self.uncut(&utterance.text),
             spans: utterance.entities.iter().map(|entity| entity.span).collect(),
         });
         let messages: Vec<Annotated<'_>> = messages.collect();
-        let cuts = earlier.map_or_else(Cuts::default, |earlier| earlier.cuts.clone()).learn(&messages);
+        let cuts = earlier.map_or_else(Cuts::default, |earlier| earlier.cuts.clone()).learn(&messages, least);
         Self { cuts, ..self }
     }
 

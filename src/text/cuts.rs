@@ -149,12 +149,16 @@ impl Cuts {
         *self == Self::default()
     }
 
-    /// These cuts, and those that the annotations of `messages` ask for beyond them.
-    pub(crate) fn learn(mut self, messages: &[Annotated<'_>]) -> Self {
+    /// These cuts, and those that the annotations of `messages` ask for beyond them. No words, beginnings and endings are
+    /// kept of those that fewer than `least` messages have; their annotations are then not learnt exactly.
+    pub(crate) fn learn(mut self, messages: &[Annotated<'_>], least: usize) -> Self {
         if messages.iter().any(|message| !self.missing(message).is_empty()) {
             self.learn_kinds(messages);
             self.learn_affixes(messages);
             messages.iter().for_each(|message| self.learn_words(message));
+            if least > 1 {
+                self.forget_rare(messages, least);
+            }
         }
         self
     }
@@ -369,6 +373,19 @@ impl Cuts {
         }
     }
 
+    /// Forgets the words, beginnings and endings that fewer than `least` messages have.
+    fn forget_rare(&mut self, messages: &[Annotated<'_>], least: usize) {
+        let is_frequent = |has: &dyn Fn(&str) -> bool| {
+            let words = |message: &Annotated<'_>| {
+                chunks(message.text).chain(message.words()).any(|word| has(word.of(message.text)))
+            };
+            messages.iter().filter(|message| words(message)).nth(least - 1).is_some()
+        };
+        self.words.retain(|own, _| is_frequent(&|word| word == own));
+        self.beginnings.retain(|own| is_frequent(&|word| word.starts_with(own.as_str())));
+        self.endings.retain(|own| is_frequent(&|word| word.ends_with(own.as_str())));
+    }
+
     /// Notes the tokens of the word around a border. Whether anything changed.
     fn learn_word(&mut self, message: &Annotated<'_>, border: Border) -> bool {
         let (text, at) = (message.text, border.at());
@@ -530,7 +547,7 @@ mod tests {
     fn learn(marked: &[&str]) -> Cuts {
         let texts: Vec<(String, Vec<Span>)> = marked.iter().map(|text| plain(text)).collect();
         let messages = texts.iter().map(|(text, spans)| annotated(text, spans.clone()));
-        Cuts::default().learn(&messages.collect::<Vec<_>>())
+        Cuts::default().learn(&messages.collect::<Vec<_>>(), 1)
     }
 
     fn annotated(text: &str, spans: Vec<Span>) -> Annotated<'_> {
@@ -602,6 +619,17 @@ mod tests {
     }
 
     #[test]
+    fn what_few_messages_have_is_forgotten_where_that_is_asked_for() {
+        let texts = ["[hotel]s", "two hotels", "[Rita]x car", "[10]-[05]"].map(plain);
+        let messages: Vec<_> = texts.iter().map(|(text, spans)| annotated(text, spans.clone())).collect();
+        let kept = |least| Cuts::default().learn(&messages, least);
+        assert_eq!(kept(1).words.keys().collect::<Vec<_>>(), ["Ritax", "hotels"]);
+        assert_eq!(kept(2).words.keys().collect::<Vec<_>>(), ["hotels"]);
+        assert_eq!(kept(3).words.len(), 0);
+        assert_eq!(cut(&kept(3), "11-12"), ["11", "-", "12"]);
+    }
+
+    #[test]
     fn what_was_learnt_survives_being_saved() {
         let cuts =
             learn(&["on [10]-[05]", "[서울]에 가자", "[부산]에 가자", "[hotel]s", "i want [👞]", "[5%] off"]);
@@ -631,7 +659,7 @@ mod tests {
                 let end = (start + len).min(starts.len() - 1);
                 annotated(text, vec![Span::new(starts[start], starts[end])])
             }).collect();
-            let cuts = Cuts::default().learn(&messages);
+            let cuts = Cuts::default().learn(&messages, 1);
             for message in &messages {
                 let tokens = cuts.apply(message.text, message.tokens.clone());
                 let mut end = 0;

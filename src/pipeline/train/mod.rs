@@ -19,6 +19,7 @@ use crate::data::{HoldOut, TrainingData, Utterance, stratified_split};
 use crate::diet::{HeldOut, Labels, TrainingSet};
 use crate::error::{ComputationError, Result};
 use crate::features::{FeatureSet, Patterns};
+use crate::text::fold;
 use crate::train::{Event, Score, Trainable, Trainer};
 
 use warnings::{unlearnable, without_effect};
@@ -90,7 +91,9 @@ impl Nlu {
         let held_out = HoldOut::Count(diet.training.held_out_examples);
         let (train, held_out) = stratified_split(&data.utterances, held_out, diet.training.seed());
         let held_out: Vec<Utterance> = held_out.into_iter().cloned().collect();
-        let tokenizer = tokenizer.with_cuts(forgetful.map(|earlier| &earlier.parts.tokenizer), &train);
+        let (featurizers, min_count) = (pipeline.featurizers(), options.min_count);
+        let tokenizer =
+            tokenizer.with_cuts(forgetful.map(|earlier| &earlier.parts.tokenizer), &train, min_count);
         let examples = Examples::new(&train, &labels, &diet, &tokenizer)?;
 
         // What needs no encoder comes first: its errors should not wait until one is fine-tuned.
@@ -99,7 +102,6 @@ impl Nlu {
         let post_processors = components
             .fit_post_processors(pipeline.post_processors(), data, earlier_processors)
             .map_err(PipelineError::from)?;
-        let (featurizers, min_count) = (pipeline.featurizers(), options.min_count);
         let features = FeatureSet::fit_with(
             &featurizers,
             &examples.messages(),
@@ -205,11 +207,11 @@ fn frequent_synonyms(data: &TrainingData, least: usize) -> BTreeMap<String, Stri
     for utterance in &data.utterances {
         let defining = utterance.entities.iter().filter(|entity| entity.value.is_some());
         let variants: BTreeSet<String> =
-            defining.map(|entity| entity.surface(&utterance.text).to_lowercase()).collect();
+            defining.map(|entity| fold(entity.surface(&utterance.text))).collect();
         variants.into_iter().for_each(|variant| *examples.entry(variant).or_default() += 1);
     }
     let mut synonyms = data.synonyms.clone();
-    synonyms.retain(|variant, _| examples.get(variant).is_none_or(|count| *count >= least));
+    synonyms.retain(|variant, _| examples.get(&fold(variant)).is_none_or(|count| *count >= least));
     synonyms
 }
 
