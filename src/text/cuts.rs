@@ -402,29 +402,26 @@ impl Cuts {
             return false;
         }
         let place = pieces.partition_point(|piece| piece.end <= at);
-        match pieces.get_mut(place).filter(|piece| piece.start < at) {
-            Some(piece) => {
-                let rest = Span::new(at, piece.end);
-                piece.end = at;
-                pieces.insert(place + 1, rest);
-            }
+        if let Some(piece) = pieces.get_mut(place).filter(|piece| piece.start < at) {
+            let rest = Span::new(at, piece.end);
+            piece.end = at;
+            pieces.insert(place + 1, rest);
+        } else {
             // Signs up to the next token, or since the last one.
-            None => {
-                let sign = match border {
-                    Border::Start(span) => {
-                        let next = pieces.get(place).map_or(whole.end, |next| next.start);
-                        Span::new(at, next.min(span.end))
-                    }
-                    Border::End(span) => {
-                        let last = place.checked_sub(1).map_or(whole.start, |last| pieces[last].end);
-                        Span::new(last.max(span.start), at)
-                    }
-                };
-                if sign.is_empty() {
-                    return false;
+            let sign = match border {
+                Border::Start(span) => {
+                    let next = pieces.get(place).map_or(whole.end, |next| next.start);
+                    Span::new(at, next.min(span.end))
                 }
-                pieces.insert(place, sign);
+                Border::End(span) => {
+                    let last = place.checked_sub(1).map_or(whole.start, |last| pieces[last].end);
+                    Span::new(last.max(span.start), at)
+                }
+            };
+            if sign.is_empty() {
+                return false;
             }
+            pieces.insert(place, sign);
         }
         let part = |piece: &Span| (piece.start - whole.start, piece.end - whole.start);
         let parts: Vec<(usize, usize)> = pieces.iter().map(part).collect();
