@@ -5,7 +5,7 @@
 //! training and in answers alike. [`Cuts::learn`] looks for the most general rule that the annotations support:
 //!
 //! 1. a kind of sign becomes a token (`%`, or every emoji), and words are cut between two kinds of characters (a letter
-//!    and a digit, a digit and `-`), if at least one in twenty of these places is part of an annotation;
+//!    and a digit, a digit and `-`), if an annotation begins or ends in at least one in twenty of these places;
 //! 2. a word loses an ending or a beginning that annotations leave out (`서울|에`, `부산|에`), if that was so for two
 //!    different words and for a third of the words that have it;
 //! 3. the same word is always cut in the same places.
@@ -286,14 +286,14 @@ impl Cuts {
                 }
             }
         }
-        // For each, how many places are part of an annotation, and how many there are.
+        // For each, in how many places an annotation begins or ends, and how many there are.
         let mut sign_counts: HashMap<Kind, (usize, usize)> = HashMap::new();
         let mut border_counts: HashMap<(Kind, Kind), (usize, usize)> = HashMap::new();
         for message in messages {
             message.each_sign(|kind, span| {
                 if signs.contains(&kind) {
-                    let inside = message.spans.iter().any(|annotated| annotated.contains(span));
-                    add(sign_counts.entry(kind).or_default(), inside);
+                    let ends = |annotated: &Span| annotated.start == span.start || annotated.end == span.end;
+                    add(sign_counts.entry(kind).or_default(), message.spans.iter().any(ends));
                 }
             });
             for word in message.words() {
