@@ -279,21 +279,23 @@ impl Search<'_> {
         let folder = std::path::absolute(self.bundle).unwrap_or_else(|_| self.bundle.to_owned());
         let beside: Vec<PathBuf> =
             folder.ancestors().skip(1).take(2).flat_map(|place| below(place, written, false)).collect();
-        let others = |places: &[PathBuf]| -> Result<Vec<(PathBuf, String)>> {
-            let there = places.iter().filter(|path| path.is_file() || Pretrained::is_folder(path));
-            there.map(|path| Ok((path.clone(), fingerprint(path)?))).collect()
-        };
-        let recorded = [origin.path.clone()];
-        let (given, recorded, beside) = (others(&given)?, others(&recorded)?, others(&beside)?);
-        let all = || given.iter().chain(&recorded).chain(&beside);
-        if let Some((path, _)) = all().find(|(_, print)| *print == origin.fingerprint) {
-            return Ok(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        let mut wrong = None;
+        for path in given.iter().chain([&origin.path]).chain(&beside) {
+            if !(path.is_file() || Pretrained::is_folder(path)) {
+                continue;
+            }
+            // This reads all of it, so no place is looked at behind the right one.
+            let print = fingerprint(path)?;
+            if print == origin.fingerprint {
+                return Ok(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+            }
+            // One of the others is no wrong one.
+            if *path == origin.path || !self.origins.iter().any(|one| one.fingerprint == print) {
+                wrong.get_or_insert(path);
+            }
         }
-        let foreign =
-            |(_, print): &&(PathBuf, String)| !self.origins.iter().any(|one| one.fingerprint == *print);
-        let wrong = given.iter().find(foreign).or(recorded.first()).or_else(|| beside.iter().find(foreign));
         Err(match wrong {
-            Some((path, _)) => PipelineError::ChangedEncoder { path: path.clone() },
+            Some(path) => PipelineError::ChangedEncoder { path: path.clone() },
             None => PipelineError::MissingEncoder { path: origin.path.clone() },
         }
         .into())
