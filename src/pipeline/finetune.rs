@@ -120,7 +120,7 @@ impl Nlu {
         let parts = &self.parts;
         let mut all = TrainingData { synonyms: parts.synonyms.table.clone(), ..Default::default() };
         if let Some(responses) = &parts.responses {
-            all.responses = responses.texts.clone();
+            all.responses = responses.texts.texts.clone();
         }
         if let Some(memory) = &parts.memory {
             all.utterances = memory.examples()?.to_vec();

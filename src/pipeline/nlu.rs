@@ -10,7 +10,7 @@ use crate::bundle::Weights;
 use crate::diet::{Answer, Diet, FittedConfidence, Labels, TokenEntity, WeightsError};
 use crate::error::Result;
 use crate::features::{DenseFeatures, Features, Message};
-use crate::prediction::{DIET_CLASSIFIER, PredictedEntity, Prediction, Scored};
+use crate::prediction::{DIET_CLASSIFIER, PredictedEntity, Prediction, ResponseSelection, Scored};
 use crate::text::Span;
 use crate::threads::in_parallel;
 
@@ -205,30 +205,30 @@ impl Nlu {
         Encoded { text, tokens, features, truncated }
     }
 
-    /// The intents of a ranking of labels: those without response keys, where the model learnt such keys.
-    fn intents_of(&self, ranking: &[Scored]) -> Vec<Scored> {
-        if self.parts.responses.is_some() {
-            Responses::intents(ranking, self.labels().is_multi_label())
-        } else {
-            ranking.to_vec()
+    /// A ranking of labels as one of intents, without response keys where the model learnt such keys; where a message may
+    /// have several intents, these; and the answers to retrieval intents.
+    fn intents_of(&self, labels: Vec<Scored>) -> (Vec<Scored>, Vec<Scored>, Option<ResponseSelection>) {
+        let set = self.diet.intent_set(&labels);
+        let Some(responses) = &self.parts.responses else { return (labels, set, None) };
+        let several = self.labels().is_multi_label();
+        let (mut ranking, set) = (Responses::intents(&labels, several), Responses::intents(&set, several));
+        let most = self.parts.diet.intents.ranking_length;
+        if most > 0 {
+            ranking.truncate(most.max(set.len()));
         }
+        let best = set.first().or(ranking.first()).map(|intent| intent.name.as_str());
+        let selection = responses.select(best, &labels);
+        (ranking, set, Some(selection))
     }
 
-    /// A ranking of labels as one of intents. Where a message may have several intents, it is headed by all of them
-    /// together, and they come second.
-    fn with_intent_set(&self, ranking: &[Scored]) -> (Vec<Scored>, Vec<Scored>) {
-        let intents = self.intents_of(&self.diet.intent_set(ranking));
-        let mut ranking = self.intents_of(ranking);
-        let most = self.parts.diet.intents.ranking_length;
-        if self.parts.responses.is_some() && most > 0 {
-            ranking.truncate(most.max(intents.len()));
-        }
-        if let [_, .., last] = &intents[..] {
+    /// Where a message may have several intents, the ranking is headed by all of them together.
+    fn with_intent_set(&self, mut ranking: Vec<Scored>, intents: &[Scored]) -> Vec<Scored> {
+        if let [_, .., last] = intents {
             let separator = self.labels().separator.as_deref().unwrap_or_default();
             let names: Vec<&str> = intents.iter().map(|intent| intent.name.as_str()).collect();
             ranking.insert(0, Scored { name: names.join(separator), confidence: last.confidence });
         }
-        (ranking, intents)
+        ranking
     }
 
     fn finish(&self, message: Encoded<'_>, answer: Answer) -> Prediction {
@@ -236,14 +236,11 @@ impl Nlu {
         let Answer { ranking, out_of_scope, entities } = answer;
         let entities = entities.into_iter().map(|entity| predicted(entity, text, &tokens)).collect();
         let blank = tokens.is_empty();
-        let labels = ranking;
-        let (ranking, intents) = self.with_intent_set(&labels);
-        let best = intents.first().or(ranking.first()).map(|intent| intent.name.as_str());
-        let selection =
-            |responses: &Responses| responses.select(&self.parts.config, self.labels(), best, &labels);
+        let (ranking, intents, response_selector) = self.intents_of(ranking);
+        let ranking = self.with_intent_set(ranking, &intents);
         let mut prediction = Prediction {
             text: text.to_owned(),
-            response_selector: self.parts.responses.as_ref().map(selection),
+            response_selector,
             intent: ranking.first().cloned(),
             intent_ranking: ranking,
             intents,

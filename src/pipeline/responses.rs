@@ -5,7 +5,7 @@
 //! that of all its keys together, and beside it the key, ranked among those of the intent.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -23,18 +23,44 @@ const RANKED: usize = 10;
 
 /// What a model answers to retrieval intents. A model without has none, though its intents may have a `/`: before there
 /// were answers, such names were intents like any other.
+#[derive(Debug)]
+pub(super) struct Responses {
+    pub(super) texts: ResponseTexts,
+    /// The intents whose labels have keys, in alphabetical order.
+    retrieval_intents: Vec<String>,
+    /// The intent that each selector of the pipeline is for, `None` where it is for all; one of these if there is none.
+    selectors: Vec<Option<String>>,
+}
+
+/// What a bundle keeps of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Responses {
+pub(super) struct ResponseTexts {
     /// What to answer, by `utter_faq/ask_name`, in Rasa's form.
     pub(super) texts: BTreeMap<String, Vec<Value>>,
 }
 
 impl Responses {
     /// Those of this data, if there are retrieval intents.
-    pub(super) fn of(labels: &Labels, data: &TrainingData) -> Option<Self> {
-        let retrieves = labels.intents.iter().any(|label| base_intent(label) != label);
-        retrieves.then(|| Self { texts: data.responses.clone() })
+    pub(super) fn of(config: &PipelineConfig, labels: &Labels, data: &TrainingData) -> Option<Self> {
+        let responses = Self::new(config, labels, ResponseTexts { texts: data.responses.clone() });
+        (!responses.retrieval_intents.is_empty()).then_some(responses)
+    }
+
+    /// These texts for a model of this pipeline and these labels.
+    pub(super) fn new(config: &PipelineConfig, labels: &Labels, texts: ResponseTexts) -> Self {
+        let keys = labels.intents.iter().filter(|label| is_key(label));
+        let retrieval_intents: BTreeSet<&str> = keys.map(|label| base_intent(label)).collect();
+        let own = config.components.iter().filter_map(|component| match component {
+            Component::ResponseSelector(config) => Some(config.retrieval_intent.clone()),
+            _ => None,
+        });
+        let mut selectors: Vec<Option<String>> = own.collect();
+        if selectors.is_empty() {
+            selectors.push(None);
+        }
+        let retrieval_intents = retrieval_intents.into_iter().map(str::to_owned).collect();
+        Self { texts, retrieval_intents, selectors }
     }
 
     /// The ranking of full names as one of intents: the best one, or the sum where a message has one intent only.
@@ -54,31 +80,13 @@ impl Responses {
     }
 
     /// The answers to a message with this intent and this ranking of full names.
-    pub(super) fn select(
-        &self,
-        config: &PipelineConfig,
-        labels: &Labels,
-        intent: Option<&str>,
-        ranking: &[Scored],
-    ) -> ResponseSelection {
-        let is_key = |name: &str| base_intent(name) != name;
-        let mut selection = ResponseSelection::default();
-        for label in labels.intents.iter().filter(|label| is_key(label)) {
-            let base = base_intent(label).to_owned();
-            if !selection.all_retrieval_intents.contains(&base) {
-                selection.all_retrieval_intents.push(base);
-            }
-        }
-        let own = config.components.iter().filter_map(|component| match component {
-            Component::ResponseSelector(config) => Some(config.retrieval_intent.as_deref()),
-            _ => None,
-        });
-        let mut selectors: Vec<Option<&str>> = own.collect();
-        if selectors.is_empty() {
-            selectors.push(None);
-        }
-        let known = intent.filter(|intent| selection.all_retrieval_intents.iter().any(|own| own == intent));
-        for wanted in selectors {
+    pub(super) fn select(&self, intent: Option<&str>, ranking: &[Scored]) -> ResponseSelection {
+        let mut selection = ResponseSelection {
+            all_retrieval_intents: self.retrieval_intents.clone(),
+            ..ResponseSelection::default()
+        };
+        let known = intent.filter(|intent| self.retrieval_intents.iter().any(|own| own == intent));
+        for wanted in self.selectors.iter().map(Option::as_deref) {
             // An answer to another intent than the one that is reported would make no sense.
             let of = wanted.or(known);
             let keys = ranking.iter().filter(|scored| is_key(&scored.name));
@@ -101,13 +109,18 @@ impl Responses {
         let ranking: Vec<RankedResponse> = keys.iter().take(RANKED).map(ranked).collect();
         let best = ranking.first()?.clone();
         let utter_action = format!("utter_{}", best.intent_response_key);
-        let responses = self.texts.get(&utter_action).cloned().unwrap_or_default();
+        let responses = self.texts.texts.get(&utter_action).cloned().unwrap_or_default();
         let RankedResponse { confidence, intent_response_key } = best;
         Some(SelectedResponse {
             response: Response { responses, confidence, intent_response_key, utter_action },
             ranking,
         })
     }
+}
+
+/// Whether a label is a full name such as `faq/ask_name`.
+fn is_key(label: &str) -> bool {
+    base_intent(label) != label
 }
 
 /// The examples with the intents that answers to them would report: of a retrieval intent `faq/ask_name` that is `faq`, if
@@ -151,10 +164,10 @@ mod tests {
         let labels = Labels::new(&labels, &crate::diet::DietConfig::default());
         let mut data = TrainingData::default();
         data.responses.insert("utter_faq/b".into(), vec![serde_json::json!({"text": "B"})]);
-        let responses = Responses::of(&labels, &data).unwrap();
+        let responses = |config: &PipelineConfig| Responses::of(config, &labels, &data).unwrap();
         let ranking = scored(&[("A/b/c", 0.4), ("faq/b", 0.3), ("faq/a", 0.2), ("greet", 0.1)]);
-        let config = super::super::Recipe::accurate();
-        let found = responses.select(&config, &labels, Some("faq"), &ranking);
+        let default = responses(&super::super::Recipe::accurate());
+        let found = default.select(Some("faq"), &ranking);
         assert_eq!(found.all_retrieval_intents, ["A", "faq"]);
         let selected = &found.selected["default"];
         assert_eq!(selected.response.intent_response_key, "faq/b");
@@ -162,12 +175,12 @@ mod tests {
         assert!((selected.response.confidence - 0.6).abs() < 1e-6);
         assert_eq!(selected.response.responses[0]["text"], "B");
         // Without a retrieval intent, the best key of all is the best guess.
-        let found = responses.select(&config, &labels, Some("greet"), &ranking);
+        let found = default.select(Some("greet"), &ranking);
         assert_eq!(found.selected["default"].response.intent_response_key, "A/b/c");
-        assert!(responses.select(&config, &labels, None, &[]).selected.is_empty());
+        assert!(default.select(None, &[]).selected.is_empty());
         let yaml = "pipeline:\n- name: ResponseSelector\n  retrieval_intent: faq\n- name: ResponseSelector\n";
         let config = PipelineConfig::from_yaml(yaml, "config.yml").unwrap();
-        let found = responses.select(&config, &labels, Some("greet"), &ranking);
+        let found = responses(&config).select(Some("greet"), &ranking);
         assert_eq!(found.selected["faq"].response.intent_response_key, "faq/b");
         assert_eq!(found.selected["default"].response.intent_response_key, "A/b/c");
     }

@@ -10,6 +10,7 @@ use super::memory::Memory;
 use super::options::default_threads;
 use super::parts::Parts;
 use super::post::Synonyms;
+use super::responses::Responses;
 use super::tokenizer::MessageTokenizer;
 use super::{Nlu, OpeningOptions, PipelineConfig, PipelineError, card};
 use crate::bundle::{Bundle, BundleError, BundleWriter};
@@ -59,7 +60,7 @@ impl Nlu {
             None => writer,
         };
         let writer = match &parts.responses {
-            Some(responses) => writer.json(RESPONSES, responses)?,
+            Some(responses) => writer.json(RESPONSES, &responses.texts)?,
             None => writer,
         };
         let writer = match &parts.post_processors[..] {
@@ -104,6 +105,7 @@ impl Nlu {
         let post_processors = components.restore_post_processors(saved).map_err(PipelineError::from)?;
         let tokenizer = MessageTokenizer::new(&config, components)?.with_saved_cuts(&bundle)?;
         let labels = bundle.json("labels.json")?;
+        let responses = optional(&bundle, RESPONSES)?.map(|texts| Responses::new(&config, &labels, texts));
         let encoders = DenseEncoders::reopen(&bundle, &config, options, threads)?;
         let parts = Arc::new(Parts {
             label_features: tokenizer.label_features(&labels),
@@ -116,7 +118,7 @@ impl Nlu {
             components: components.clone(),
             encoders,
             extractor: bundle.json("extractor.json")?,
-            responses: optional(&bundle, RESPONSES)?,
+            responses,
             synonyms: Synonyms::new(bundle.json("synonyms.json")?),
             memory: Memory::open(&bundle)?,
         });

@@ -127,10 +127,10 @@ impl Nlu {
         let training_set = examples.training_set(&features, &dense.unwrap_or_default(), &labels);
 
         let parts = Arc::new(Parts {
+            responses: Responses::of(&pipeline, &labels, data),
             config: pipeline,
             diet,
             label_features: tokenizer.label_features(&labels),
-            responses: Responses::of(&labels, data),
             tokenizer,
             labels,
             features,
