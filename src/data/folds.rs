@@ -12,9 +12,9 @@ use crate::text::fold;
 /// Deals utterances at random to `folds` parts, keeping the proportions of the intents; the part of each
 /// utterance, counted from 0, in the order of the input.
 ///
-/// Utterances with the same text (but for case and blanks at its ends), whatever their intent, go to the same part: nobody
-/// shall be tested on a text that he has learnt. Among texts that occur once the parts of an intent differ by one utterance at most, and
-/// so do the parts as a whole. Utterances without an intent form a class of their own. An intent with fewer
+/// Utterances with the same text in whatever spelling ([`fold`]), whatever their intent, go to the same part: nobody shall
+/// be tested on a text that he has learnt. Among texts that occur once the parts of an intent differ by one utterance at
+/// most, and so do the parts as a whole. Utterances without an intent form a class of their own. An intent with fewer
 /// texts than parts is missing in some parts; nothing is left out. Fewer than one part counts as one.
 ///
 /// The same input and seed give the same parts.

@@ -283,8 +283,9 @@ Examples:
   talkformer data suggest --model models --input messages.txt
   talkformer data suggest --model models --input messages.txt --most 100 --json > to-correct.jsonl
 
-Blank lines are skipped, and so are lines that are not UTF-8 or longer than 1 MiB (then the exit code is 1). Messages that occur
-more than once count once. With --json each line holds the text with the model's guesses as intent and entities: correct them, and --data reads the file.";
+Blank lines are skipped, and so are lines that are not UTF-8 or longer than 1 MiB (then the exit code is 1). Messages
+that occur more than once count once. With --json each line holds the text with the model's guesses as intent and
+entities: correct them, and --data reads the file.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = SUGGEST_AFTER)]

@@ -101,7 +101,8 @@ fn of_file(file: &Path) -> anyhow::Result<Named> {
     // One byte more than is accepted, so that the reader can say that it is too long.
     let read = || {
         let mut yaml = String::new();
-        std::fs::File::open(file)?.take((4 << 20) + 1).read_to_string(&mut yaml).map(|_| yaml)
+        let most = PipelineConfig::MOST_BYTES as u64 + 1;
+        std::fs::File::open(file)?.take(most).read_to_string(&mut yaml).map(|_| yaml)
     };
     let yaml = read().with_context(|| format!("{name}: cannot be read"))?;
     let config = PipelineConfig::from_yaml(&yaml, &name)?;

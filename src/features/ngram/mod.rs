@@ -26,7 +26,8 @@ const PAIR_REACH: usize = 10;
 ///
 /// A token is first folded: a run of digits becomes `__number__`, case is ignored.
 /// Words are then cut out of it again (letters, digits, marks and `_`), so that
-/// `state-of-the-art` gives four. A token is recognised if at least half of its n-grams have a column. A token's row sees that token alone; the message's
+/// `state-of-the-art` gives four. A token is recognised if at least half of its n-grams have a column.
+/// A token's row sees that token alone; the message's
 /// row sees all of it, so word pairs span tokens there. Columns are in alphabetical order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Saved", into = "Saved")]

@@ -116,6 +116,9 @@ pub struct PipelineConfig {
 }
 
 impl PipelineConfig {
+    /// The longest file that is read, in bytes.
+    pub const MOST_BYTES: usize = 4 << 20;
+
     /// Reads a `config.yml`; `file` is named in errors.
     ///
     /// Components of Rasa's that do not exist here are served by others or left out, and a file without a `pipeline` gets

@@ -19,16 +19,17 @@ struct RawConfig {
 /// The keys that Rasa's files have.
 const KNOWN: [&str; 9] =
     ["version", "recipe", "assistant_id", "language", "pipeline", "policies", "importers", "imports", "data"];
-/// The longest file and the longest pipeline that are read.
-const MOST_BYTES: usize = 4 << 20;
+
+/// The longest pipeline that is read.
 const MOST_COMPONENTS: usize = 100;
 
 /// Reads a file, without checking whether its components fit together.
 pub(super) fn config(yaml: &str, file: &str, custom: &Components) -> Result<PipelineConfig, PipelineError> {
     let problem = |problem: String| PipelineError::Config { file: file.to_owned(), problem: short(&problem) };
-    if yaml.len() > MOST_BYTES {
+    let most = PipelineConfig::MOST_BYTES;
+    if yaml.len() > most {
         return Err(problem(format!(
-            "{} bytes are too many for a pipeline; at most {MOST_BYTES} are read",
+            "{} bytes are too many for a pipeline; at most {most} are read",
             yaml.len()
         )));
     }
