@@ -89,6 +89,7 @@ fn run() -> Result<bool> {
         evaluate_every: 2,
         patience: 0,
         keep_best: true,
+        time: None,
     };
 
     writeln!(out, "{} numbers to learn, {} sequences\n", sorter.parameters.count(), sorter.examples())?;

@@ -118,6 +118,7 @@ impl Card {
             match training.outcome.stopped {
                 Stopped::Finished => "all that were asked for",
                 Stopped::NoProgress => "then the held-out score no longer rose",
+                Stopped::OutOfTime => "then its time was up",
                 Stopped::Interrupted => "then it was interrupted",
             },
             training.outcome.steps,

@@ -4,6 +4,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use super::Components;
 use crate::train::Outcome;
@@ -35,6 +36,11 @@ pub struct TrainingOptions {
     pub min_count: usize,
     /// Share of the epochs that finetuning takes; zero learns nothing and only makes room for new words and labels.
     pub epoch_fraction: f64,
+    /// How long training may take, from the call to the model, saving not included; none: as long as the pipeline's epochs
+    /// take. Where the time ends first, there are fewer epochs, and the learning rate falls in the time that there is.
+    /// What comes after the network (the linear path, calibration) is estimated, and encoders that are fine-tuned are not
+    /// counted. With a budget what is learnt depends on the speed of the machine.
+    pub budget: Option<Duration>,
     /// Custom components. A model that is fine-tuned keeps those that it has.
     pub components: Components,
 }
@@ -49,6 +55,7 @@ impl TrainingOptions {
         remember_examples: bool,
         min_count: usize,
         epoch_fraction: f64,
+        budget: Option<Duration>,
         components: Components,
     }
 }
@@ -62,6 +69,7 @@ impl Default for TrainingOptions {
             remember_examples: true,
             min_count: 1,
             epoch_fraction: Self::EPOCH_FRACTION,
+            budget: None,
             components: Components::default(),
         }
     }

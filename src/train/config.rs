@@ -174,6 +174,7 @@ impl TrainingConfig {
             evaluate_every: usize::try_from(self.evaluate_every).unwrap_or(0),
             patience: self.patience,
             keep_best: self.keep_best,
+            time: None,
         }
     }
 }

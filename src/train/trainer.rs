@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use candle_core::{Result, Tensor};
 
@@ -32,6 +33,10 @@ pub struct TrainerConfig {
     pub patience: usize,
     /// Whether the weights with the best score are kept, not the last ones.
     pub keep_best: bool,
+    /// Training ends after this time even if epochs are left. The schedule follows whichever of epochs and time is
+    /// further on, so that the learning rate has fallen by then. None: all epochs are done, however long they take,
+    /// and what is learnt does not depend on the clock.
+    pub time: Option<Duration>,
 }
 
 /// Why training ended.
@@ -41,6 +46,8 @@ pub enum Stopped {
     Finished,
     /// The score had not risen for a while.
     NoProgress,
+    /// Its time was up.
+    OutOfTime,
     /// The caller asked for it.
     Interrupted,
 }
@@ -97,6 +104,7 @@ impl<'a> Trainer<'a> {
                 workers: Workers::start(scope, &work, config.threads),
                 sampler: Sampler::new(classes, config.batch_strategy, config.batch_size, config.seed),
                 optimizer: AdamW::new(config.optimizer),
+                begun: Instant::now(),
                 best: Best::default(),
                 outcome: Outcome {
                     stopped: Stopped::Finished,
@@ -120,6 +128,7 @@ struct TrainingRun<'r, M> {
     workers: Workers<'r, M>,
     sampler: Sampler,
     optimizer: AdamW,
+    begun: Instant,
     best: Best,
     outcome: Outcome,
     observe: &'r mut dyn FnMut(Event),
@@ -129,7 +138,9 @@ impl<M: Trainable> TrainingRun<'_, M> {
     fn run(mut self) -> Result<Outcome> {
         for epoch in 0..self.config.epochs {
             self.epoch(epoch)?;
-            if self.is_time(epoch) || self.outcome.stopped == Stopped::Interrupted {
+            if self.is_time(epoch)
+                || matches!(self.outcome.stopped, Stopped::Interrupted | Stopped::OutOfTime)
+            {
                 self.optimizer.catch_up(self.model.parameters())?;
                 self.evaluate(epoch + 1)?;
                 let patience = self.config.patience;
@@ -156,22 +167,35 @@ impl<M: Trainable> TrainingRun<'_, M> {
         let mut report = EpochSums::new(epoch + 1, epochs);
         let batches = self.sampler.batches(epoch, epochs);
         for (at, batch) in batches.iter().enumerate() {
-            let done = |at: usize| (epoch as f64 + at as f64 / batches.len() as f64) / epochs as f64;
-            let found = self.workers.gradients(batch, self.sampler.next_seed(), done(at))?;
+            let share = |at: usize| (epoch as f64 + at as f64 / batches.len() as f64) / epochs as f64;
+            let done = share(at).max(self.share_of_time());
+            let found = self.workers.gradients(batch, self.sampler.next_seed(), done)?;
             let (gradients, losses): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-            let rate = self.config.schedule.rate(done(at));
+            let rate = self.config.schedule.rate(done);
             self.optimizer.step(self.model.parameters(), gradients, rate)?;
             self.outcome.steps += 1;
             losses.iter().flatten().for_each(|(count, loss)| report.add(*count, loss));
-            (self.observe)(Event::Step { report: report.report(), done: done(at + 1) });
+            let time = self.share_of_time();
+            (self.observe)(Event::Step { report: report.report(), done: share(at + 1).max(time) });
             if self.stop.load(Ordering::Relaxed) {
                 self.outcome.stopped = Stopped::Interrupted;
+                break;
+            }
+            if time >= 1.0 && share(at + 1) < 1.0 {
+                self.outcome.stopped = Stopped::OutOfTime;
                 break;
             }
         }
         self.outcome.last = report.report();
         (self.observe)(Event::Epoch(self.outcome.last.clone()));
         Ok(())
+    }
+
+    /// Share of the time that is over, in `[0, 1]`; zero where there is no limit.
+    fn share_of_time(&self) -> f64 {
+        let share =
+            |time: Duration| self.begun.elapsed().as_secs_f64() / time.as_secs_f64().max(f64::EPSILON);
+        self.config.time.map_or(0.0, share).min(1.0)
     }
 
     fn is_time(&self, epoch: usize) -> bool {
@@ -276,6 +300,7 @@ pub(super) mod tests {
             evaluate_every: 1,
             patience: 0,
             keep_best: false,
+            time: None,
         }
     }
 
@@ -313,6 +338,28 @@ pub(super) mod tests {
         assert_eq!((outcome.stopped, outcome.epochs), (Stopped::NoProgress, 4));
         assert_eq!(outcome.best.unwrap().0, 2);
         assert_eq!(line.slope(), slopes[1]);
+    }
+
+    #[test]
+    fn in_a_given_time_the_learning_rate_falls_all_the_way() {
+        let line = Line::new(vec![]);
+        let stop = AtomicBool::new(false);
+        let mut shares = Vec::new();
+        let observe = |event| {
+            if let Event::Step { done, .. } = event {
+                shares.push(done);
+            }
+        };
+        let config = TrainerConfig { epochs: 1_000_000, time: Some(Duration::from_millis(200)), ..config(1) };
+        let outcome = Trainer::new(config, &stop).run(&line, observe).unwrap();
+        assert_eq!(outcome.stopped, Stopped::OutOfTime);
+        assert!(shares.is_sorted() && shares[0] < 0.5 && shares.ends_with(&[1.0]), "{shares:?}");
+        assert!((line.slope() - 3.0).abs() < 0.05);
+
+        let line = Line::new(vec![]);
+        let config = TrainerConfig { time: Some(Duration::from_secs(1000)), ..self::config(1) };
+        let outcome = Trainer::new(config, &stop).run(&line, |_| {}).unwrap();
+        assert_eq!((outcome.stopped, outcome.epochs), (Stopped::Finished, 60));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The flags.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use talkformer::pipeline::TrainingOptions;
@@ -176,9 +177,10 @@ Examples:
   talkformer train nlu --data data/ --config config.yml --out models
   talkformer train nlu --data train.jsonl --recipe small --out my-model --json
   talkformer train nlu --finetune models --data new.yml --out models
+  talkformer train nlu --data data/ --budget 60s
   talkformer train nlu --data private.yml --forget-examples --min-count 3
 
-With the same data, seed and number of threads the model is the same, byte for byte.";
+With the same data, seed and number of threads, and without --budget, the model is the same, byte for byte.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = TRAIN_AFTER)]
@@ -198,6 +200,10 @@ pub(crate) struct TrainNlu {
     /// Share of the epochs to train when fine-tuning.
     #[arg(long, value_name = "SHARE", requires = "finetune", value_parser = share, default_value_t = TrainingOptions::EPOCH_FRACTION)]
     pub epoch_fraction: f64,
+    /// How long training may take at most, such as 60s or 10m: the best model in this time. Where the time ends before the
+    /// epochs do, the learning rate falls accordingly. What is learnt then depends on the speed of this machine.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub budget: Option<Duration>,
     /// Do not store the examples in the model. Its files still show the words, parts and combinations of words of the
     /// examples (see --min-count), synonyms, lookup tables, regular expressions and the names of labels. Fine-tuned, it
     /// learns from the new examples alone and does not store these either.

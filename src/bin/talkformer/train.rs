@@ -20,6 +20,7 @@ use super::progress::{Progress, stop_on_interrupt};
 const SAMPLE: usize = 1000;
 
 pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
+    let begun = Instant::now();
     let open = |model| Nlu::open_with(model, &args.opening.options());
     let earlier = args.finetune.as_deref().map(open).transpose()?;
     let (mut config, recipe) = match &earlier {
@@ -35,7 +36,6 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     check_writable(&args.out)?;
     say(&format!("recipe {recipe}, data {}", args.data.display()));
 
-    let begun = Instant::now();
     let data = match (&earlier, &args.finetune) {
         (Some(earlier), Some(model)) => with_remembered(earlier, model, data, args.json)?,
         _ => data,
@@ -44,8 +44,15 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     let options = options(args.threads, stop_on_interrupt()?)
         .remember_examples(!args.forget_examples)
         .min_count(args.min_count as usize)
-        .epoch_fraction(args.epoch_fraction);
+        .epoch_fraction(args.epoch_fraction)
+        .budget(args.budget.map(|budget| budget.saturating_sub(begun.elapsed())));
     let (nlu, training) = train(earlier.as_ref(), &config, &data, &options, &mut progress)?;
+    if training.outcome.stopped == Stopped::OutOfTime {
+        say(&format!(
+            "the time was up in epoch {}; with more time the model would be better",
+            training.outcome.epochs
+        ));
+    }
     let interrupted = training.outcome.stopped == Stopped::Interrupted;
     if interrupted && !args.keep_interrupted {
         say("nothing was saved; with --keep-interrupted the model as trained so far would be");

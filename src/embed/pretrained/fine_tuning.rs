@@ -154,6 +154,7 @@ impl FineTuning {
             seed: self.seed,
             threads: self.threads.max(1),
             evaluate_every: 0,
+            time: None,
             patience: 0,
             keep_best: false,
         }

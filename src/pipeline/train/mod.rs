@@ -5,6 +5,7 @@ mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::dense::DenseEncoders;
 use super::examples::Examples;
@@ -73,6 +74,7 @@ impl Nlu {
         options: &TrainingOptions,
         mut observe: impl FnMut(Event),
     ) -> Result<(Self, Training)> {
+        let begun = Instant::now();
         check_spans(&data.utterances)?;
         let forgetful = earlier.filter(|earlier| !earlier.remembers());
         let mut warnings = without_effect(&pipeline.diet());
@@ -141,7 +143,9 @@ impl Nlu {
             synonyms: Synonyms::new(frequent_synonyms(data, min_count)),
             memory,
         });
-        let (nlu, mut training) = Self::fit(&parts, training_set, &held_out, earlier, options, observe)?;
+        let time = options.budget.map(|budget| network_time(budget, begun.elapsed()));
+        let (nlu, mut training) =
+            Self::fit(&parts, training_set, &held_out, earlier, options, time, observe)?;
         warnings.extend(unlearnable(&parts.labels, &examples));
         // One expression may be read by several components.
         for left_out in parts.left_out() {
@@ -160,12 +164,14 @@ impl Nlu {
         held_out: &[Utterance],
         earlier: Option<&Self>,
         options: &TrainingOptions,
+        time: Option<Duration>,
         mut observe: impl FnMut(Event),
     ) -> Result<(Self, Training)> {
         let threads = options.threads.max(1);
         let messages = set.examples.len() - set.names;
         let mut learner = parts.learner(set, scorer(parts, held_out, threads))?;
         let mut settings = parts.diet.training.trainer(learner.examples(), threads);
+        settings.time = time;
         if let Some(earlier) = earlier {
             earlier.warm_start(&mut learner, &parts.features)?;
             earlier::shorten(&mut settings, options.epoch_fraction);
@@ -185,6 +191,12 @@ impl Nlu {
         };
         Ok((Self::new(parts, weights, confidence, threads).map_err(PipelineError::from)?, training))
     }
+}
+
+/// What is left of a budget for the network, of which `spent` is over: about a seventh of it goes to the linear path and
+/// to calibration.
+fn network_time(budget: Duration, spent: Duration) -> Duration {
+    budget.mul_f64(0.85).saturating_sub(spent)
 }
 
 /// Refuses examples with an entity elsewhere than in their text. [`TrainingData::push`] drops such entities, but whoever
