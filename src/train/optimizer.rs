@@ -49,17 +49,33 @@ pub struct AdamW {
     states: BTreeMap<String, State>,
 }
 
-#[derive(Debug)]
+/// The running means of a parameter: of all its numbers, or of the rows of a table.
+#[derive(Debug, Default)]
 struct State {
     mean: Vec<f32>,
     square: Vec<f32>,
-    /// For tables, per row: the last step that touched it, and `log_shrink` after it.
-    rows: Vec<(u64, f64)>,
+    rows: Vec<RowState>,
 }
 
-impl State {
-    fn new(len: usize) -> Self {
-        Self { mean: vec![0.0; len], square: vec![0.0; len], rows: Vec::new() }
+/// What is known of a row of a table.
+#[derive(Clone, Debug, Default)]
+struct RowState {
+    /// The last step that touched it.
+    last: u64,
+    /// `log_shrink` after it.
+    seen: f64,
+    /// Running means of the gradient, then of its square; none before the first touch. Many rows of a table are never
+    /// touched (pairs of words have no token), and memory for them would be much of what training takes.
+    means: Box<[f32]>,
+}
+
+impl RowState {
+    /// Both running means of a row of `dim` numbers.
+    fn means(&mut self, dim: usize) -> (&mut [f32], &mut [f32]) {
+        if self.means.is_empty() {
+            self.means = vec![0.0; 2 * dim].into();
+        }
+        self.means.split_at_mut(dim)
     }
 }
 
@@ -95,7 +111,7 @@ impl AdamW {
         let step = self.begin_step(norm, rate);
         let mut work = Vec::with_capacity(sums.len());
         for (name, var, (gradient, _)) in sums {
-            let state = self.states.remove(&name).unwrap_or_else(|| State::new(var.elem_count()));
+            let state = self.states.remove(&name).unwrap_or_default();
             work.push((name, var, gradient, state));
         }
         let size = |(_, _, gradient, _): &(String, Var, Gradient, State)| gradient.values().len();
@@ -140,12 +156,12 @@ impl AdamW {
             let dim = var.elem_count() / state.rows.len();
             let log_shrink = self.log_shrink;
             in_place(&var, |values| {
-                for (row, (_, seen)) in values.chunks_exact_mut(dim).zip(&mut state.rows) {
-                    let shrink = (log_shrink - *seen).exp() as f32;
+                for (row, state) in values.chunks_exact_mut(dim).zip(&mut state.rows) {
+                    let shrink = (log_shrink - state.seen).exp() as f32;
                     if shrink < 1.0 {
                         row.iter_mut().for_each(|x| *x *= shrink);
                     }
-                    *seen = log_shrink;
+                    state.seen = log_shrink;
                 }
             })?;
         }
@@ -177,28 +193,30 @@ fn decays(name: &str, var: &Var) -> bool {
 fn move_one(step: Step, var: &Var, gradient: &Gradient, state: &mut State) -> Result<()> {
     match gradient {
         Gradient::Whole(gradient) => in_place(var, |values| {
+            state.mean.resize(values.len(), 0.0);
+            state.square.resize(values.len(), 0.0);
             adamw::adamw(step.constants, values, gradient, &mut state.mean, &mut state.square);
         }),
         Gradient::Rows(rows, gradient) => {
-            state.rows.resize(var.dim(0)?, (0, 0.0));
-            in_place(var, |values| rows_step(step, values, rows, gradient, state))
+            state.rows.resize_with(var.dim(0)?, RowState::default);
+            in_place(var, |values| rows_step(step, values, rows, gradient, &mut state.rows))
         }
     }
 }
 
 /// One step of the touched rows, after catching up what they missed.
-fn rows_step(step: Step, values: &mut [f32], rows: &[u32], gradient: &[f32], state: &mut State) {
+fn rows_step(step: Step, values: &mut [f32], rows: &[u32], gradient: &[f32], states: &mut [RowState]) {
     let dim = gradient.len() / rows.len().max(1);
     for (row, gradient) in rows.iter().zip(gradient.chunks_exact(dim.max(1))) {
-        let (row, cells) = (*row as usize, *row as usize * dim..(*row as usize + 1) * dim);
-        let (last, seen) = state.rows[row];
-        let missed = i32::try_from(step.number - 1 - last).unwrap_or(i32::MAX);
+        let row = *row as usize;
+        let state = &mut states[row];
+        let missed = i32::try_from(step.number - 1 - state.last).unwrap_or(i32::MAX);
         let faded = (step.constants.beta1.powi(missed), step.constants.beta2.powi(missed));
-        let shrink = (step.log_shrink - seen).exp();
+        let shrink = (step.log_shrink - state.seen).exp();
         let constants = adamw::AdamW { faded, shrink, ..step.constants };
-        let (mean, square) = (&mut state.mean[cells.clone()], &mut state.square[cells.clone()]);
-        adamw::adamw(constants, &mut values[cells], gradient, mean, square);
-        state.rows[row] = (step.number, step.log_shrink);
+        let (mean, square) = state.means(dim);
+        adamw::adamw(constants, &mut values[row * dim..(row + 1) * dim], gradient, mean, square);
+        (state.last, state.seen) = (step.number, step.log_shrink);
     }
 }
 
@@ -354,8 +372,12 @@ mod tests {
             step_with(&mut b, &rows, gradients("table", Some(seen), values), rate).unwrap();
             if touched {
                 let (a, b) = (&a.states["table"], &b.states["table"]);
-                let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
-                assert!(close(&a.mean[..6], &b.mean[..6]) && close(&a.square[..6], &b.square[..6]));
+                for (row, b) in b.rows[..2].iter().enumerate() {
+                    let cells = row * 3..(row + 1) * 3;
+                    let own = a.mean[cells.clone()].iter().chain(&a.square[cells]);
+                    assert!(own.zip(&b.means).all(|(a, b)| (a - b).abs() < 1e-6));
+                }
+                assert!(b.rows[2].means.is_empty(), "no memory for what was not touched");
             }
         }
     }
@@ -391,7 +413,7 @@ mod tests {
         let gradients = |x| gradients("table", Some(&[2]), &[x; 3]);
         let norm = step_with(&mut optimizer, &parameters, gradients(1e6), 0.1).unwrap();
         assert!((norm - 3_f64.sqrt() * 1e6).abs() < 1.0);
-        assert!(optimizer.states["table"].mean.iter().all(|x| x.abs() < 0.1));
+        assert!(optimizer.states["table"].rows[2].means[..3].iter().all(|x| x.abs() < 0.1));
         assert!(step_with(&mut optimizer, &parameters, gradients(f32::NAN), 0.1).is_err());
     }
 }
