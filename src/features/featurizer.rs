@@ -8,6 +8,7 @@ use super::{
     LexicalConfig, Message, NGramConfig, NGrams, Patterns, PatternsConfig, UnitRanges,
 };
 use crate::data::TrainingData;
+use crate::numbers::SparseRows;
 
 /// Settings of one featurizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -203,7 +204,11 @@ impl FeatureSet {
         }
         let recognises = self.featurizers.iter().any(Featurizer::recognises_words);
         let mut features = Features { unrecognised: recognises && !rows.recognised, ..Features::default() };
+        // Exactly as long as they are: those of all training examples stay in memory.
+        let entries = rows.sequence.iter().map(Vec::len).sum();
+        features.sequence = SparseRows::with_capacity(rows.sequence.len(), entries);
         rows.sequence.into_iter().for_each(|row| features.sequence.push(row));
+        features.sentence = SparseRows::with_capacity(1, rows.sentence.len());
         features.sentence.push(rows.sentence);
         features
     }
@@ -215,7 +220,6 @@ mod tests {
 
     use super::*;
     use crate::features::Weighting;
-    use crate::numbers::SparseRows;
     use crate::text::{Tokenizer, WhitespaceTokenizer};
 
     #[test]

@@ -103,24 +103,53 @@ impl Parameters {
         self.vars.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn draw(&self, name: &str, shape: &Shape, init: Init) -> Vec<f64> {
+    /// Gives one number of a tensor of this shape after another.
+    fn draws(&self, name: &str, shape: &Shape, init: Init) -> Box<dyn FnMut() -> f64> {
         let mut random = stream(self.seed, name);
         let mut uniform = move || (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-        let count = shape.elem_count();
-        let mut between = |lo: f64, up: f64| (0..count).map(|_| lo + (up - lo) * uniform()).collect();
-        match init {
-            Init::Const(value) => vec![value; count],
-            Init::Uniform { lo, up } => between(lo, up),
+        let (mean, stdev) = match init {
+            Init::Const(value) => return Box::new(move || value),
+            Init::Uniform { lo, up } => return Box::new(move || lo + (up - lo) * uniform()),
             Init::Kaiming { dist: NormalOrUniform::Uniform, fan, non_linearity } => {
                 let bound = 3_f64.sqrt() * non_linearity.gain() / (fan.for_shape(shape) as f64).sqrt();
-                between(-bound, bound)
+                return Box::new(move || -bound + (bound + bound) * uniform());
             }
             Init::Kaiming { dist: NormalOrUniform::Normal, fan, non_linearity } => {
-                let stdev = non_linearity.gain() / (fan.for_shape(shape) as f64).sqrt();
-                normal(&mut uniform, count, 0.0, stdev)
+                (0.0, non_linearity.gain() / (fan.for_shape(shape) as f64).sqrt())
             }
-            Init::Randn { mean, stdev } => normal(&mut uniform, count, mean, stdev),
+            Init::Randn { mean, stdev } => (mean, stdev),
+        };
+        Box::new(move || {
+            // The formula of Box and Muller (1958).
+            let radius = (-2.0 * (1.0 - uniform()).ln()).sqrt();
+            mean + stdev * radius * (2.0 * std::f64::consts::PI * uniform()).cos()
+        })
+    }
+
+    /// Draws some rows of a table, rising, for a layer that asks for those alone: the same numbers as in the whole table.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot make a tensor.
+    pub(super) fn draw_rows(
+        &self,
+        name: &str,
+        (rows, dim): (usize, usize),
+        init: Init,
+        kept: &[u32],
+    ) -> Result<()> {
+        let mut draw = self.draws(name, &Shape::from((rows, dim)), init);
+        let mut values: Vec<f32> = Vec::with_capacity(kept.len() * dim);
+        let mut next = 0;
+        for row in kept {
+            for _ in next..*row as usize * dim {
+                draw();
+            }
+            values.extend((0..dim).map(|_| draw() as f32));
+            next = (*row as usize + 1) * dim;
         }
+        self.insert(name, &Tensor::from_vec(values, (kept.len(), dim), &Device::Cpu)?)?;
+        Ok(())
     }
 }
 
@@ -133,15 +162,6 @@ fn stream(seed: u64, name: &str) -> ChaCha8Rng {
     random
 }
 
-/// Normal draws by the formula of Box and Muller (1958).
-fn normal(uniform: &mut impl FnMut() -> f64, count: usize, mean: f64, stdev: f64) -> Vec<f64> {
-    let mut draw = || {
-        let radius = (-2.0 * (1.0 - uniform()).ln()).sqrt();
-        mean + stdev * radius * (2.0 * std::f64::consts::PI * uniform()).cos()
-    };
-    (0..count).map(|_| draw()).collect()
-}
-
 impl SimpleBackend for Parameters {
     fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> Result<Tensor> {
         let mut vars = self.lock();
@@ -151,7 +171,15 @@ impl SimpleBackend for Parameters {
             }
             return Ok(var.as_tensor().clone());
         }
-        let values = Tensor::from_vec(self.draw(name, &shape, init), shape, &Device::Cpu)?;
+        let (mut draw, count) = (self.draws(name, &shape, init), shape.elem_count());
+        // Tables are large: not by way of `f64`.
+        let values = match dtype {
+            DType::F32 => {
+                let values: Vec<f32> = (0..count).map(|_| draw() as f32).collect();
+                Tensor::from_vec(values, shape, &Device::Cpu)?
+            }
+            _ => Tensor::from_vec((0..count).map(|_| draw()).collect::<Vec<_>>(), shape, &Device::Cpu)?,
+        };
         let var = Var::from_tensor(&values.to_dtype(dtype)?.to_device(device)?)?;
         let tensor = var.as_tensor().clone();
         vars.insert(name.to_owned(), var);
@@ -180,6 +208,19 @@ pub fn glorot_uniform(fan_in: usize, fan_out: usize) -> Init {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn some_rows_of_a_table_are_those_of_the_whole() {
+        let init = glorot_uniform(5, 3);
+        let (whole, some) = (Parameters::new(1), Parameters::new(1));
+        let get = |parameters: &Parameters, rows: usize| {
+            let vb = parameters.builder(DType::F32, &Device::Cpu);
+            vb.get_with_hints((rows, 3), "table", init).unwrap().to_vec2::<f32>().unwrap()
+        };
+        some.draw_rows("table", (5, 3), init, &[1, 2, 4]).unwrap();
+        let (whole, some) = (get(&whole, 5), get(&some, 3));
+        assert_eq!(some, [1, 2, 4].map(|row| whole[row].clone()));
+    }
 
     fn values(seed: u64, names: &[&str], init: Init) -> Vec<Vec<f64>> {
         let vb = Parameters::new(seed).builder(DType::F64, &Device::Cpu);

@@ -4,7 +4,7 @@ use candle_core::{Device, Result, Shape, Tensor, TensorId};
 use candle_nn::{Init, VarBuilder};
 
 use super::op::{Backward, Element, Input, Operation, apply, has_kernels};
-use super::parameters::glorot_uniform;
+use super::parameters::{Parameters, glorot_uniform};
 use super::{GradientSink, Pass};
 use crate::kernels::bag;
 use crate::kernels::dropout::{drops, threshold};
@@ -40,6 +40,22 @@ impl SparseLinear {
         let table = vb.get_with_hints((columns, output), "table", glorot_uniform(columns, output))?;
         let bias = vb.get_with_hints(output, "bias", Init::Const(0.0))?;
         Ok(Self { table, bias, drop_rate })
+    }
+
+    /// Draws the table that a layer called `name` has if it is made for `kept` of `columns` columns alone. Its rows are those
+    /// of the whole table.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot make a tensor.
+    pub(crate) fn draw_rows(
+        parameters: &Parameters,
+        name: &str,
+        (columns, output): (usize, usize),
+        kept: &[u32],
+    ) -> Result<()> {
+        let init = glorot_uniform(columns, output);
+        parameters.draw_rows(&format!("{name}.table"), (columns, output), init, kept)
     }
 
     /// Maps each sparse row.

@@ -30,6 +30,13 @@ impl Default for SparseRows {
 }
 
 impl SparseRows {
+    /// No rows yet, and memory for so many with so many entries together.
+    pub(crate) fn with_capacity(rows: usize, entries: usize) -> Self {
+        let mut starts = Vec::with_capacity(rows + 1);
+        starts.push(0);
+        Self { starts, columns: Vec::with_capacity(entries), values: Vec::with_capacity(entries) }
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -90,6 +97,11 @@ impl SparseRows {
     /// Column of each entry.
     pub(crate) fn columns(&self) -> &[u32] {
         &self.columns
+    }
+
+    /// Gives each column another number.
+    pub(crate) fn rename(&mut self, name: impl Fn(u32) -> u32) {
+        self.columns.iter_mut().for_each(|column| *column = name(*column));
     }
 
     /// The same rows without the entries for which `keep(entry)` is false, values multiplied by `scale`.

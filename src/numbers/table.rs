@@ -164,6 +164,19 @@ impl Table {
         Ok(Self { dim, places: (0..count).map(place).collect(), rows })
     }
 
+    /// The same rows in a table of `rows` rows, of which they are those with these numbers, rising.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many numbers as rows, or one is too large.
+    #[must_use]
+    pub(crate) fn among(&self, rows: usize, numbers: &[u32]) -> Self {
+        assert_eq!(self.places.len(), numbers.len(), "a number for each row");
+        let mut places = vec![ABSENT; rows];
+        numbers.iter().zip(&self.places).for_each(|(row, place)| places[*row as usize] = *place);
+        Self { dim: self.dim, places, rows: self.rows.clone() }
+    }
+
     /// Rows, and columns.
     #[must_use]
     pub fn dims(&self) -> (usize, usize) {
@@ -254,6 +267,16 @@ fn encode(row: &[f32], rows: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rows_of_a_table_can_be_some_of_a_larger_one() {
+        let values = numbers(12);
+        let some = Table::new(&values, 4, |row| row != 1).among(6, &[0, 2, 5]);
+        let mut larger = vec![0.0; 24];
+        larger[..4].copy_from_slice(&values[..4]);
+        larger[20..].copy_from_slice(&values[8..]);
+        assert_eq!(some, Table::new(&larger, 4, |row| row == 0 || row == 5));
+    }
 
     fn numbers(count: usize) -> Vec<f32> {
         (0..count).map(|i| ((i * 7919 + 13) % 1000) as f32 / 500.0 - 1.0).collect()

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::PipelineError;
 use super::tokenizer::MessageTokenizer;
 use crate::data::{HoldOut, Utterance, stratified_split};
-use crate::diet::{DietConfig, Example, Labels, TrainingSet};
+use crate::diet::{DietConfig, Labels, TrainingSet};
 use crate::features::{DenseFeatures, FeatureSet, Features, Message};
 use crate::text::Span;
 
@@ -73,16 +72,14 @@ impl<'d> Examples<'d> {
             let sparse = features.transform(Message { text: &utterance.text, tokens });
             labels.example(utterance, tokens, Features { dense: dense.get(at).cloned(), ..sparse })
         };
-        let part = |places: Range<usize>| -> Vec<Example> {
-            places.filter(|at| !self.tokens[*at].is_empty()).map(example).collect()
-        };
+        let has_tokens = |at: &usize| !self.tokens[*at].is_empty();
         let (count, learnt) = (self.utterances.len(), self.learnt());
-        let parts = [part(0..self.names), part(self.names..learnt), part(learnt..count)];
         TrainingSet {
-            names: parts[0].len(),
-            calibration: parts[2].len(),
-            examples: parts.concat(),
+            names: (0..self.names).filter(has_tokens).count(),
+            calibration: (learnt..count).filter(has_tokens).count(),
+            examples: (0..count).filter(has_tokens).map(example).collect(),
             unit_ranges: features.unit_ranges(),
+            whole_tables: false,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! DIET with its examples, as the training loop sees it.
 
+mod columns;
 mod set;
 #[cfg(test)]
 mod tests;
 mod weights;
+
+use std::borrow::Cow;
 
 use candle_core::{DType, Device, Result};
 
@@ -15,10 +18,11 @@ use super::parameters::Declarations;
 use super::warm_start::{EarlierRows, Predecessor};
 use super::{DietConfig, Labels, Network, Reading, WeightsError, Widths};
 use crate::bundle::Weights;
-use crate::features::{Features, LabelFeatures};
+use crate::features::{Known, LabelFeatures};
 use crate::kernels::dropout::{drops, threshold};
-use crate::nn::{Parameters, Pass};
+use crate::nn::{Parameters, Pass, SparseLinear};
 use crate::train::{BatchLoss, Score, Trainable};
+use columns::TokenColumns;
 
 pub use set::TrainingSet;
 
@@ -33,10 +37,13 @@ pub struct Learner<'a> {
     parameters: Parameters,
     declarations: Declarations,
     set: TrainingSet,
-    /// The leave-one-out features of each example; empty where none is read with them.
-    leave_one_out: Vec<Features>,
+    /// What more than one example has, where examples are also read with leave-one-out features. These are made when they
+    /// are read: all of them would take as much memory as the features themselves.
+    shared: Option<Known>,
     config: DietConfig,
+    /// With as many columns of tokens as occur.
     widths: Widths,
+    token_columns: TokenColumns,
     labels: Labels,
     label_features: LabelFeatures,
     linear: Option<LinearPath>,
@@ -58,17 +65,21 @@ impl<'a> Learner<'a> {
         widths: Widths,
         labels: &Labels,
         label_features: &LabelFeatures,
-        set: TrainingSet,
+        mut set: TrainingSet,
         held_out: Option<HeldOut<'a>>,
     ) -> Result<Self> {
         let config = &config.clone().for_messages(set.examples.len() - set.names);
         let parameters = Parameters::new(config.training.seed());
+        let token_columns = TokenColumns::count(&mut set, widths.sequence);
+        let (widths, all) = (Widths { sequence: token_columns.len(), ..widths }, token_columns.all());
+        let shape = (all, config.layers.dense_dimension.text);
+        SparseLinear::draw_rows(&parameters, "sequence", shape, token_columns.occurring())?;
         let vb = parameters.builder(DType::F32, &Device::Cpu);
         let network = Network::new(config, widths, labels, label_features, vb)?;
         let declarations = Declarations::new(config, labels);
         declarations.check(&parameters, widths, labels, label_features)?;
         let rare_left_out = config.layers.drop_rate_rare > 0.0;
-        let leave_one_out = if rare_left_out { set.leave_one_out(widths) } else { Vec::new() };
+        let shared = rare_left_out.then(|| set.shared(widths));
         let multi_label = labels.is_multi_label() && !labels.intents.is_empty();
         let decision = multi_label.then(|| Decision::unfitted(config.intents.linear_path));
         Ok(Self {
@@ -76,9 +87,10 @@ impl<'a> Learner<'a> {
             parameters,
             declarations,
             set,
-            leave_one_out,
+            shared,
             config: config.clone(),
             widths,
+            token_columns,
             labels: labels.clone(),
             label_features: label_features.clone(),
             linear: None,
@@ -142,7 +154,7 @@ impl<'a> Learner<'a> {
     fn engine(&self) -> Result<Engine> {
         let config = self.config.clone().with(|own| own.intents.linear_path = false);
         let precision = crate::kernels::Precision::Bf16;
-        Engine::new(&config, self.widths, &self.labels, &self.label_features, &self.weights()?, precision)
+        Engine::new(&config, self.widths, &self.labels, &self.label_features, &self.rounded()?, precision)
             .map_err(candle_core::Error::wrap)
     }
 
@@ -171,17 +183,21 @@ impl Trainable for Learner<'_> {
 
     fn loss(&self, examples: &[usize], pass: &Pass) -> Result<BatchLoss> {
         let limit = threshold(self.config.layers.drop_rate_rare);
-        let mut readings = Vec::with_capacity(self.times() * examples.len());
+        let mut features = Vec::with_capacity(self.times() * examples.len());
         for _ in 0..self.times() {
-            let seed = pass.next_seed().filter(|_| !self.leave_one_out.is_empty());
-            readings.extend(examples.iter().map(|at| {
-                let example = &self.set.examples[*at];
-                let rare_left_out = seed.is_some_and(|seed| drops(seed, *at as u64, limit));
-                let features = if rare_left_out { &self.leave_one_out[*at] } else { &example.features };
-                Reading { example, features }
+            let seed = pass.next_seed();
+            features.extend(examples.iter().map(|at| {
+                let own = &self.set.examples[*at].features;
+                let is_left_out = |_: &&Known| seed.is_some_and(|seed| drops(seed, *at as u64, limit));
+                match self.shared.as_ref().filter(is_left_out) {
+                    Some(shared) => Cow::Owned(own.restricted_to(shared, &self.set.unit_ranges)),
+                    None => Cow::Borrowed(own),
+                }
             }));
         }
-        self.network.loss(&readings, pass)
+        let examples = examples.iter().cycle().map(|at| &self.set.examples[*at]);
+        let readings = examples.zip(&features).map(|(example, features)| Reading { example, features });
+        self.network.loss(&readings.collect::<Vec<_>>(), pass)
     }
 
     fn evaluate(&self) -> Result<Option<Score>> {

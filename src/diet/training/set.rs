@@ -1,7 +1,7 @@
 //! The examples that a network learns from.
 
 use crate::diet::{Example, Widths};
-use crate::features::{Features, Known, UnitRanges};
+use crate::features::{Known, UnitRanges};
 
 /// The examples of a training, in the order in which they are used.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +14,8 @@ pub struct TrainingSet {
     pub calibration: usize,
     /// Columns that are scaled together.
     pub unit_ranges: UnitRanges,
+    /// Whether tables have rows for columns that no example has as well, which an earlier model may have learnt.
+    pub whole_tables: bool,
 }
 
 impl TrainingSet {
@@ -28,11 +30,11 @@ impl TrainingSet {
         self.examples.len() - self.calibration
     }
 
-    /// The leave-one-out features of each example.
-    pub(super) fn leave_one_out(&self, widths: Widths) -> Vec<Features> {
-        let features = || self.examples.iter().map(|example| &example.features);
-        let known = Known::of(features(), (widths.sequence, widths.sentence), 2);
-        features().map(|one| one.restricted_to(&known, &self.unit_ranges)).collect()
+    /// The columns that more than one example has: what is left of an example's features without what only it has are its
+    /// leave-one-out features.
+    pub(super) fn shared(&self, widths: Widths) -> Known {
+        let features = self.examples.iter().map(|example| &example.features);
+        Known::of(features, (widths.sequence, widths.sentence), 2)
     }
 
     /// The examples that have an intent.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::data::{Entity, Utterance};
+use crate::features::Features;
 use crate::numbers::SparseRows;
 use crate::text::{Span, WhitespaceTokenizer};
 

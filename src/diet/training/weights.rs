@@ -21,6 +21,15 @@ impl Learner<'_> {
     ///
     /// If a number is not finite: the training diverged.
     pub fn weights(&self) -> Result<Weights> {
+        let mut weights = self.rounded()?;
+        for own in self.declarations.0.iter().filter(|own| own.axes.first() == Some(&Axis::SequenceColumn)) {
+            weights.get_mut(&own.name).into_iter().for_each(|weight| self.token_columns.spread(weight));
+        }
+        Ok(weights)
+    }
+
+    /// The same with the columns of tokens that occur alone.
+    pub(super) fn rounded(&self) -> Result<Weights> {
         let found: BTreeMap<String, Var> = self.parameters.all().into_iter().collect();
         let mut weights = self.fitted()?;
         for own in &self.declarations.0 {

@@ -126,7 +126,10 @@ impl Nlu {
         let dense =
             DenseEncoders::for_training(&pipeline, before, &examples, &labels, options, &mut observe)?;
         let (encoders, dense) = dense.unzip();
-        let training_set = examples.training_set(&features, &dense.unwrap_or_default(), &labels);
+        let training_set = TrainingSet {
+            whole_tables: earlier.is_some(),
+            ..examples.training_set(&features, &dense.unwrap_or_default(), &labels)
+        };
 
         let parts = Arc::new(Parts {
             responses: Responses::of(&pipeline, &labels, data),
