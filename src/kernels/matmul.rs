@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use num_traits::Float;
 
+use super::{Precision, Real};
 use Accumulate::Add;
 
 /// A matrix inside a slice: `[rows, cols]`, with the distance between rows and between columns.
@@ -119,7 +120,12 @@ pub(crate) enum Accumulate {
 /// # Panics
 ///
 /// If the shapes do not fit each other.
-pub(crate) fn matmul<T: Float + 'static>(
+pub(crate) fn matmul<T: Real>(out: MatrixMut<'_, T>, mode: Accumulate, a: Matrix<'_, T>, b: Matrix<'_, T>) {
+    T::multiply(out, mode, a, b, Precision::F32);
+}
+
+/// [`matmul`] by the `gemm` crate: for numbers, processors and shapes that have no loops of our own.
+pub(super) fn any_matmul<T: Float + 'static>(
     out: MatrixMut<'_, T>,
     mode: Accumulate,
     a: Matrix<'_, T>,

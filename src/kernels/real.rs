@@ -4,7 +4,7 @@ use std::iter::Sum;
 
 use num_traits::{Float, NumAssign};
 
-use super::matmul::{Accumulate, Matrix, MatrixMut, matmul};
+use super::matmul::{Accumulate, Matrix, MatrixMut, any_matmul};
 use super::product::{Precision, multiply_f32};
 use super::small::Small;
 
@@ -116,7 +116,7 @@ impl Real for f64 {
         b: Matrix<'_, Self>,
         _: Precision,
     ) {
-        matmul(out, mode, a, b);
+        any_matmul(out, mode, a, b);
     }
 
     #[inline(always)]

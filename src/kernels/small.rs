@@ -1,7 +1,6 @@
 //! Products of a few rows: a general product would take longer to pack its inputs than to multiply them.
 
-use num_traits::Float;
-
+use super::Real;
 use super::flash;
 use super::matmul::{Accumulate::Add, MatrixMut, matmul};
 use super::rows::{Rows, RowsMut, Side};
@@ -55,7 +54,7 @@ impl Small for f64 {
 }
 
 /// The same as a product of any size.
-fn general<T: Float + 'static>(
+fn general<T: Real>(
     target: RowsMut<'_, T>,
     left: Side<'_, T>,
     right: Rows<'_, T>,

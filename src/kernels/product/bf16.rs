@@ -5,8 +5,10 @@
 use std::cell::RefCell;
 
 use super::super::Instructions;
-use super::super::matmul::Matrix;
+use super::super::flash;
+use super::super::matmul::{Matrix, MatrixMut, Shape};
 use super::super::processor::HasBf16;
+use super::super::rows::Rows;
 use super::PANEL;
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
@@ -157,14 +159,54 @@ pub(super) fn panels(b: Matrix<'_, f32>, out: &mut [u32]) {
     }
 }
 
-/// Fills `[panel, k, 32]`.
-pub(super) fn panels_f32(b: Matrix<'_, f32>, out: &mut [f32]) {
+/// Multiplies a left-hand side into the rows of `out` that are its own: as it lies, or if it is transposed some rows at a time, copied
+/// into memory of this thread. As they lie, the numbers of a step would be far from those of the next, and compete for the
+/// same few lines of the cache.
+pub(super) fn with_rows(
+    a: Matrix<'_, f32>,
+    out: MatrixMut<'_, f32>,
+    multiply: impl Fn(Matrix<'_, f32>, MatrixMut<'_, f32>),
+) {
+    /// A multiple of the rows of every tile.
+    const ROWS: usize = 48;
+    thread_local! {
+        static BLOCK: RefCell<Lines<f32>> = const { RefCell::new(Lines::new()) };
+    }
+    let Shape { rows, cols, col_stride, .. } = a.shape;
+    if col_stride == 1 {
+        return multiply(a, out);
+    }
+    BLOCK.with_borrow_mut(|block| {
+        for first in (0..rows).step_by(ROWS) {
+            let count = ROWS.min(rows - first);
+            block.resize(cols * count);
+            for (step, to) in block.chunks_exact_mut(count).enumerate() {
+                to.copy_from_slice(&a.data[step * col_stride + first..][..count]);
+            }
+            let shape = Shape { rows: count, ..out.shape };
+            let out = MatrixMut { data: &mut out.data[first * shape.row_stride..], shape };
+            multiply(Matrix::new(block, cols, count).transposed(), out);
+        }
+    });
+}
+
+/// Fills `[panel, k, WIDTH]`.
+pub(super) fn panels_f32<const WIDTH: usize>(b: Matrix<'_, f32>, out: &mut [f32]) {
     let (k, n) = b.dims();
-    for (panel, out) in out.chunks_exact_mut((k * PANEL).max(1)).enumerate() {
-        let columns = panel * PANEL..n.min((panel + 1) * PANEL);
-        for (row, out) in out.chunks_exact_mut(PANEL).enumerate() {
-            for (out, column) in out.iter_mut().zip(columns.clone()) {
-                *out = b.at(row, column);
+    let Shape { row_stride, col_stride, .. } = b.shape;
+    for (panel, out) in out.chunks_exact_mut((k * WIDTH).max(1)).enumerate() {
+        let first = panel * WIDTH;
+        let count = WIDTH.min(n - first);
+        if col_stride != 1 {
+            let columns = Rows::new(&b.data[first * col_stride..], col_stride, 0);
+            flash::transpose(columns, [count, k], out, WIDTH);
+            continue;
+        }
+        for (row, out) in out.as_chunks_mut::<WIDTH>().0.iter_mut().enumerate() {
+            let from = &b.data[row * row_stride + first..];
+            match from.first_chunk::<WIDTH>() {
+                Some(whole) if count == WIDTH => *out = *whole,
+                _ => out[..count].copy_from_slice(&from[..count]),
             }
         }
     }

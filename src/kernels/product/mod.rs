@@ -1,14 +1,14 @@
 //! Products whose right-hand side is packed: weights that are multiplied with many inputs, and all products in `bf16`.
 //!
 //! ```text
-//!             k                     32 columns
+//!             k                   16 or 32 columns
 //!        ┌─────────┐   ┌─────────┐ ┌───┬───┬──        a panel of b is read from its first to
 //!  rows ─┤    a    │ · │ b, k    │ │   │   │          its last number, once per block of rows
 //!        └─────────┘   └─────────┘ └───┴───┴──
 //! ```
 //!
-//! On a processor with AVX-512 the inner loops are our own, and products of `bf16` are done in whole tiles where it has
-//! those (AMX); elsewhere the `gemm` crate multiplies `f32`.
+//! On a processor with AVX2 or AVX-512 the inner loops are our own, and products of `bf16` are done in whole tiles where it
+//! has those (AMX); elsewhere the `gemm` crate multiplies `f32`.
 //! In [`Precision::Bf16`] both sides are rounded to the nearest `bf16` and sums are `f32`: an entry of the
 //! product is off by at most `2⁻⁸ · Σ |a·b|`. Where the processor has no such instruction, products asked
 //! for in `bf16` are done in `f32`, which is slower and more exact.
@@ -16,17 +16,21 @@
 #[cfg(target_arch = "x86_64")]
 pub(super) mod amx;
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod bf16;
 mod lines;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 use std::cell::RefCell;
 
 use serde::{Deserialize, Serialize};
 
 use super::Instructions;
-use super::matmul::{Accumulate, Matrix, MatrixMut, matmul};
-use super::processor::{HasAvx512, HasBf16, HasTiles};
+use super::matmul::{Accumulate, Matrix, MatrixMut, any_matmul};
+use super::processor::{HasAvx2, HasAvx512, HasBf16, HasTiles};
 use lines::Lines;
 
 /// The number format of the inputs of products. Sums are `f32` in either case.
@@ -40,8 +44,11 @@ pub enum Precision {
     Bf16,
 }
 
-/// Columns of a panel, which products work on together.
+/// Columns of the widest panel, which products work on together.
 pub(crate) const PANEL: usize = 32;
+
+/// Columns of a panel for AVX2.
+const NARROW: usize = 16;
 
 /// A matrix `[k, n]` in the order in which a product reads it.
 #[derive(Clone, Debug)]
@@ -55,8 +62,10 @@ pub(crate) struct Packed {
 enum Form {
     /// Row-major `[k, n]`, for the `gemm` crate.
     Plain(Vec<f32>),
-    /// `[panel, k, 32]`; columns beyond `n` of the last panel are never written to the output.
-    F32(HasAvx512, Lines<f32>),
+    /// `[panel, k, 16]`; columns beyond `n` of the last panel are never written to the output.
+    Avx2(HasAvx2, Lines<f32>),
+    /// `[panel, k, 32]`, likewise.
+    Avx512(HasAvx512, Lines<f32>),
     /// `[panel, ⌈k / 2⌉, 32]` of two `bf16` each, the row of lower number in the lower half.
     Bf16(HasBf16, Lines<u32>),
     /// The same, multiplied in tiles.
@@ -65,10 +74,16 @@ enum Form {
 
 impl Form {
     fn empty(precision: Precision, instructions: Instructions) -> Self {
-        match (precision, instructions.tiles(), instructions.bf16(), instructions.avx512()) {
-            (Precision::Bf16, Some(has), ..) => Self::Tiles(has, Lines::new()),
-            (Precision::Bf16, _, Some(has), _) => Self::Bf16(has, Lines::new()),
-            (.., Some(has)) => Self::F32(has, Lines::new()),
+        if precision == Precision::Bf16 {
+            match (instructions.tiles(), instructions.bf16()) {
+                (Some(has), _) => return Self::Tiles(has, Lines::new()),
+                (_, Some(has)) => return Self::Bf16(has, Lines::new()),
+                _ => {}
+            }
+        }
+        match (instructions.avx512(), instructions.avx2()) {
+            (Some(has), _) => Self::Avx512(has, Lines::new()),
+            (_, Some(has)) => Self::Avx2(has, Lines::new()),
             _ => Self::Plain(Vec::new()),
         }
     }
@@ -89,18 +104,21 @@ impl Packed {
     /// Packs another matrix into the same memory.
     fn fill(&mut self, b: Matrix<'_, f32>) {
         (self.k, self.n) = b.dims();
-        let panels = self.n.div_ceil(PANEL);
         match &mut self.form {
             Form::Plain(values) => {
                 values.clear();
                 values.extend((0..self.k * self.n).map(|i| b.at(i / self.n, i % self.n)));
             }
-            Form::F32(_, values) => {
-                values.resize(panels * self.k * PANEL);
-                bf16::panels_f32(b, values);
+            Form::Avx2(_, values) => {
+                values.resize(self.n.next_multiple_of(NARROW) * self.k);
+                bf16::panels_f32::<NARROW>(b, values);
+            }
+            Form::Avx512(_, values) => {
+                values.resize(self.n.next_multiple_of(PANEL) * self.k);
+                bf16::panels_f32::<PANEL>(b, values);
             }
             Form::Bf16(_, values) | Form::Tiles(_, values) => {
-                values.resize(panels * self.k.div_ceil(2) * PANEL);
+                values.resize(self.n.next_multiple_of(PANEL) * self.k.div_ceil(2));
                 bf16::panels(b, values);
             }
         }
@@ -121,9 +139,15 @@ pub(crate) fn product(out: MatrixMut<'_, f32>, mode: Accumulate, a: Matrix<'_, f
     let (m, k) = a.dims();
     assert!(k == b.k && out.dims() == (m, b.n), "matrix shapes do not fit");
     match &b.form {
-        Form::Plain(values) => matmul(out, mode, a, Matrix::new(values, b.k, b.n)),
+        Form::Plain(values) => any_matmul(out, mode, a, Matrix::new(values, b.k, b.n)),
         #[cfg(target_arch = "x86_64")]
-        Form::F32(has, values) => avx512::product_f32(*has, out, mode, a, values),
+        Form::Avx2(has, values) => {
+            bf16::with_rows(a, out, |a, out| avx2::product_f32(*has, out, mode, a, values));
+        }
+        #[cfg(target_arch = "x86_64")]
+        Form::Avx512(has, values) => {
+            bf16::with_rows(a, out, |a, out| avx512::product_f32(*has, out, mode, a, values));
+        }
         #[cfg(target_arch = "x86_64")]
         Form::Bf16(has, values) => {
             bf16::with_pairs(a, false, |pairs| avx512::product_bf16(*has, out, mode, pairs, values));
@@ -150,17 +174,31 @@ pub(super) fn multiply_f32(
     precision: Precision,
 ) {
     thread_local! {
-        static PACKED: RefCell<Packed> =
-            RefCell::new(Packed { k: 0, n: 0, form: Form::empty(Precision::Bf16, Instructions::best()) });
-    }
-    if precision == Precision::Bf16 && Instructions::best() >= Instructions::Avx512Bf16 {
-        PACKED.with_borrow_mut(|packed| {
-            packed.fill(b);
-            product(out, mode, a, packed);
+        static PACKED: [RefCell<Packed>; 2] = [Precision::F32, Precision::Bf16].map(|precision| {
+            RefCell::new(Packed { k: 0, n: 0, form: Form::empty(precision, Instructions::best()) })
         });
-    } else {
-        matmul(out, mode, a, b);
     }
+    if !is_packed(a, b, precision) {
+        return any_matmul(out, mode, a, b);
+    }
+    PACKED.with(|packed| {
+        let mut packed = packed[precision as usize].borrow_mut();
+        packed.fill(b);
+        product(out, mode, a, &packed);
+    });
+}
+
+/// Whether a right-hand side that is used once is packed, for loops of our own.
+fn is_packed(a: Matrix<'_, f32>, b: Matrix<'_, f32>, precision: Precision) -> bool {
+    /// How many rows make it worth to pack `f32`.
+    const MANY: usize = 24;
+    let best = Instructions::best();
+    if precision == Precision::Bf16 && best.bf16().is_some() {
+        return true;
+    }
+    // With AVX-512 the `gemm` crate, which packs no rows that lie well, is as fast; with AVX2 it is not.
+    let lies_well = best.avx512().is_some() && b.shape.col_stride == 1;
+    best.avx2().is_some() && !lies_well && a.shape.rows >= MANY && b.shape.cols >= PANEL / 2
 }
 
 #[cfg(test)]
@@ -172,7 +210,7 @@ mod tests {
         (0..len).map(|i| ((i * 7919 + salt * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()
     }
 
-    const SIZES: [(usize, usize, usize); 17] = [
+    const SIZES: [(usize, usize, usize); 21] = [
         (1, 1, 1),
         (0, 4, 3),
         (2, 0, 3),
@@ -190,6 +228,10 @@ mod tests {
         (32, 96, 64),
         (48, 65, 33),
         (63, 256, 160),
+        (2, 20, 100),
+        (4, 40, 50),
+        (6, 600, 17),
+        (200, 30, 40),
     ];
 
     /// Every form that this processor can work with.
@@ -246,6 +288,43 @@ mod tests {
                         "wrote beside the columns"
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_is_the_same_in_any_company() {
+        let (m, k, n) = (40, 1100, 75);
+        let (values_a, values_b) = (numbers(m * k, 1), numbers(k * n, 2));
+        let a = Matrix::new(&values_a, m, k);
+        for (precision, instructions) in forms().into_iter().filter(|form| form.1 > Instructions::Portable) {
+            let packed = Packed::for_instructions(Matrix::new(&values_b, k, n), precision, instructions);
+            let mut together = vec![0.0; m * n];
+            product(MatrixMut::new(&mut together, m, n), Overwrite, a, &packed);
+            for count in 1..14 {
+                for first in [0, 7, m - count] {
+                    let mut alone = vec![0.0; count * n];
+                    let rows = a.rows(first..first + count);
+                    product(MatrixMut::new(&mut alone, count, n), Overwrite, rows, &packed);
+                    let expected = &together[first * n..(first + count) * n];
+                    assert_eq!(alone, expected, "{count} rows from {first}, {precision:?} {instructions:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn matrices_that_are_used_once_agree_with_the_definition() {
+        for (m, k, n) in SIZES {
+            let (values_a, values_b) = (numbers(m * k, 1), numbers(k * n, 2));
+            let (a, b) =
+                (Matrix::new(&values_a, k, m).transposed(), Matrix::new(&values_b, n, k).transposed());
+            let mut out = vec![7.0; m * n];
+            multiply_f32(MatrixMut::new(&mut out, m, n), Overwrite, a, b, Precision::F32);
+            multiply_f32(MatrixMut::new(&mut out, m, n), Add, a, b, Precision::F32);
+            for (found, (exact, size)) in out.iter().zip(slow(a, b)) {
+                let wrong = (f64::from(*found) - 2.0 * exact).abs();
+                assert!(wrong <= 6e-6 * size + 1e-6, "{m}x{k}x{n}: {found} {exact}");
             }
         }
     }
