@@ -7,6 +7,7 @@ use crate::embed::EmbedError;
 use crate::embed::hub::HubError;
 use crate::embed::vectors::VectorsError;
 use crate::features::FeatureError;
+use crate::nn::DeviceError;
 use crate::pipeline::PipelineError;
 use crate::settings::ConfigError;
 use crate::text::TokenizerError;
@@ -43,6 +44,9 @@ pub enum Error {
     /// A model cannot be saved or loaded.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// There is no such device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The network cannot be computed.
     #[error(transparent)]
     Computation(#[from] ComputationError),

@@ -6,7 +6,7 @@ use candle_nn::VarBuilder;
 use super::{DietConfig, Example, Labels};
 use crate::features::LabelFeatures;
 use crate::heads::{LabelHead, Similarity};
-use crate::nn::{DenseLayers, Pass, SparseLinear};
+use crate::nn::{DenseLayers, Pass, SparseLinear, select_rows};
 use crate::train::{BatchLoss, Ratio};
 
 /// Decides the intent of a message by its similarity to the names of the intents.
@@ -55,7 +55,7 @@ impl IntentHead {
         if rows.is_empty() {
             return Ok(());
         }
-        let messages = messages.index_select(&Tensor::new(&rows[..], messages.device())?, 0)?;
+        let messages = select_rows(messages, &rows)?;
         let found = self.0.loss(&messages, &gold, pass)?;
         // The losses of a batch are means over all of its messages.
         let share = rows.len() as f64 / examples.len() as f64;

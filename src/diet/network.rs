@@ -1,6 +1,6 @@
 //! The network: from packed features to losses, or to scores.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::intent_head::IntentHead;
@@ -11,7 +11,7 @@ use crate::features::{Features, LabelFeatures};
 #[cfg(test)]
 use crate::heads::Decoded;
 use crate::heads::MaskedToken;
-use crate::nn::{DenseLayers, Dropout, Pass, SparseLinear, Transformer};
+use crate::nn::{DenseLayers, Dropout, Pass, SparseLinear, Transformer, select_rows};
 use crate::train::BatchLoss;
 
 /// All learnable layers of DIET.
@@ -143,7 +143,7 @@ impl Network {
         }
         let batch = Batch::new(readings.iter().map(|reading| reading.features));
         let examples: Vec<&Example> = readings.iter().map(|reading| reading.example).collect();
-        let mut losses = BatchLoss::zero(&Device::Cpu)?;
+        let mut losses = BatchLoss::zero(self.sequence.device())?;
         let encoded = self.encode(&batch, pass, &mut losses)?;
         if let Some(intent) = &self.intent {
             intent.loss(&encoded.messages, &examples, pass, &mut losses)?;
@@ -166,7 +166,8 @@ impl Network {
     /// What the engine that answers must agree with.
     #[cfg(test)]
     pub(super) fn scores(&self, batch: &Batch) -> Result<Scores> {
-        let encoded = self.encode(batch, &Pass::inference(), &mut BatchLoss::zero(&Device::Cpu)?)?;
+        let encoded =
+            self.encode(batch, &Pass::inference(), &mut BatchLoss::zero(self.sequence.device())?)?;
         let intents = match &self.intent {
             Some(intent) => intent.scores(&encoded.messages)?,
             None => Vec::new(),
@@ -186,9 +187,8 @@ impl Network {
     fn encode(&self, batch: &Batch, pass: &Pass, losses: &mut BatchLoss) -> Result<Encoded> {
         let tokens = self.sequence.forward(&batch.sequence, pass)?; // [token, dense]
         let messages = self.sentence.forward(&batch.sentence, pass)?; // [message, dense]
-        let index = |rows: &[u32]| Tensor::new(rows, tokens.device());
         let rows = Tensor::cat(&[&tokens, &messages], 0)?;
-        let mut x = rows.index_select(&index(&batch.order)?, 0)?; // [row, dense]
+        let mut x = select_rows(&rows, &batch.order)?; // [row, dense]
         if self.dense > 0 {
             let dense = Tensor::new(&batch.dense[..], x.device())?.to_dtype(x.dtype())?;
             x = Tensor::cat(&[&x, &dense.reshape((batch.rows.rows(), self.dense))?], 1)?;
@@ -211,8 +211,8 @@ impl Network {
             losses.add("masked_token", masked_token.loss(&x, &masking, &batch.identities(), seed)?)?;
         }
         Ok(Encoded {
-            tokens: x.index_select(&index(&batch.token_rows)?, 0)?,
-            messages: x.index_select(&index(&batch.message_rows)?, 0)?,
+            tokens: select_rows(&x, &batch.token_rows)?,
+            messages: select_rows(&x, &batch.message_rows)?,
         })
     }
 }
@@ -224,7 +224,8 @@ mod tests {
     use super::*;
     use crate::data::{Entity, Utterance};
     use crate::features::DenseFeatures;
-    use crate::nn::testing::{central_differences, seeded, shake};
+    use crate::nn::Parameters;
+    use crate::nn::testing::{central_differences, seeded, shake, without_kernels};
     use crate::text::{Span, WhitespaceTokenizer};
 
     fn config() -> DietConfig {
@@ -273,6 +274,38 @@ mod tests {
         check_gradients(&config().with(|c| c.intents.multi_label = true))
     }
 
+    /// What one loss gives every parameter, from the graph or from the sink of the pass.
+    fn gradients(
+        network: &Network,
+        readings: &[Reading<'_>],
+        parameters: &Parameters,
+    ) -> Result<BTreeMap<String, Vec<f64>>> {
+        let sink = crate::nn::GradientSink::default();
+        let grads = network.loss(readings, &Pass::training(3).with_sink(&sink))?.total.backward()?;
+        let mut found = BTreeMap::new();
+        let all = parameters.all();
+        for (name, var) in &all {
+            if let Some(gradient) = grads.get(var.as_tensor()) {
+                found.insert(name.clone(), gradient.flatten_all()?.to_vec1::<f64>()?);
+            }
+        }
+        for gradient in sink.take() {
+            let (name, var) = all.iter().find(|(_, var)| var.as_tensor().id() == gradient.parameter).unwrap();
+            let handed = gradient.to_f64();
+            let Some(rows) = gradient.rows else {
+                found.insert(name.clone(), handed);
+                continue;
+            };
+            let dim = var.dim(1)?;
+            let table = found.entry(name.clone()).or_insert_with(|| vec![0.0; var.elem_count()]);
+            for (row, values) in rows.iter().zip(handed.chunks(dim)) {
+                table[*row as usize * dim..(*row as usize + 1) * dim].copy_from_slice(values);
+            }
+        }
+        assert!(all.iter().all(|(name, _)| found.contains_key(name)), "a parameter has no gradient");
+        Ok(found)
+    }
+
     fn check_gradients(config: &DietConfig) -> Result<()> {
         let mut labels = None;
         let examples = examples(config, &mut labels);
@@ -283,30 +316,14 @@ mod tests {
         let network = Network::new(config, widths, &labels, &label_features, vb)?;
         shake(&parameters)?;
 
-        let sink = crate::nn::GradientSink::default();
-        let pass = Pass::training(3).with_sink(&sink);
         let readings: Vec<Reading<'_>> = examples.iter().copied().map(Reading::of).collect();
-        let grads = network.loss(&readings, &pass)?.total.backward()?;
-        let mut handed: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-        let all = parameters.all();
-        for gradient in sink.take() {
-            let (name, var) = all.iter().find(|(_, var)| var.as_tensor().id() == gradient.parameter).unwrap();
-            let found = gradient.to_f64();
-            let Some(rows) = gradient.rows else {
-                handed.insert(name.clone(), found);
-                continue;
-            };
-            let dim = var.dim(1)?;
-            let table = handed.entry(name.clone()).or_insert_with(|| vec![0.0; var.elem_count()]);
-            for (row, values) in rows.iter().zip(found.chunks(dim)) {
-                table[*row as usize * dim..(*row as usize + 1) * dim].copy_from_slice(values);
-            }
-        }
-        for (name, var) in all {
-            let found = match grads.get(var.as_tensor()) {
-                Some(gradient) => gradient.flatten_all()?.to_vec1::<f64>()?,
-                None => handed.remove(&name).unwrap_or_else(|| panic!("{name} has no gradient")),
-            };
+        let gradients = gradients(&network, &readings, &parameters)?;
+        let of_others = without_kernels(|| self::gradients(&network, &readings, &parameters))?;
+        for (name, var) in parameters.all() {
+            let found = &gradients[&name];
+            // The way of other devices finds the same.
+            let apart = found.iter().zip(&of_others[&name]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(apart < 1e-9 && found.len() == of_others[&name].len(), "{name}: {apart:e}");
             let loss = || network.loss(&readings, &Pass::training(3))?.total.to_scalar::<f64>();
             for (i, slope) in central_differences(&var, loss)?.iter().enumerate() {
                 let wrong = (found[i] - slope).abs() / slope.abs().max(1e-2);

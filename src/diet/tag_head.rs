@@ -7,7 +7,7 @@ use super::{Labels, TagKind};
 use crate::batch::Batch;
 use crate::data::TagSet;
 use crate::heads::{Crf, TagRules};
-use crate::nn::glorot_uniform;
+use crate::nn::{glorot_uniform, select_rows};
 use crate::train::{BatchLoss, Ratio};
 
 /// Decides the tags of the tokens. Heads after the entity head also see the entity tags: the right ones
@@ -58,7 +58,7 @@ pub(super) fn rules(set: &TagSet) -> TagRules {
 impl TagHead {
     pub(super) fn rows(&self, tokens: &Tensor, entity_tags: &[u32]) -> Result<Tensor> {
         let Some((table, bias)) = &self.seen_tags else { return Ok(tokens.clone()) };
-        let seen = table.index_select(&Tensor::new(entity_tags, tokens.device())?, 0)?.broadcast_add(bias)?;
+        let seen = select_rows(table, entity_tags)?.broadcast_add(bias)?;
         Tensor::cat(&[tokens, &seen], 1)
     }
 

@@ -8,6 +8,7 @@ use super::{
     AttentionMaps, EmbedError, Encoded, LongTexts, Pooling, PoolingDefaults, Precision, Pretrained, Source,
     StaticVectors, TextEncoder, Work,
 };
+use crate::nn::Device;
 use crate::text::Span;
 use crate::threads::in_parallel;
 
@@ -25,6 +26,9 @@ pub struct EmbedOptions {
     pub normalize: Option<bool>,
     /// What happens to texts that are too long for the encoder.
     pub long_texts: LongTexts,
+    /// What computes the rows of a pretrained encoder; on a GPU its products are `f32`. For word vectors and models of
+    /// [`pipeline`](crate::pipeline) there is the processor only.
+    pub device: Device,
 }
 
 impl EmbedOptions {
@@ -34,6 +38,7 @@ impl EmbedOptions {
         pooling: Option<Pooling>,
         normalize: Option<bool>,
         long_texts: LongTexts,
+        device: Device,
     }
 }
 
@@ -45,6 +50,7 @@ impl Default for EmbedOptions {
             pooling: None,
             normalize: None,
             long_texts: LongTexts::default(),
+            device: Device::Cpu,
         }
     }
 }
@@ -107,10 +113,6 @@ pub struct Embedder {
     pooling: PoolingDefaults,
 }
 
-/// Bytes of texts that are encoded together: enough for large products, few enough for their rows to stay in the
-/// cache.
-const BATCH_BYTES: usize = 2048;
-
 impl Embedder {
     /// Opens the folder of a pretrained encoder, or a file of word vectors.
     ///
@@ -132,6 +134,7 @@ impl Embedder {
         if source.is_folder() {
             return Err(EmbedError::Unknown { path: source.path().to_owned() });
         }
+        options.device.only_processor("word vectors are")?;
         Ok(Self::new(Box::new(StaticVectors::of(source)?), options.clone()))
     }
 
@@ -240,7 +243,7 @@ impl Embedder {
         let mut order: Vec<usize> = (0..texts.len()).collect();
         // Long ones first, so that at the end no thread waits for a long one.
         order.sort_by_key(|at| std::cmp::Reverse(texts[*at].as_ref().len()));
-        let batches = batches(&order, |at| texts[at].as_ref().len());
+        let batches = batches(&order, self.encoder.batch_bytes(), |at| texts[at].as_ref().len());
         // With few batches, threads work together on each, if the encoder supports that.
         let together = batches.len() < 2 * threads && self.encoder.team() > 1;
         let (side_by_side, shared) = if together { (1, threads) } else { (threads, 1) };
@@ -275,12 +278,12 @@ impl TokenEmbeddings {
     }
 }
 
-/// Cuts `order` into batches of about [`BATCH_BYTES`].
-fn batches(order: &[usize], size: impl Fn(usize) -> usize) -> Vec<&[usize]> {
+/// Cuts `order` into batches of about `most` bytes.
+fn batches(order: &[usize], most: usize, size: impl Fn(usize) -> usize) -> Vec<&[usize]> {
     let (mut batches, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (at, text) in order.iter().enumerate() {
         let own = size(*text).max(1);
-        if at > start && bytes + own > BATCH_BYTES {
+        if at > start && bytes + own > most {
             batches.push(&order[start..at]);
             (start, bytes) = (at, 0);
         }
@@ -326,8 +329,8 @@ mod tests {
     fn batches_hold_all_texts_and_not_too_many() {
         let sizes = [3000, 1500, 800, 600, 600, 0, 0];
         let order: Vec<usize> = (0..sizes.len()).collect();
-        let found = batches(&order, |at| sizes[at]);
+        let found = batches(&order, 2048, |at| sizes[at]);
         assert_eq!(found, [&[0][..], &[1], &[2, 3, 4, 5, 6]]);
-        assert!(batches(&[], |_| 0).is_empty());
+        assert!(batches(&[], 2048, |_| 0).is_empty());
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::vectors::VectorsError;
+use crate::nn::DeviceError;
 
 /// Texts cannot be embedded. Every message names the file and says what to change.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,12 @@ pub enum EmbedError {
         #[source]
         error: io::Error,
     },
+    /// There is no such device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The GPU cannot compute the rows.
+    #[error("the rows of the encoder cannot be computed")]
+    Computation(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Neither a folder of an encoder nor a file of word vectors.
     #[error(
         "{}: no model to embed with; give the folder of an encoder (config.json, model.safetensors, tokenizer.json) or a file of word vectors",
@@ -138,6 +145,10 @@ impl EmbedError {
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         |error| Self::Io { path, error }
+    }
+
+    pub(super) fn computation(error: candle_core::Error) -> Self {
+        Self::Computation(Box::new(error))
     }
 
     /// A file is invalid. What the problem repeats of the file may be of any length, and is cut.

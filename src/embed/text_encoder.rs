@@ -21,6 +21,12 @@ pub trait TextEncoder: Debug + Send + Sync {
         1
     }
 
+    /// How many bytes of texts are encoded together, about: enough for large products.
+    fn batch_bytes(&self) -> usize {
+        // Few enough for their rows to stay in the cache of a processor.
+        2048
+    }
+
     /// Encodes some texts together.
     ///
     /// # Errors

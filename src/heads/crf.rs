@@ -6,7 +6,11 @@ use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
 use crate::kernels::crf::{Lattice, Likelihood, Moves, Rules, best_path, likelihood};
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda::CrfBatch;
 use crate::nn::op::scalar_with_gradients;
+#[cfg(feature = "cuda")]
+use crate::nn::op::{cuda, on_cuda};
 use crate::nn::{Linear, Segments, glorot_uniform};
 
 /// Which tag may begin, follow and end a sequence; fixed, in training as in decoding.
@@ -125,6 +129,12 @@ impl Crf {
             bail!("readings that learn from each other have the same gold tags");
         }
         let share = 1.0 / tokens.count().max(1) as f64;
+        #[cfg(feature = "cuda")]
+        if on_cuda(&logits)
+            && let Some(found) = self.loss_on_cuda(&logits.contiguous()?, tokens, gold, share)?
+        {
+            return Ok(found);
+        }
         match logits.dtype() {
             DType::F64 => self.loss_as::<f64>(&logits, tokens, gold, share),
             _ => self.loss_as::<f32>(&logits, tokens, gold, share),
@@ -151,6 +161,38 @@ impl Crf {
         let gradients = [tensor(grad_logits, logits)?, tensor(grad_transitions, &self.transitions)?];
         let loss = scalar_with_gradients([logits, &self.transitions], total * share, gradients)?;
         Ok(CrfLoss { loss, likeliest })
+    }
+
+    /// The same on an NVIDIA GPU; `None` where it takes logarithms, which are the processor's work.
+    #[cfg(feature = "cuda")]
+    fn loss_on_cuda(
+        &self,
+        logits: &Tensor,
+        tokens: &Segments,
+        gold: &[u32],
+        share: f64,
+    ) -> Result<Option<CrfLoss>> {
+        let batch = CrfBatch { rules: &self.rules.0, offsets: tokens.offsets(), gold };
+        let found = cuda::with_numbers(&[logits, &self.transitions], |gpu, numbers| {
+            gpu.crf(&batch, &numbers[0], &numbers[1])
+        })?;
+        let Some(found) = found else { return Ok(None) };
+        let mut total = f64::from(found.losses.sum_all()?.to_scalar::<f32>()?);
+        let mut grad_logits = found.grad_logits;
+        if self.r_drop > 0.0 {
+            // As `agree` below.
+            let half = gold.len() / 2;
+            let halves = |x: &Tensor| -> Result<_> { Ok((x.narrow(0, 0, half)?, x.narrow(0, half, half)?)) };
+            let ((one, other), (own, others)) = (halves(&grad_logits)?, halves(&logits.detach())?);
+            let difference = (&one - &other)?;
+            let apart = ((own - others)? * &difference)?.sum_all()?.to_scalar::<f32>()?;
+            total += self.r_drop * f64::from(apart);
+            let pull = (difference * self.r_drop)?;
+            grad_logits = Tensor::cat(&[(one + &pull)?, (other - &pull)?], 0)?;
+        }
+        let gradients = [(grad_logits * share)?, (found.grad_transitions * share)?];
+        let loss = scalar_with_gradients([logits, &self.transitions], total * share, gradients)?;
+        Ok(Some(CrfLoss { loss, likeliest: found.likeliest }))
     }
 
     /// The likeliest legal tags of each message.

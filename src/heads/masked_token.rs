@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Candidates, Similarity, SimilarityConfig};
-use crate::nn::glorot_uniform;
+use crate::nn::{glorot_uniform, select_rows};
 
 /// The masked-token objective of DIET (section 3.1 of [Bunk et al., 2020](https://arxiv.org/abs/2004.09936)).
 ///
@@ -90,7 +90,7 @@ impl MaskedToken {
         let kept = rows.broadcast_mul(&column(keep)?)?;
         let replaced = column(masked)?.matmul(&self.mask)?;
         let hidden = (kept + replaced)?.add(&others.broadcast_mul(&column(exchanged)?)?)?;
-        let original = rows.index_select(&Tensor::new(&chosen[..], rows.device())?, 0)?;
+        let original = select_rows(rows, &chosen)?;
         Ok(Some(Masking { rows: hidden, chosen, original }))
     }
 
@@ -101,8 +101,7 @@ impl MaskedToken {
     ///
     /// If the rows are not those that were hidden.
     pub fn loss(&self, output: &Tensor, masking: &Masking, identity: &[u64], seed: u64) -> Result<Tensor> {
-        let index = Tensor::new(&masking.chosen[..], output.device())?;
-        let guesses = output.index_select(&index, 0)?; // [chosen, model_dim]
+        let guesses = select_rows(output, &masking.chosen)?; // [chosen, model_dim]
         let gold: Vec<u32> = (0..masking.chosen.len() as u32).collect();
         let identity: Vec<u64> = masking.chosen.iter().map(|row| identity[*row as usize]).collect();
         let candidates = Candidates { gold: &gold, identity: &identity };

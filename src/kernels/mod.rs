@@ -1,6 +1,6 @@
 //! The inner loops: slices in, slices out.
 //!
-//! Everything here works on plain contiguous slices of `f32` or `f64`, knows no
+//! Everything here but `cuda`, which needs candle's memory, works on plain contiguous slices of `f32` or `f64`, knows no
 //! tensor library and no word, and allocates little. Every kernel is tested against
 //! a slow and obvious implementation.
 //!
@@ -19,6 +19,7 @@
 //! | `bag` | weighted sums of table rows: the sparse input layer |
 //! | `crf` | linear-chain likelihood, gradient, marginals and best path |
 //! | `adamw` | one optimizer step, in place |
+//! | `cuda` | the same for NVIDIA GPUs, where candle has none or slow ones |
 //! | `scratch` | memory that is used again |
 //! | `ceiling` | multiply-adds and reads with nothing in their way, to compare the others with |
 //!
@@ -37,6 +38,8 @@ pub(crate) mod attention;
 pub(crate) mod bag;
 pub(crate) mod ceiling;
 pub(crate) mod crf;
+#[cfg(any(feature = "cuda", test))]
+pub(crate) mod cuda;
 pub(crate) mod dropout;
 pub(crate) mod flash;
 pub(crate) mod layer_norm;

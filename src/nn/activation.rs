@@ -4,7 +4,9 @@ use candle_core::{Result, Shape, Tensor};
 use candle_nn::ops;
 
 use super::Activation;
-use super::op::{Element, Function, Input, apply, has_kernels};
+#[cfg(feature = "cuda")]
+use super::op::cuda;
+use super::op::{Element, Function, Input, apply, has_kernels, on_cuda};
 use crate::kernels::activation;
 
 /// The Gaussian error linear unit `x·Φ(x)`, exact form
@@ -14,7 +16,12 @@ use crate::kernels::activation;
 ///
 /// If the tensor holds no floats.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    if has_kernels(x) { apply(Gelu, &[x]) } else { x.gelu_erf() }
+    if has_kernels(x) || on_cuda(x) { apply(Gelu, &[x]) } else { plain_gelu(x) }
+}
+
+/// The same with candle's own operations. (Its `gelu_erf` has a gradient with a constant of six digits.)
+fn plain_gelu(x: &Tensor) -> Result<Tensor> {
+    (x * 0.5)? * ((x * std::f64::consts::FRAC_1_SQRT_2)?.erf()? + 1.0)?
 }
 
 /// Any activation function. Any shape.
@@ -53,13 +60,26 @@ impl Function for Gelu {
         activation::gelu_backward(inputs[0].values, grad, &mut out);
         vec![out]
     }
+
+    #[cfg(feature = "cuda")]
+    fn forward_on_cuda(&self, gpu: cuda::Gpu<'_>, inputs: &[cuda::Numbers<'_>]) -> cuda::Output {
+        Ok((gpu.gelu(&inputs[0])?, Shape::from(inputs[0].dims)))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn backward_on_cuda(&self, inputs: &[&Tensor], _: &Tensor, grad: &Tensor) -> cuda::Gradients {
+        cuda::with_numbers(&[inputs[0], grad], |gpu, numbers| {
+            let out = gpu.gelu_backward(&numbers[0], &numbers[1])?;
+            Ok(vec![Some(cuda::tensor(out, inputs[0].shape(), gpu))])
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use candle_nn::Init;
 
-    use super::super::testing::{assert_close, assert_gradients, input, seeded};
+    use super::super::testing::{assert_close, assert_gradients, input, seeded, without_kernels};
     use super::*;
 
     #[test]
@@ -75,6 +95,7 @@ mod tests {
             let (parameters, vb) = seeded();
             let x = vb.get_with_hints((3, 7), "x", Init::Uniform { lo: -3.0, up: 3.0 })?;
             assert_gradients(&parameters, || activate(activation, &x))?;
+            assert_gradients(&parameters, || without_kernels(|| activate(activation, &x)))?;
         }
         Ok(())
     }

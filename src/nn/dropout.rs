@@ -3,7 +3,9 @@
 use candle_core::{Result, Shape, Tensor};
 
 use super::Pass;
-use super::op::{Element, Function, Input, apply, has_kernels};
+#[cfg(feature = "cuda")]
+use super::op::cuda;
+use super::op::{Element, Function, Input, apply, has_kernels, on_cuda};
 use crate::kernels::dropout::{self, drops, threshold};
 
 /// Sets a share of the numbers to zero while training and scales the others up, so that the mean stays
@@ -27,7 +29,7 @@ impl Dropout {
     /// If the tensor holds no floats.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
         let Some(seed) = pass.next_seed().filter(|_| self.rate > 0.0) else { return Ok(x.clone()) };
-        if has_kernels(x) {
+        if has_kernels(x) || on_cuda(x) {
             return apply(Drop { rate: self.rate, seed }, &[x]);
         }
         self.plain(x, seed)
@@ -65,6 +67,19 @@ impl Function for Drop {
 
     fn backward<T: Element>(&self, _: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>> {
         vec![self.run(grad)]
+    }
+
+    #[cfg(feature = "cuda")]
+    fn forward_on_cuda(&self, gpu: cuda::Gpu<'_>, inputs: &[cuda::Numbers<'_>]) -> cuda::Output {
+        Ok((gpu.dropout(&inputs[0], self.rate, self.seed)?, Shape::from(inputs[0].dims)))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn backward_on_cuda(&self, _: &[&Tensor], _: &Tensor, grad: &Tensor) -> cuda::Gradients {
+        cuda::with_numbers(&[grad], |gpu, numbers| {
+            let out = gpu.dropout(&numbers[0], self.rate, self.seed)?;
+            Ok(vec![Some(cuda::tensor(out, grad.shape(), gpu))])
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::{Dropout, LayerNorm, Pass, Segments, TransformerConfig, TransformerLayer};
+use super::{Dropout, LayerNorm, Pass, Segments, TransformerConfig, TransformerLayer, select_rows};
 
 /// Settings of an [`Encoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,10 +107,8 @@ impl Encoder {
             bail!("{} tokens do not fit sequences of {} rows", tokens.len(), segments.rows());
         }
         let places: Vec<u32> = segments.iter().flat_map(|range| 0..range.len() as u32).collect();
-        let of = |table: &Tensor, numbers: &[u32]| {
-            table.index_select(&Tensor::new(numbers, table.device())?, 0) // [token, model_dim]
-        };
-        self.norm.forward(&(of(&self.words, tokens)? + of(&self.positions, &places)?)?)
+        let (words, positions) = (select_rows(&self.words, tokens)?, select_rows(&self.positions, &places)?);
+        self.norm.forward(&(words + positions)?) // [token, model_dim]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::TensorId;
+use candle_core::{DType, Tensor, TensorId};
 
 use super::workspace::{Buffer, Workspace};
 
@@ -58,6 +58,11 @@ impl HandedGradient {
         match &self.values {
             GradientValues::F32(values) => values.iter().map(|x| f64::from(*x)).collect(),
             GradientValues::F64(values) => values.to_vec(),
+            // Numbers that cannot be fetched are none.
+            GradientValues::OnDevice(values) => {
+                let numbers = values.flatten_all().and_then(|x| x.to_dtype(DType::F64)?.to_vec1());
+                numbers.unwrap_or_default()
+            }
         }
     }
 }
@@ -67,4 +72,9 @@ impl HandedGradient {
 pub(crate) enum GradientValues {
     F32(Buffer<f32>),
     F64(Buffer<f64>),
+    #[cfg_attr(
+        not(feature = "cuda"),
+        allow(dead_code, reason = "only kernels on a GPU make tensors of gradients")
+    )]
+    OnDevice(Tensor),
 }

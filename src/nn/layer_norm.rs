@@ -4,7 +4,9 @@ use candle_core::{D, Result, Shape, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 use super::fused::{Parameter, WeightAndBias};
-use super::op::{Element, Function, Input, apply, has_kernels};
+#[cfg(feature = "cuda")]
+use super::op::cuda;
+use super::op::{Element, Function, Input, apply, has_kernels, on_cuda};
 use crate::kernels::layer_norm;
 
 /// Normalises each row to mean zero and variance one, then scales and shifts it
@@ -48,7 +50,7 @@ impl LayerNorm {
                 x.shape()
             );
         }
-        if has_kernels(x) {
+        if has_kernels(x) || on_cuda(x) {
             return apply(Normalise { epsilon: self.epsilon }, &[x, &self.weight, &self.bias]);
         }
         self.plain(x)
@@ -95,6 +97,23 @@ impl Function for Normalise {
             &mut grad_bias,
         );
         vec![grad_x, grad_weight, grad_bias]
+    }
+
+    #[cfg(feature = "cuda")]
+    fn forward_on_cuda(&self, gpu: cuda::Gpu<'_>, inputs: &[cuda::Numbers<'_>]) -> cuda::Output {
+        let out = gpu.layer_norm([&inputs[0], &inputs[1], &inputs[2]], self.epsilon)?;
+        Ok((out, Shape::from(inputs[0].dims)))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn backward_on_cuda(&self, inputs: &[&Tensor], _: &Tensor, grad: &Tensor) -> cuda::Gradients {
+        cuda::with_numbers(&[inputs[0], inputs[1], grad], |gpu, numbers| {
+            let [grad_x, both] =
+                gpu.layer_norm_backward([&numbers[0], &numbers[1], &numbers[2]], self.epsilon)?;
+            let both = cuda::tensor(both, (2, inputs[1].elem_count()), gpu);
+            let grad_x = cuda::tensor(grad_x, inputs[0].shape(), gpu);
+            Ok(vec![Some(grad_x), Some(both.get(0)?), Some(both.get(1)?)])
+        })
     }
 }
 

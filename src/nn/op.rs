@@ -6,9 +6,14 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail,
 };
 
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, cuda_backend::cudarc::driver::CudaSlice};
+
 use super::gradient_sink::GradientValues;
 use super::workspace::{Buffer, Pool, Workspace};
 use crate::kernels::Real;
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda::{Gpu, Numbers};
 
 /// A number type of both the kernels and candle.
 pub(crate) trait Element: Real + WithDType {
@@ -79,6 +84,18 @@ pub(crate) trait Function: Send + Sync + 'static {
 
     /// The gradient of each input, given that of the output.
     fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>>;
+
+    /// As [`Operation::forward_on_cuda`].
+    #[cfg(feature = "cuda")]
+    fn forward_on_cuda(&self, _: Gpu<'_>, _: &[Numbers<'_>]) -> Result<(CudaSlice<f32>, Shape)> {
+        bail!("{} has no kernel for a GPU", Self::NAME)
+    }
+
+    /// As [`Operation::backward_on_cuda`].
+    #[cfg(feature = "cuda")]
+    fn backward_on_cuda(&self, _: &[&Tensor], _: &Tensor, _: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        bail!("{} has no kernel for a GPU", Self::NAME)
+    }
 }
 
 /// What a backward pass starts from.
@@ -116,6 +133,27 @@ pub(crate) trait Operation: Send + Sync + Sized + 'static {
     ///
     /// As [`forward`](Self::forward), and if the state is used up.
     fn backward<T: Element>(&self, pass: Backward<'_, T, Self::State<T>>) -> Result<Vec<Option<Vec<T>>>>;
+
+    /// The output on an NVIDIA GPU, and its shape.
+    ///
+    /// # Errors
+    ///
+    /// If there is no kernel for one, or it cannot be started.
+    #[cfg(feature = "cuda")]
+    fn forward_on_cuda(&self, _: Gpu<'_>, _: &[Numbers<'_>]) -> Result<(CudaSlice<f32>, Shape)> {
+        bail!("{} has no kernel for a GPU", Self::NAME)
+    }
+
+    /// The gradient of each input there, given inputs, output and the gradient of the output, which is contiguous; none
+    /// where it goes another way.
+    ///
+    /// # Errors
+    ///
+    /// As [`forward_on_cuda`](Self::forward_on_cuda).
+    #[cfg(feature = "cuda")]
+    fn backward_on_cuda(&self, _: &[&Tensor], _: &Tensor, _: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        bail!("{} has no kernel for a GPU", Self::NAME)
+    }
 }
 
 impl<F: Function> Operation for F {
@@ -131,11 +169,44 @@ impl<F: Function> Operation for F {
     fn backward<T: Element>(&self, pass: Backward<'_, T, ()>) -> Result<Vec<Option<Vec<T>>>> {
         Ok(Function::backward(self, pass.inputs, pass.grad).into_iter().map(Some).collect())
     }
+
+    #[cfg(feature = "cuda")]
+    fn forward_on_cuda(&self, gpu: Gpu<'_>, inputs: &[Numbers<'_>]) -> Result<(CudaSlice<f32>, Shape)> {
+        Function::forward_on_cuda(self, gpu, inputs)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn backward_on_cuda(
+        &self,
+        inputs: &[&Tensor],
+        out: &Tensor,
+        grad: &Tensor,
+    ) -> Result<Vec<Option<Tensor>>> {
+        Function::backward_on_cuda(self, inputs, out, grad)
+    }
 }
 
 /// Whether the kernels can work on this tensor; elsewhere blocks fall back on candle's own operations.
 pub(crate) fn has_kernels(x: &Tensor) -> bool {
+    #[cfg(test)]
+    if super::testing::kernels_are_off() {
+        return false;
+    }
     x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
+}
+
+/// Whether an [`Operation`] can work on this tensor: on the CPU, and on an NVIDIA GPU where it has a kernel there.
+pub(crate) fn has_operations(x: &Tensor) -> bool {
+    match x.dtype() {
+        DType::F32 => x.device().is_cpu() || on_cuda(x),
+        DType::F64 => x.device().is_cpu(),
+        _ => false,
+    }
+}
+
+/// Whether this tensor is one for our kernels on an NVIDIA GPU.
+pub(crate) fn on_cuda(x: &Tensor) -> bool {
+    cfg!(feature = "cuda") && x.device().is_cuda() && x.dtype() == DType::F32
 }
 
 /// Runs `f` on the values of a tensor.
@@ -188,7 +259,20 @@ impl<F: Operation> Op<F> {
         Ok((T::to_cpu_storage_owned(values), shape))
     }
 
+    #[cfg(feature = "cuda")]
+    fn run_on_cuda(&self, inputs: &[(&CudaStorage, &Layout)]) -> Result<(CudaStorage, Shape)> {
+        let device = &inputs[0].0.device;
+        let numbers = inputs.iter().map(|(storage, layout)| Numbers::new(storage, layout));
+        let (out, shape) =
+            self.operation.forward_on_cuda(Gpu(device), &numbers.collect::<Result<Vec<_>>>()?)?;
+        Ok((CudaStorage::wrap_cuda_slice(out, device.clone()), shape))
+    }
+
     fn back(&self, inputs: &[&Tensor], out: &Tensor, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        #[cfg(feature = "cuda")]
+        if grad.device().is_cuda() {
+            return self.operation.backward_on_cuda(inputs, out, &grad.contiguous()?);
+        }
         match grad.dtype() {
             DType::F64 => self.back_as::<f64>(inputs, out, grad),
             _ => self.back_as::<f32>(inputs, out, grad),
@@ -246,6 +330,11 @@ impl<F: Operation> CustomOp1 for Op<F> {
         self.run(&[(s, l)])
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, s: &CudaStorage, l: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.run_on_cuda(&[(s, l)])
+    }
+
     fn bwd(&self, a: &Tensor, out: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         Ok(self.back(&[a], out, grad)?.into_iter().next().flatten())
     }
@@ -264,6 +353,17 @@ impl<F: Operation> CustomOp2 for Op<F> {
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         self.run(&[(s1, l1), (s2, l2)])
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.run_on_cuda(&[(s1, l1), (s2, l2)])
     }
 
     fn bwd(
@@ -295,6 +395,19 @@ impl<F: Operation> CustomOp3 for Op<F> {
         self.run(&[(s1, l1), (s2, l2), (s3, l3)])
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+        s3: &CudaStorage,
+        l3: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.run_on_cuda(&[(s1, l1), (s2, l2), (s3, l3)])
+    }
+
     fn bwd(
         &self,
         a: &Tensor,
@@ -307,6 +420,21 @@ impl<F: Operation> CustomOp3 for Op<F> {
         let mut next = || gradients.next().flatten();
         Ok((next(), next(), next()))
     }
+}
+
+/// What operations need for an NVIDIA GPU.
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda {
+    use candle_core::cuda_backend::cudarc::driver::CudaSlice;
+    use candle_core::{Result, Shape, Tensor};
+
+    pub(crate) use crate::kernels::cuda::{Gpu, Numbers, tensor, with_numbers};
+
+    /// Numbers and their shape.
+    pub(crate) type Output = Result<(CudaSlice<f32>, Shape)>;
+
+    /// The gradient of each input.
+    pub(crate) type Gradients = Result<Vec<Option<Tensor>>>;
 }
 
 /// A scalar whose value and gradients were computed beforehand, entered in the graph of its two inputs.

@@ -74,6 +74,12 @@ impl Parameters {
         self.lock().values().map(|var| var.elem_count()).sum()
     }
 
+    /// Where they are: the device of whatever was drawn first; the processor where nothing was.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.lock().values().next().map_or(Device::Cpu, |var| var.device().clone())
+    }
+
     /// A copy of all values, for [`restore`](Self::restore).
     ///
     /// # Errors
@@ -137,6 +143,7 @@ impl Parameters {
         (rows, dim): (usize, usize),
         init: Init,
         kept: &[u32],
+        device: &Device,
     ) -> Result<()> {
         let mut draw = self.draws(name, &Shape::from((rows, dim)), init);
         let mut values: Vec<f32> = Vec::with_capacity(kept.len() * dim);
@@ -148,7 +155,7 @@ impl Parameters {
             values.extend((0..dim).map(|_| draw() as f32));
             next = (*row as usize + 1) * dim;
         }
-        self.insert(name, &Tensor::from_vec(values, (kept.len(), dim), &Device::Cpu)?)?;
+        self.insert(name, &Tensor::from_vec(values, (kept.len(), dim), device)?)?;
         Ok(())
     }
 }

@@ -40,13 +40,15 @@ impl SinusoidalPositions {
     ///
     /// If the rows of `x` are not those of `segments`, or not `dim` wide.
     pub fn add(&self, x: &Tensor, segments: &Segments) -> Result<Tensor> {
-        let mut rows = Vec::with_capacity(x.elem_count());
-        for range in segments.iter() {
-            let ready = range.len().min(Self::READY);
-            rows.extend_from_slice(&self.table[..ready * self.dim]);
-            rows.extend((ready..range.len()).flat_map(|position| encode(position, &self.rates)));
+        if segments.rows() == 0 {
+            return Ok(x.clone());
         }
-        x + Tensor::from_vec(rows, (segments.rows(), self.dim), x.device())?.to_dtype(x.dtype())?
+        let longest = segments.iter().map(|range| range.len()).max().unwrap_or(0).max(1);
+        let mut table = self.table[..longest.min(Self::READY) * self.dim].to_vec();
+        table.extend((Self::READY..longest).flat_map(|position| encode(position, &self.rates)));
+        let table = Tensor::from_vec(table, (longest, self.dim), x.device())?.to_dtype(x.dtype())?;
+        let places: Vec<u32> = segments.iter().flat_map(|range| 0..range.len() as u32).collect();
+        x + table.index_select(&Tensor::new(places, x.device())?, 0)?
     }
 
     /// Adds to the rows of one sequence, `[row, dim]`, the encodings of their places.

@@ -1,19 +1,19 @@
 //! The first learnable layer: sparse features in, dense rows out.
 
-use candle_core::{Device, Result, Shape, Tensor, TensorId};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
-use super::op::{Backward, Element, Input, Operation, apply, has_kernels};
+use super::Pass;
+use super::op::{apply, has_operations};
 use super::parameters::{Parameters, glorot_uniform};
-use super::{GradientSink, Pass};
-use crate::kernels::bag;
+use super::sparse_product::SparseProduct;
 use crate::kernels::dropout::{drops, threshold};
 use crate::numbers::SparseRows;
 
 /// An affine map of sparse rows: `out[r] = b + Σ value · W[column]` over the entries of row `r`.
 ///
 /// The table `W` may have tens of thousands of rows, of which a batch uses few. In a pass with a
-/// [`GradientSink`], the gradients of the rows that were read go there, so that gradient and optimizer work
+/// [`GradientSink`](super::GradientSink), the gradients of the rows that were read go there, so that gradient and optimizer work
 /// on those alone.
 ///
 /// While training, each entry is dropped with probability `drop_rate` and the others
@@ -53,9 +53,10 @@ impl SparseLinear {
         name: &str,
         (columns, output): (usize, usize),
         kept: &[u32],
+        device: &Device,
     ) -> Result<()> {
         let init = glorot_uniform(columns, output);
-        parameters.draw_rows(&format!("{name}.table"), (columns, output), init, kept)
+        parameters.draw_rows(&format!("{name}.table"), (columns, output), init, kept, device)
     }
 
     /// Maps each sparse row.
@@ -69,17 +70,22 @@ impl SparseLinear {
             candle_core::bail!("column {column} is outside a table of {columns} rows");
         }
         let Some(seed) = pass.next_seed() else {
-            return weighted_sums(rows.clone(), &self.table, &self.bias);
+            return SparseProduct::of(rows.clone(), &self.table, Some(&self.bias));
         };
         let rows = self.drop(rows, seed);
-        if let Some(sink) = pass.sink().filter(|_| has_kernels(&self.table)) {
-            let bag = Bag { rows, sink: Some((self.table.id(), sink.clone())) };
-            return apply(bag, &[&self.table, &self.bias]);
+        if let Some(sink) = pass.sink().filter(|_| has_operations(&self.table)) {
+            let product = SparseProduct { rows, sink: Some((self.table.id(), sink.clone())) };
+            return apply(product, &[&self.table, &self.bias]);
         }
         // Candle's graph carries the gradient: of the rows that are read, and zeros for the others.
         let (touched, local) = rows.compacted();
         let index = Tensor::new(&touched[..], self.table.device())?;
-        weighted_sums(local, &self.table.index_select(&index, 0)?, &self.bias)
+        SparseProduct::of(local, &self.table.index_select(&index, 0)?, Some(&self.bias))
+    }
+
+    /// Where the table is.
+    pub(crate) fn device(&self) -> &Device {
+        self.table.device()
     }
 
     fn drop(&self, rows: &SparseRows, seed: u64) -> SparseRows {
@@ -91,59 +97,10 @@ impl SparseLinear {
     }
 }
 
-fn weighted_sums(rows: SparseRows, table: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    if has_kernels(table) {
-        return apply(Bag { rows, sink: None }, &[table, bias]);
-    }
-    dense(&rows, table.dim(0)?, table.device())?.to_dtype(table.dtype())?.matmul(table)?.broadcast_add(bias)
-}
-
-/// The sparse rows with their zeros, for devices without our kernels: `[row, column]`.
-fn dense(rows: &SparseRows, columns: usize, device: &Device) -> Result<Tensor> {
-    let mut values = vec![0_f32; rows.len() * columns];
-    for (r, row) in values.chunks_exact_mut(columns.max(1)).enumerate() {
-        rows.row(r).for_each(|(column, value)| row[column as usize] += value);
-    }
-    Tensor::from_vec(values, (rows.len(), columns), device)
-}
-
-/// `out[r] = b + Σ value · W[column]`.
-struct Bag {
-    rows: SparseRows,
-    /// The id of the table, and where the gradients of the rows that were read go, if not through candle's graph.
-    sink: Option<(TensorId, GradientSink)>,
-}
-
-impl Operation for Bag {
-    const NAME: &'static str = "sparse_linear";
-
-    type State<T: Element> = ();
-
-    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape, ())> {
-        let [table, bias] = [inputs[0], inputs[1]];
-        let mut out = vec![T::zero(); self.rows.len() * bias.width()];
-        bag::bag(&self.rows, table.values, bias.values, &mut out);
-        Ok((out, Shape::from((self.rows.len(), bias.width())), ()))
-    }
-
-    fn backward<T: Element>(&self, pass: Backward<'_, T, ()>) -> Result<Vec<Option<Vec<T>>>> {
-        let [table, bias] = [pass.inputs[0], pass.inputs[1]];
-        let mut grad_bias = vec![T::zero(); bias.width()];
-        let Some((parameter, sink)) = &self.sink else {
-            let mut grad_table = vec![T::zero(); table.values.len()];
-            bag::bag_backward(&self.rows, pass.grad, &mut grad_table, &mut grad_bias);
-            return Ok(vec![Some(grad_table), Some(grad_bias)]);
-        };
-        let (touched, local) = self.rows.compacted();
-        let mut grad_table = T::pool(sink.workspace()).zeros(touched.len() * bias.width());
-        bag::bag_backward(&local, pass.grad, &mut grad_table, &mut grad_bias);
-        sink.hand(*parameter, Some(touched), T::gradient(grad_table));
-        Ok(vec![None, Some(grad_bias)])
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::GradientSink;
+    use super::super::sparse_product::dense;
     use super::super::testing::{assert_close, assert_gradients, central_differences, seeded, shake};
     use super::*;
 

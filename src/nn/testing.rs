@@ -1,5 +1,7 @@
 //! What the tests of the blocks share: seeded inputs, and gradients compared with finite differences.
 
+use std::cell::Cell;
+
 use candle_core::{DType, Device, Result, Shape, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
@@ -10,6 +12,22 @@ pub(crate) fn seeded() -> (Parameters, VarBuilder<'static>) {
     let parameters = Parameters::new(11);
     let vb = parameters.builder(DType::F64, &Device::Cpu);
     (parameters, vb)
+}
+
+thread_local! {
+    static KERNELS_ARE_OFF: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` in the way of other devices: with candle's operations in place of our kernels. On this thread only.
+pub(crate) fn without_kernels<T>(work: impl FnOnce() -> T) -> T {
+    KERNELS_ARE_OFF.set(true);
+    let found = work();
+    KERNELS_ARE_OFF.set(false);
+    found
+}
+
+pub(super) fn kernels_are_off() -> bool {
+    KERNELS_ARE_OFF.get()
 }
 
 /// Numbers in `±1`, always the same.

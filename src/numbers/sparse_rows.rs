@@ -114,6 +114,31 @@ impl SparseRows {
         out
     }
 
+    /// Starts, columns and the bits of the values, one behind the other.
+    #[cfg(any(feature = "cuda", test))]
+    pub(crate) fn packed(&self) -> Vec<u32> {
+        let starts = self.starts.iter().map(|start| *start as u32);
+        let values = self.values.iter().map(|value| value.to_bits());
+        starts.chain(self.columns.iter().copied()).chain(values).collect()
+    }
+
+    /// The columns as rows, of which there are `columns`; the entries of each in the order of the rows.
+    pub(crate) fn transposed(&self, columns: usize) -> Self {
+        let mut starts = vec![0; columns + 1];
+        self.columns.iter().for_each(|column| starts[*column as usize + 1] += 1);
+        (1..=columns).for_each(|at| starts[at] += starts[at - 1]);
+        let mut next = starts.clone();
+        let (mut rows, mut values) = (vec![0; self.columns.len()], vec![0.0; self.columns.len()]);
+        for row in 0..self.len() {
+            for (column, value) in self.row(row) {
+                let at = &mut next[column as usize];
+                (rows[*at], values[*at]) = (row as u32, value);
+                *at += 1;
+            }
+        }
+        Self { starts, columns: rows, values }
+    }
+
     /// The distinct columns in rising order, and the same rows with columns counted among those.
     pub(crate) fn compacted(&self) -> (Vec<u32>, Self) {
         let mut distinct = self.columns.clone();
@@ -153,6 +178,16 @@ mod tests {
         assert_eq!(columns, [4, 9]);
         assert_eq!(compact.row(0).collect::<Vec<_>>(), [(1, 1.0), (0, 2.0)]);
         assert_eq!(compact.row(2).collect::<Vec<_>>(), [(0, 3.0)]);
+    }
+
+    #[test]
+    fn transposing_exchanges_rows_and_columns() {
+        let transposed = rows().transposed(11);
+        assert_eq!((transposed.len(), transposed.entries()), (11, 3));
+        assert_eq!(transposed.row(4).collect::<Vec<_>>(), [(0, 2.0), (2, 3.0)]);
+        assert_eq!(transposed.row(9).collect::<Vec<_>>(), [(0, 1.0)]);
+        assert_eq!(transposed.row(0).count(), 0);
+        assert_eq!(transposed.transposed(3).row(2).collect::<Vec<_>>(), [(4, 3.0)]);
     }
 
     #[test]

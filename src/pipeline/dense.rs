@@ -348,6 +348,7 @@ fn fine_tune(
         learning_rate: config.fine_tune_learning_rate,
         seed: pipeline.diet().training.seed(),
         threads: options.threads.max(1),
+        device: options.device,
         ..Default::default()
     };
     tuning.run(&config.path, &labelled, &options.stop, |event| observe(Event::Encoder(Box::new(event))))

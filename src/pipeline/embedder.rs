@@ -41,7 +41,10 @@ pub fn embedder_with(
     let path = path.as_ref();
     if path.is_dir() {
         match Nlu::open_with(path, model) {
-            Ok(nlu) => return Ok(Embedder::new(Box::new(nlu.with_threads(1)), options.clone())),
+            Ok(nlu) => {
+                options.device.only_processor("embedding with a trained model is")?;
+                return Ok(Embedder::new(Box::new(nlu.with_threads(1)), options.clone()));
+            }
             // No model of ours; the encoder of somebody else also has a `config.json`.
             Err(Error::Bundle(BundleError::NoModel { .. } | BundleError::UnknownFormat { .. })) => {}
             Err(error) => return Err(error),

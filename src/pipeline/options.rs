@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::Components;
+use crate::nn::Device;
 use crate::train::Outcome;
 
 /// How to train, beside what the pipeline says.
@@ -24,6 +25,8 @@ use crate::train::Outcome;
 pub struct TrainingOptions {
     /// Worker threads; results depend on how many.
     pub threads: usize,
+    /// What computes the training. The linear path and calibration are always the processor's work, and so are answers.
+    pub device: Device,
     /// Training ends after the current step once this is true.
     pub stop: Arc<AtomicBool>,
     /// Whether the model keeps the examples, in order to be fine-tuned with new ones ([`Nlu::finetune`](super::Nlu::finetune)).
@@ -51,6 +54,7 @@ impl TrainingOptions {
 
     setters! {
         threads: usize,
+        device: Device,
         stop: Arc<AtomicBool>,
         remember_examples: bool,
         min_count: usize,
@@ -65,6 +69,7 @@ impl Default for TrainingOptions {
     fn default() -> Self {
         Self {
             threads: default_threads(),
+            device: Device::Cpu,
             stop: Arc::default(),
             remember_examples: true,
             min_count: 1,

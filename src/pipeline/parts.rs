@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use candle_core::Device;
+
 use super::PipelineConfig;
 use super::custom::{Components, FittedPostProcessor};
 use super::dense::DenseEncoders;
@@ -50,13 +52,14 @@ impl Parts {
         self.features.left_out().chain(self.extractor.iter().flat_map(Patterns::left_out))
     }
 
-    /// A fresh network that is to learn from these examples.
+    /// A fresh network on this device that is to learn from these examples.
     pub(super) fn learner<'h>(
         &self,
         set: TrainingSet,
         held_out: Option<HeldOut<'h>>,
+        device: &Device,
     ) -> Result<Learner<'h>, ComputationError> {
-        Learner::new(&self.diet, self.widths(), &self.labels, &self.label_features, set, held_out)
+        Learner::new(&self.diet, self.widths(), &self.labels, &self.label_features, set, held_out, device)
             .map_err(ComputationError::new)
     }
 }

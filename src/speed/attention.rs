@@ -84,6 +84,26 @@ impl Attention {
         Ok(Self { inputs, config: AttentionConfig { precision, threads, ..Default::default() }, size })
     }
 
+    /// The same inputs on a device.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot copy them.
+    pub fn on(self, device: &Device) -> Result<Self> {
+        let [q, k, v] = &self.inputs;
+        let there = |x: &Var| Var::from_tensor(&x.to_device(device)?);
+        Ok(Self { inputs: [there(q)?, there(k)?, there(v)?], ..self })
+    }
+
+    /// Waits until everything that was started is done.
+    ///
+    /// # Errors
+    ///
+    /// If the device has failed.
+    pub fn finish(&self) -> Result<()> {
+        self.inputs[0].device().synchronize()
+    }
+
     /// The context.
     ///
     /// # Errors

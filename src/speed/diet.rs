@@ -3,13 +3,14 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use candle_core::Result;
+use candle_core::{Error, Result};
 
 use super::Times;
 use crate::data::TagSet;
 use crate::diet::{DietConfig, Example, Labels, Learner, TrainingSet, Widths};
 use crate::features::{Features, LabelFeatures};
 use crate::kernels::Precision;
+use crate::nn::Device;
 use crate::text::WhitespaceTokenizer;
 use crate::train::{BatchSize, BatchStrategy, Event, Trainer};
 
@@ -35,6 +36,8 @@ pub struct DietTraining {
     pub drop_rate: f64,
     /// What the products of the transformer multiply.
     pub precision: Precision,
+    /// What computes.
+    pub device: Device,
 }
 
 impl Default for DietTraining {
@@ -48,6 +51,7 @@ impl Default for DietTraining {
             entity_types: 54,
             drop_rate: 0.0,
             precision: Precision::F32,
+            device: Device::Cpu,
         }
     }
 }
@@ -59,7 +63,7 @@ impl DietTraining {
     ///
     /// # Errors
     ///
-    /// If candle cannot compute a step.
+    /// If there is no such device, or candle cannot compute a step.
     pub fn steps(&self, threads: usize, steps: usize) -> Result<Times> {
         const WARM_UP: usize = 2;
         let config = DietConfig::default().with(|diet| {
@@ -73,8 +77,8 @@ impl DietTraining {
         let labels = self.labels();
         let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
         let widths = Widths { sequence: self.columns, sentence: self.columns, dense: 0 };
-        let learner =
-            Learner::new(&config, widths, &labels, &label_features, TrainingSet::all(self.examples()), None)?;
+        let (set, device) = (TrainingSet::all(self.examples()), self.device.open().map_err(Error::wrap)?);
+        let learner = Learner::new(&config, widths, &labels, &label_features, set, None, &device)?;
         let mut ends = Vec::new();
         let stop = AtomicBool::new(false);
         Trainer::new(config.training.trainer(self.messages, threads), &stop).run(&learner, |event| {

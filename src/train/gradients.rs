@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use candle_core::backprop::GradStore;
-use candle_core::{Result, TensorId, bail};
+use candle_core::{Result, Tensor, TensorId, Var, bail};
 
 use crate::kernels::sums;
-use crate::nn::op::{Element, with_values};
-use crate::nn::{Buffer, GradientSink, GradientValues, HandedGradient};
+use crate::nn::op::{Element, has_kernels, with_values};
+use crate::nn::{Buffer, GradientSink, GradientValues, HandedGradient, sum_rows};
 
 /// The gradients that one worker found.
 #[derive(Debug, Default)]
@@ -22,12 +22,52 @@ pub(super) enum Gradient {
     Whole(Buffer<f32>),
     /// Of some rows of a table, in rising order: `[row, dim]`.
     Rows(Vec<u32>, Buffer<f32>),
+    /// Of a parameter that is not the processor's.
+    OnDevice(DeviceGradient),
+}
+
+/// The gradient of a parameter on a GPU.
+#[derive(Clone, Debug)]
+pub(super) struct DeviceGradient {
+    /// For a table: the rows that it is of, in rising order.
+    pub(super) rows: Option<Vec<u32>>,
+    pub(super) values: Tensor,
+}
+
+impl DeviceGradient {
+    /// The sum of some gradients of one parameter.
+    pub(super) fn sum(parts: impl IntoIterator<Item = Self>) -> Result<Option<Self>> {
+        let mut parts = parts.into_iter();
+        let Some(mut sum) = parts.next() else { return Ok(None) };
+        parts.try_for_each(|part| sum.add(part))?;
+        Ok(Some(sum))
+    }
+
+    fn add(&mut self, other: Self) -> Result<()> {
+        match (&mut self.rows, other.rows) {
+            (None, None) => self.values = (&self.values + other.values)?,
+            (Some(rows), Some(others)) => {
+                let mut both = [&rows[..], &others[..]].concat();
+                both.sort_unstable();
+                both.dedup();
+                // The place of each row of the two among those of both: a sum is a product with ones there.
+                let place = |row: &u32| both.binary_search(row).map_or(0, |at| at as u32);
+                let places: Vec<u32> = rows.iter().chain(&others).map(place).collect();
+                let values = Tensor::cat(&[&self.values, &other.values], 0)?;
+                self.values = sum_rows(&values, &places, both.len())?;
+                *rows = both;
+            }
+            _ => bail!("two gradients of one parameter differ in shape"),
+        }
+        Ok(())
+    }
 }
 
 impl Gradient {
     pub(super) fn values(&self) -> &[f32] {
         match self {
             Self::Whole(values) | Self::Rows(_, values) => values,
+            Self::OnDevice(_) => &[],
         }
     }
 
@@ -41,6 +81,7 @@ impl Gradient {
                 let (rows, values) = merge((rows, values), (other_rows, others));
                 *self = Self::Rows(rows, values);
             }
+            (Self::OnDevice(own), Self::OnDevice(other)) => own.add(other.clone())?,
             _ => bail!("two gradients of one parameter differ in shape"),
         }
         Ok(())
@@ -84,7 +125,7 @@ impl Gradients {
     ///
     /// # Errors
     ///
-    /// If one does not belong to an `f32` parameter on the CPU.
+    /// If one does not belong to an `f32` parameter.
     pub fn collect(
         names: &HashMap<TensorId, String>,
         store: &GradStore,
@@ -93,16 +134,24 @@ impl Gradients {
         let mut gradients = Self::default();
         for (id, name) in names {
             let Some(gradient) = store.get_id(*id) else { continue };
-            let mut values = f32::pool(sink.workspace()).take(gradient.elem_count());
-            with_values::<f32, _>(&gradient.contiguous()?, |found| values.copy_from_slice(found))?;
-            gradients.of.insert(name.clone(), Gradient::Whole(values));
+            let gradient = if has_kernels(gradient) {
+                let mut values = f32::pool(sink.workspace()).take(gradient.elem_count());
+                with_values::<f32, _>(&gradient.contiguous()?, |found| values.copy_from_slice(found))?;
+                Gradient::Whole(values)
+            } else {
+                Gradient::OnDevice(DeviceGradient { rows: None, values: gradient.detach() })
+            };
+            gradients.of.insert(name.clone(), gradient);
         }
         for HandedGradient { parameter, rows, values } in sink.take() {
             let Some(name) = names.get(&parameter) else { continue };
-            let GradientValues::F32(values) = values else { bail!("{name} is not an f32 parameter") };
-            let gradient = match rows {
-                Some(rows) => Gradient::Rows(rows, values),
-                None => Gradient::Whole(values),
+            let gradient = match (values, rows) {
+                (GradientValues::F32(values), Some(rows)) => Gradient::Rows(rows, values),
+                (GradientValues::F32(values), None) => Gradient::Whole(values),
+                (GradientValues::F64(_), _) => bail!("{name} is not an f32 parameter"),
+                (GradientValues::OnDevice(values), rows) => {
+                    Gradient::OnDevice(DeviceGradient { rows, values })
+                }
             };
             gradients.add_one(name, gradient)?;
         }
@@ -124,6 +173,24 @@ impl Gradients {
     /// If two gradients of one parameter differ in shape.
     pub fn add(&mut self, other: Self) -> Result<()> {
         other.of.into_iter().try_for_each(|(name, gradient)| self.add_one(&name, gradient))
+    }
+
+    /// The gradient of one parameter, taken out, for where that is.
+    pub(super) fn take_device(&mut self, name: &str, var: &Var) -> Result<Option<DeviceGradient>> {
+        let device = |rows: Option<Vec<u32>>, values: &[f32]| -> Result<DeviceGradient> {
+            let mut shape = var.dims().to_vec();
+            if let (Some(rows), Some(first)) = (&rows, shape.first_mut()) {
+                *first = rows.len();
+            }
+            Ok(DeviceGradient { values: Tensor::from_slice(values, shape, var.device())?, rows })
+        };
+        let found = match self.of.remove(name) {
+            None => return Ok(None),
+            Some(Gradient::OnDevice(found)) => found,
+            Some(Gradient::Whole(values)) => device(None, &values)?,
+            Some(Gradient::Rows(rows, values)) => device(Some(rows), &values)?,
+        };
+        Ok(Some(found))
     }
 
     /// The gradient of one parameter, taken out.

@@ -7,6 +7,7 @@
 //! parameter, and of large tables only the rows that the batch has read.
 
 mod config;
+mod device_optimizer;
 mod epoch;
 mod gradients;
 mod loss;

@@ -42,10 +42,7 @@ impl Default for AdamWConfig {
 /// Works on `f32` parameters on the CPU.
 #[derive(Debug)]
 pub struct AdamW {
-    config: AdamWConfig,
-    step: u64,
-    /// `Σ ln(1 − rate · decay)` over the steps so far.
-    log_shrink: f64,
+    clock: Clock,
     states: BTreeMap<String, State>,
 }
 
@@ -83,7 +80,7 @@ impl AdamW {
     /// An optimizer that has made no step.
     #[must_use]
     pub fn new(config: AdamWConfig) -> Self {
-        Self { config, step: 0, log_shrink: 0.0, states: BTreeMap::new() }
+        Self { clock: Clock::new(config), states: BTreeMap::new() }
     }
 
     /// Makes one step with the sum of what the workers found, on as many threads as there were workers;
@@ -106,9 +103,9 @@ impl AdamW {
         let sums: Vec<_> = sums.into_iter().filter_map(Result::transpose).collect::<Result<_>>()?;
         let norm = sums.iter().map(|(_, _, (_, squares))| squares).sum::<f64>().sqrt();
         if !norm.is_finite() {
-            bail!("the gradient is not finite: the training diverged; a smaller learning_rate may help");
+            bail!("{DIVERGED}");
         }
-        let step = self.begin_step(norm, rate);
+        let step = self.clock.step(norm, rate);
         let mut work = Vec::with_capacity(sums.len());
         for (name, var, (gradient, _)) in sums {
             let state = self.states.remove(&name).unwrap_or_default();
@@ -126,7 +123,74 @@ impl AdamW {
         Ok(norm)
     }
 
-    fn begin_step(&mut self, norm: f64, rate: f64) -> Step {
+    /// Catches up the weight decay of all table rows, so that the parameters are what they should be.
+    ///
+    /// # Errors
+    ///
+    /// If a parameter is not `f32` on the CPU.
+    pub fn catch_up(&mut self, parameters: &Parameters) -> Result<()> {
+        for (name, var) in parameters.all() {
+            let is_table = |state: &&mut State| !state.rows.is_empty() && decays(&name, &var);
+            let Some(state) = self.states.get_mut(&name).filter(is_table) else { continue };
+            let dim = var.elem_count() / state.rows.len();
+            let log_shrink = self.clock.log_shrink;
+            in_place(&var, |values| {
+                for (row, state) in values.chunks_exact_mut(dim).zip(&mut state.rows) {
+                    let shrink = (log_shrink - state.seen).exp() as f32;
+                    if shrink < 1.0 {
+                        row.iter_mut().for_each(|x| *x *= shrink);
+                    }
+                    state.seen = log_shrink;
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// What a training cannot go on from.
+pub(super) const DIVERGED: &str =
+    "the gradient is not finite: the training diverged; a smaller learning_rate may help";
+
+/// Steps of parameters on one kind of device.
+pub(super) trait Optimizer: Send {
+    /// As [`AdamW::step`].
+    fn step(&mut self, parameters: &Parameters, found: Vec<Gradients>, rate: f64) -> Result<f64>;
+
+    /// As [`AdamW::catch_up`].
+    fn catch_up(&mut self, parameters: &Parameters) -> Result<()>;
+}
+
+impl Optimizer for AdamW {
+    fn step(&mut self, parameters: &Parameters, found: Vec<Gradients>, rate: f64) -> Result<f64> {
+        Self::step(self, parameters, found, rate)
+    }
+
+    fn catch_up(&mut self, parameters: &Parameters) -> Result<()> {
+        Self::catch_up(self, parameters)
+    }
+}
+
+/// How many steps there have been, and what all parameters share in the next.
+#[derive(Debug)]
+pub(super) struct Clock {
+    config: AdamWConfig,
+    step: u64,
+    /// `Σ ln(1 − rate · decay)` over the steps so far.
+    log_shrink: f64,
+}
+
+impl Clock {
+    pub(super) fn new(config: AdamWConfig) -> Self {
+        Self { config, step: 0, log_shrink: 0.0 }
+    }
+
+    pub(super) fn log_shrink(&self) -> f64 {
+        self.log_shrink
+    }
+
+    /// The next step, with a gradient of length `norm`.
+    pub(super) fn step(&mut self, norm: f64, rate: f64) -> Step {
         self.step += 1;
         let shrink = 1.0 - rate * self.config.weight_decay;
         self.log_shrink += shrink.ln();
@@ -143,48 +207,36 @@ impl AdamW {
         };
         Step { constants, number: self.step, log_shrink: self.log_shrink }
     }
-
-    /// Catches up the weight decay of all table rows, so that the parameters are what they should be.
-    ///
-    /// # Errors
-    ///
-    /// If a parameter is not `f32` on the CPU.
-    pub fn catch_up(&mut self, parameters: &Parameters) -> Result<()> {
-        for (name, var) in parameters.all() {
-            let is_table = |state: &&mut State| !state.rows.is_empty() && decays(&name, &var);
-            let Some(state) = self.states.get_mut(&name).filter(is_table) else { continue };
-            let dim = var.elem_count() / state.rows.len();
-            let log_shrink = self.log_shrink;
-            in_place(&var, |values| {
-                for (row, state) in values.chunks_exact_mut(dim).zip(&mut state.rows) {
-                    let shrink = (log_shrink - state.seen).exp() as f32;
-                    if shrink < 1.0 {
-                        row.iter_mut().for_each(|x| *x *= shrink);
-                    }
-                    state.seen = log_shrink;
-                }
-            })?;
-        }
-        Ok(())
-    }
 }
 
 /// What all parameters share in one step.
 #[derive(Clone, Copy)]
-struct Step {
-    constants: adamw::AdamW,
+pub(super) struct Step {
+    pub(super) constants: adamw::AdamW,
     number: u64,
     log_shrink: f64,
 }
 
 impl Step {
-    fn without_decay(self) -> Self {
+    pub(super) fn without_decay(self) -> Self {
         Self { constants: adamw::AdamW { shrink: 1.0, ..self.constants }, log_shrink: 0.0, ..self }
+    }
+
+    /// What is left of both means of a row, and of its weight, since it was touched last.
+    pub(super) fn missed(&self, (last, seen): (u64, f64)) -> (f64, f64, f64) {
+        let missed = i32::try_from(self.number - 1 - last).unwrap_or(i32::MAX);
+        let of = &self.constants;
+        (of.beta1.powi(missed), of.beta2.powi(missed), (self.log_shrink - seen).exp())
+    }
+
+    /// What a row remembers of the step that touched it.
+    pub(super) fn touched(&self) -> (u64, f64) {
+        (self.number, self.log_shrink)
     }
 }
 
 /// Whether [`weight_decay`](AdamWConfig::weight_decay) reaches a parameter.
-fn decays(name: &str, var: &Var) -> bool {
+pub(super) fn decays(name: &str, var: &Var) -> bool {
     let own = name.rsplit('.').next().unwrap_or(name);
     var.rank() >= 2 && !own.contains("bias")
 }
@@ -201,6 +253,7 @@ fn move_one(step: Step, var: &Var, gradient: &Gradient, state: &mut State) -> Re
             state.rows.resize_with(var.dim(0)?, RowState::default);
             in_place(var, |values| rows_step(step, values, rows, gradient, &mut state.rows))
         }
+        Gradient::OnDevice(_) => bail!("a gradient is on another device than its parameter"),
     }
 }
 
@@ -210,13 +263,11 @@ fn rows_step(step: Step, values: &mut [f32], rows: &[u32], gradient: &[f32], sta
     for (row, gradient) in rows.iter().zip(gradient.chunks_exact(dim.max(1))) {
         let row = *row as usize;
         let state = &mut states[row];
-        let missed = i32::try_from(step.number - 1 - state.last).unwrap_or(i32::MAX);
-        let faded = (step.constants.beta1.powi(missed), step.constants.beta2.powi(missed));
-        let shrink = (step.log_shrink - state.seen).exp();
-        let constants = adamw::AdamW { faded, shrink, ..step.constants };
+        let (faded1, faded2, shrink) = step.missed((state.last, state.seen));
+        let constants = adamw::AdamW { faded: (faded1, faded2), shrink, ..step.constants };
         let (mean, square) = state.means(dim);
         adamw::adamw(constants, &mut values[row * dim..(row + 1) * dim], gradient, mean, square);
-        (state.last, state.seen) = (step.number, step.log_shrink);
+        (state.last, state.seen) = step.touched();
     }
 }
 

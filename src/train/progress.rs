@@ -38,6 +38,12 @@ pub enum Event {
         /// Worker threads.
         threads: usize,
     },
+    /// The memory of the device did not suffice: from now on batches go through the network in parts of so many rows at most.
+    /// What is learnt from a batch stays the same, but for dropout and for what its messages are compared with.
+    OutOfMemory {
+        /// Rows that go together at most.
+        rows: usize,
+    },
     /// A step was made.
     Step {
         /// The epoch so far.

@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 
 use candle_core::{Result, Tensor};
 
+use super::device_optimizer::DeviceAdamW;
 use super::epoch::EpochSums;
+use super::optimizer::Optimizer;
 use super::workers::{Work, Workers};
 use super::{AdamW, AdamWConfig, BatchStrategy, EpochReport, Event, Sampler, Schedule, Score, Trainable};
+use crate::nn::Parameters;
+use crate::nn::op::has_kernels;
 
 /// Settings of the loop.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +29,7 @@ pub struct TrainerConfig {
     pub optimizer: AdamWConfig,
     /// Decides every random draw.
     pub seed: u64,
-    /// Worker threads; results depend on how many.
+    /// Worker threads on the processor; results depend on how many.
     pub threads: usize,
     /// Epochs between evaluations; zero: only at the end.
     pub evaluate_every: usize,
@@ -87,7 +91,9 @@ impl<'a> Trainer<'a> {
     ///
     /// If candle cannot compute a step, or the training diverges.
     pub fn run(&self, model: &impl Trainable, mut observe: impl FnMut(Event)) -> Result<Outcome> {
-        let config = &self.config;
+        // A GPU takes a batch whole, from one thread.
+        let threads = if model.parameters().device().is_cpu() { self.config.threads } else { 1 };
+        let config = &TrainerConfig { threads, ..self.config.clone() };
         let classes = (0..model.examples()).map(|example| model.class(example)).collect();
         observe(Event::Started {
             examples: model.examples(),
@@ -103,7 +109,7 @@ impl<'a> Trainer<'a> {
                 model,
                 workers: Workers::start(scope, &work, config.threads),
                 sampler: Sampler::new(classes, config.batch_strategy, config.batch_size, config.seed),
-                optimizer: AdamW::new(config.optimizer),
+                optimizer: optimizer(model.parameters(), config.optimizer),
                 begun: Instant::now(),
                 best: Best::default(),
                 outcome: Outcome {
@@ -120,6 +126,12 @@ impl<'a> Trainer<'a> {
     }
 }
 
+/// The optimizer for the device of these parameters.
+fn optimizer(parameters: &Parameters, config: AdamWConfig) -> Box<dyn Optimizer> {
+    let on_slices = parameters.all().first().is_none_or(|(_, var)| has_kernels(var.as_tensor()));
+    if on_slices { Box::new(AdamW::new(config)) } else { Box::new(DeviceAdamW::new(config)) }
+}
+
 /// A training run in progress.
 struct TrainingRun<'r, M> {
     config: &'r TrainerConfig,
@@ -127,7 +139,7 @@ struct TrainingRun<'r, M> {
     model: &'r M,
     workers: Workers<'r, M>,
     sampler: Sampler,
-    optimizer: AdamW,
+    optimizer: Box<dyn Optimizer>,
     begun: Instant,
     best: Best,
     outcome: Outcome,
@@ -169,7 +181,11 @@ impl<M: Trainable> TrainingRun<'_, M> {
         for (at, batch) in batches.iter().enumerate() {
             let share = |at: usize| (epoch as f64 + at as f64 / batches.len() as f64) / epochs as f64;
             let done = share(at).max(self.share_of_time());
+            let rows = self.workers.most_rows();
             let found = self.workers.gradients(batch, self.sampler.next_seed(), done)?;
+            if self.workers.most_rows() < rows {
+                (self.observe)(Event::OutOfMemory { rows: self.workers.most_rows() });
+            }
             let (gradients, losses): (Vec<_>, Vec<_>) = found.into_iter().unzip();
             let rate = self.config.schedule.rate(done);
             self.optimizer.step(self.model.parameters(), gradients, rate)?;

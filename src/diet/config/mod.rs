@@ -97,7 +97,7 @@ impl Settings for DietConfig {
         without_effect("tensorboard_log_level", &mut None::<String>, "training reports events instead");
         without_effect("drop_small_last_batch", &mut false, "every example is learnt from");
         without_effect("run_eagerly", &mut false, "there is no graph to compile");
-        without_effect("use_gpu", &mut true, "the processor is used");
+        without_effect("use_gpu", &mut true, "`--device` says what computes");
     }
 
     fn check_relations(&self) -> Result<(), ConfigError> {

@@ -55,7 +55,7 @@ pub struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    /// A fresh network for these examples, drawn from the seed of the config.
+    /// A fresh network on this device for these examples, drawn from the seed of the config.
     ///
     /// # Errors
     ///
@@ -67,14 +67,15 @@ impl<'a> Learner<'a> {
         label_features: &LabelFeatures,
         mut set: TrainingSet,
         held_out: Option<HeldOut<'a>>,
+        device: &Device,
     ) -> Result<Self> {
         let config = &config.clone().for_messages(set.examples.len() - set.names);
         let parameters = Parameters::new(config.training.seed());
         let token_columns = TokenColumns::count(&mut set, widths.sequence);
         let (widths, all) = (Widths { sequence: token_columns.len(), ..widths }, token_columns.all());
         let shape = (all, config.layers.dense_dimension.text);
-        SparseLinear::draw_rows(&parameters, "sequence", shape, token_columns.occurring())?;
-        let vb = parameters.builder(DType::F32, &Device::Cpu);
+        SparseLinear::draw_rows(&parameters, "sequence", shape, token_columns.occurring(), device)?;
+        let vb = parameters.builder(DType::F32, device);
         let network = Network::new(config, widths, labels, label_features, vb)?;
         let declarations = Declarations::new(config, labels);
         declarations.check(&parameters, widths, labels, label_features)?;

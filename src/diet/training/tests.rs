@@ -1,8 +1,12 @@
+use std::sync::atomic::AtomicBool;
+
 use super::*;
 use crate::data::{Entity, Utterance};
 use crate::features::Features;
+use crate::nn::testing::without_kernels;
 use crate::numbers::SparseRows;
 use crate::text::{Span, WhitespaceTokenizer};
+use crate::train::{BatchSize, BatchStrategy, Event, Trainer};
 
 /// Enough messages for `r_drop` and `drop_rate_rare` to count in full.
 const MANY: usize = 10_000;
@@ -31,7 +35,7 @@ fn learner(config: &DietConfig, count: usize, change: impl FnOnce(&mut TrainingS
     let (labels, mut set, widths) = training_set(count);
     change(&mut set);
     let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
-    Learner::new(config, widths, &labels, &label_features, set, None).unwrap()
+    Learner::new(config, widths, &labels, &label_features, set, None, &Device::Cpu).unwrap()
 }
 
 fn loss(learner: &Learner<'_>, examples: &[usize]) -> f64 {
@@ -76,4 +80,41 @@ fn many_messages_are_read_twice_and_few_once() {
     let learner = learner(&config, MANY, |_| ());
     let readings = [0, 1].map(|at| Reading::of(&learner.set.examples[at]));
     assert!(learner.network.loss(&readings, &Pass::training(5)).is_err());
+}
+
+/// Ten steps in the way of a GPU are those of our kernels.
+#[test]
+fn other_devices_take_the_same_steps() {
+    let config = DietConfig::default().with(|c| {
+        (c.transformer.model_dim, c.transformer.heads, c.transformer.layers) = (16, 4, 2);
+        c.transformer.precision = crate::kernels::Precision::F32;
+        c.transformer.relative_keys = true;
+        (c.transformer.dropout, c.transformer.attention_dropout) = (0.2, 0.1);
+        (c.layers.sparse_dropout, c.layers.dense_dropout, c.masking.enabled) = (true, true, true);
+        c.similarity.r_drop = 1.0;
+        c.training.epochs = 5;
+        c.training.batch_size = BatchSize::Fixed(7);
+        c.training.batch_strategy = BatchStrategy::Balanced;
+        (c.training.weight_decay, c.training.clip_norm, c.training.learning_rate) = (0.1, 1.0, 0.003);
+    });
+    let train = || {
+        let learner = learner(&config, 14, |_| ());
+        let (stop, mut losses) = (AtomicBool::new(false), Vec::new());
+        let observe = |event| {
+            if let Event::Step { report, .. } = event {
+                losses.push(report.loss);
+            }
+        };
+        let outcome = Trainer::new(config.training.trainer(14, 1), &stop).run(&learner, observe).unwrap();
+        assert_eq!(outcome.steps, 10);
+        (losses, learner.parameters)
+    };
+    let (ours, theirs) = (train(), without_kernels(train));
+    assert!(ours.0[9] < 0.9 * ours.0[0], "{:?}", ours.0);
+    let apart = ours.0.iter().zip(&theirs.0).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(apart < 1e-3, "{:?} {:?}", ours.0, theirs.0);
+    for ((name, ours), (_, theirs)) in ours.1.all().into_iter().zip(theirs.1.all()) {
+        let worst = (ours.as_tensor() - theirs.as_tensor()).unwrap().abs().unwrap().max_all().unwrap();
+        assert!(worst.to_scalar::<f32>().unwrap() < 1e-3, "{name}: {worst}");
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use candle_core::{D, DType, Device, Result as TensorResult, Shape, Tensor};
+use candle_core::{D, DType, Device as Opened, Result as TensorResult, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder, ops};
 
@@ -14,7 +14,9 @@ use super::folder::Stage;
 use super::parts::Parts;
 use super::tokenizer::{PieceTokenizer, Pieces};
 use crate::embed::{EmbedError, LongTexts, Pooling, Source};
-use crate::nn::{Activation, Encoder, Linear, Parameters, Pass, Segments, activate, unit_rows};
+use crate::nn::{
+    Activation, Device, Encoder, Linear, Parameters, Pass, Segments, activate, select_rows, unit_rows,
+};
 use crate::text::Span;
 use crate::train::{
     AdamWConfig, BatchLoss, BatchStrategy, Decay, Event, Ratio, Schedule, Score, Trainable, Trainer,
@@ -84,6 +86,8 @@ pub struct FineTuning {
     pub seed: u64,
     /// Worker threads; results depend on how many.
     pub threads: usize,
+    /// What computes.
+    pub device: Device,
 }
 
 impl Default for FineTuning {
@@ -97,6 +101,7 @@ impl Default for FineTuning {
             dropout: 0.1,
             seed: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            device: Device::Cpu,
         }
     }
 }
@@ -110,6 +115,7 @@ impl FineTuning {
         dropout: f64,
         seed: u64,
         threads: usize,
+        device: Device,
     }
 
     /// No more tokens of a text are learnt from: the beginning says what a text is about, and attention compares each with each.
@@ -128,6 +134,7 @@ impl FineTuning {
         observe: impl FnMut(Event),
     ) -> Result<Tuned, EmbedError> {
         let path = path.as_ref();
+        let device = self.device.open()?;
         let parts = Parts::open(&Source::at(path), None)?;
         let longest = parts.longest().min(Self::LONGEST);
         let tokenizer = PieceTokenizer::open(&parts, longest)?;
@@ -137,7 +144,7 @@ impl FineTuning {
         };
         let examples = examples.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let failed = |error: candle_core::Error| EmbedError::file(path, format!("cannot be tuned: {error}"));
-        let tuner = Tuner::new(self, &parts, examples, DType::F32)?;
+        let tuner = Tuner::new(self, &parts, examples, DType::F32, &device)?;
         Trainer::new(self.trainer(tuner.examples.len()), stop).run(&tuner, observe).map_err(failed)?;
         tuner.tuned().map_err(failed)
     }
@@ -197,6 +204,7 @@ struct Tuner {
     classes: Option<Tensor>,
     tags: Option<Linear>,
     dtype: DType,
+    device: Opened,
     examples: Vec<Example>,
 }
 
@@ -212,6 +220,7 @@ impl Tuner {
         parts: &Parts<'_>,
         examples: Vec<Example>,
         dtype: DType,
+        device: &Opened,
     ) -> Result<Self, EmbedError> {
         let count = |found: Option<u32>| found.map_or(0, |last| last as usize + 1);
         let class_count = count(examples.iter().flat_map(|one| one.classes.iter().copied()).max());
@@ -223,14 +232,14 @@ impl Tuner {
         let failed = |error: candle_core::Error| EmbedError::file(&folder, error);
         let mut block = block_config(parts)?;
         block.layers.dropout = config.dropout;
-        let mut fixed = block_tensors(parts, dtype, &Device::Cpu)?;
+        let mut fixed = block_tensors(parts, dtype, device)?;
         let learnt = |name: &str| name.starts_with(LAYERS) && !name.ends_with(RELATIVE_BIASES);
         let parameters = Parameters::new(config.seed);
         for (name, tensor) in fixed.extract_if(|name, _| learnt(name)) {
             parameters.insert(&name, &tensor).map_err(failed)?;
         }
         let source = Box::new(PartlyLearnt { fixed, learnt: parameters.clone() });
-        let encoder = Encoder::new(&block, VarBuilder::from_backend(source, dtype, Device::Cpu));
+        let encoder = Encoder::new(&block, VarBuilder::from_backend(source, dtype, device.clone()));
         let mut tuner = Self {
             encoder: encoder.map_err(failed)?,
             poolings: parts.folder.poolings.clone(),
@@ -238,13 +247,14 @@ impl Tuner {
                 .folder
                 .stages
                 .iter()
-                .map(|stage| TextStage::new(stage, dtype))
+                .map(|stage| TextStage::new(stage, dtype, device))
                 .collect::<TensorResult<_>>()
                 .map_err(failed)?,
             parameters,
             classes: None,
             tags: None,
             dtype,
+            device: device.clone(),
             examples,
         };
         if class_count > 1 {
@@ -252,7 +262,7 @@ impl Tuner {
             tuner.classes = Some(tuner.parameters.insert(CLASSES, &means).map_err(failed)?);
         }
         if tag_count > 1 {
-            let vb = tuner.parameters.builder(dtype, &Device::Cpu).pp(TAGS);
+            let vb = tuner.parameters.builder(dtype, device).pp(TAGS);
             tuner.tags = Some(Linear::new(block.layers.model_dim, tag_count, vb).map_err(failed)?);
         }
         Ok(tuner)
@@ -269,7 +279,7 @@ impl Tuner {
             let found = self.targets(some, count)?.t()?.contiguous()?.matmul(&vectors)?;
             sum = Some(sum.map_or(Ok(found.clone()), |sum| sum + found)?);
         }
-        sum.map_or_else(|| Tensor::zeros((count, 0), self.dtype, &Device::Cpu), |sum| unit_rows(&sum))
+        sum.map_or_else(|| Tensor::zeros((count, 0), self.dtype, &self.device), |sum| unit_rows(&sum))
     }
 
     fn batch(&self, examples: &[usize]) -> Batch {
@@ -290,7 +300,7 @@ impl Tuner {
             let own = &self.examples[*at].classes;
             own.iter().for_each(|class| row[*class as usize] = 1.0 / own.len() as f32);
         }
-        Tensor::from_vec(targets, (examples.len(), classes), &Device::Cpu)?.to_dtype(self.dtype)
+        Tensor::from_vec(targets, (examples.len(), classes), &self.device)?.to_dtype(self.dtype)
     }
 
     /// `[token, model_dim]` to `[text, dim]`: as the folder of the encoder says.
@@ -318,7 +328,7 @@ impl Tuner {
                 }
             }
         }
-        Tensor::from_vec(shares, (texts, tokens), &Device::Cpu)?.to_dtype(self.dtype)?.matmul(rows)
+        Tensor::from_vec(shares, (texts, tokens), &self.device)?.to_dtype(self.dtype)?.matmul(rows)
     }
 
     /// How many texts whose classes are known have one of them as the likeliest.
@@ -357,16 +367,15 @@ enum TextStage {
 }
 
 impl TextStage {
-    fn new(stage: &Stage, dtype: DType) -> TensorResult<Self> {
+    fn new(stage: &Stage, dtype: DType, device: &Opened) -> TensorResult<Self> {
         Ok(match stage {
             Stage::Normalize => Self::Normalize,
             Stage::Dense { map, activation } => {
                 let output = map.bias.len();
-                let weight =
-                    Tensor::from_slice(&map.weight, (output, map.weight.len() / output), &Device::Cpu)?;
+                let weight = Tensor::from_slice(&map.weight, (output, map.weight.len() / output), device)?;
                 Self::Dense {
                     weight: weight.t()?.contiguous()?.to_dtype(dtype)?,
-                    bias: Tensor::from_slice(&map.bias, output, &Device::Cpu)?.to_dtype(dtype)?,
+                    bias: Tensor::from_slice(&map.bias, output, device)?.to_dtype(dtype)?,
                     activation: *activation,
                 }
             }
@@ -415,7 +424,7 @@ impl Trainable for Tuner {
     fn loss(&self, examples: &[usize], pass: &Pass) -> TensorResult<BatchLoss> {
         let batch = self.batch(examples);
         let rows = self.encoder.forward(&batch.ids, &batch.segments, pass)?; // [token, model_dim]
-        let mut losses = BatchLoss::zero(&Device::Cpu)?;
+        let mut losses = BatchLoss::zero(&self.device)?;
         if let Some(classes) = &self.classes {
             let targets = self.targets(examples, classes.dim(0)?)?;
             let vectors = unit_rows(&self.vectors(&rows, &batch.segments)?)?;
@@ -426,9 +435,9 @@ impl Trainable for Tuner {
             losses.add_ratio("intent_accuracy", self.right(examples, &likely)?);
         }
         if let Some(tags) = self.tags.as_ref().filter(|_| !batch.tagged.is_empty()) {
-            let tagged = rows.index_select(&Tensor::new(batch.tagged, &Device::Cpu)?, 0)?;
+            let tagged = select_rows(&rows, &batch.tagged)?;
             let likely = ops::log_softmax(&tags.forward(&tagged)?, D::Minus1)?; // [tagged, tag]
-            let own = Tensor::new(batch.tags, &Device::Cpu)?.unsqueeze(1)?;
+            let own = Tensor::new(batch.tags, &self.device)?.unsqueeze(1)?;
             losses.add("entity", likely.gather(&own, 1)?.mean_all()?.neg()?)?;
         }
         Ok(losses)
@@ -452,7 +461,7 @@ impl SimpleBackend for PartlyLearnt {
         name: &str,
         init: Init,
         dtype: DType,
-        device: &Device,
+        device: &Opened,
     ) -> TensorResult<Tensor> {
         match self.fixed.get(name) {
             Some(tensor) if tensor.shape() == &shape => Ok(tensor.clone()),
@@ -461,7 +470,7 @@ impl SimpleBackend for PartlyLearnt {
         }
     }
 
-    fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> TensorResult<Tensor> {
+    fn get_unchecked(&self, name: &str, dtype: DType, device: &Opened) -> TensorResult<Tensor> {
         self.fixed
             .get(name)
             .map_or_else(|| self.learnt.get_unchecked(name, dtype, device), |tensor| Ok(tensor.clone()))

@@ -13,6 +13,7 @@
 //! | `tokenizer` | from texts to pieces |
 //! | `network` | from pieces to rows |
 //! | `blocks` | the same on candle, for training |
+//! | `device` | the same on a GPU |
 //! | `fine_tuning` | training it |
 //! | `tuned` | the trained weights |
 //!
@@ -20,6 +21,7 @@
 
 mod blocks;
 mod config;
+mod device;
 mod fine_tuning;
 mod folder;
 mod names;
@@ -41,8 +43,10 @@ use super::{
     TextEncoder, Work,
 };
 use crate::kernels::Affine;
+use crate::nn::Device;
 pub use blocks::pretrained_block;
 use config::ModelConfig;
+use device::DeviceNetwork;
 pub use fine_tuning::{FineTuning, FineTuningExample};
 #[cfg(feature = "hub")]
 pub(super) use folder::SENTENCE_CONFIGS;
@@ -59,8 +63,46 @@ pub use tuned::Tuned;
 pub struct Pretrained {
     config: ModelConfig,
     tokenizer: PieceTokenizer,
-    network: Network,
+    network: Computes,
     pooling_defaults: PoolingDefaults,
+}
+
+/// What computes the rows.
+#[derive(Debug)]
+enum Computes {
+    Processor(Network),
+    Gpu(DeviceNetwork),
+}
+
+impl Computes {
+    fn new(parts: &Parts<'_>, options: &EmbedOptions) -> Result<Self, EmbedError> {
+        Ok(match options.device {
+            Device::Cpu => Self::Processor(Network::new(parts, options.precision, options.threads)?),
+            device => Self::Gpu(DeviceNetwork::new(parts, &device.open()?)?),
+        })
+    }
+
+    /// The most tokens that go through the network at once, so that memory does not grow with the length of a text.
+    fn at_once(&self) -> usize {
+        match self {
+            Self::Processor(_) => 4096,
+            Self::Gpu(_) => 1 << 16,
+        }
+    }
+
+    fn encode(&self, sequences: Sequences<'_>, threads: usize) -> Result<Vec<f32>, EmbedError> {
+        match self {
+            Self::Processor(network) => Ok(network.encode(sequences, threads)),
+            Self::Gpu(network) => network.encode(sequences).map_err(EmbedError::computation),
+        }
+    }
+
+    fn attention(&self, ids: &[u32]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        match self {
+            Self::Processor(network) => Ok(network.attention(ids)),
+            Self::Gpu(network) => network.attention(ids).map_err(EmbedError::computation),
+        }
+    }
 }
 
 impl Pretrained {
@@ -94,7 +136,7 @@ impl Pretrained {
         let parts = Parts::open(source, tuned)?;
         Ok(Self {
             tokenizer: PieceTokenizer::open(&parts, parts.longest())?,
-            network: Network::new(&parts, options.precision, options.threads)?,
+            network: Computes::new(&parts, options)?,
             pooling_defaults: pooling_defaults(&parts)?,
             config: parts.config,
         })
@@ -135,15 +177,12 @@ fn pooling_defaults(parts: &Parts<'_>) -> Result<PoolingDefaults, EmbedError> {
     Ok(PoolingDefaults::with_steps(folder.poolings.clone(), steps, folder.normalize))
 }
 
-/// The most tokens that go through the network at once, so that memory does not grow with the length of a text.
-const AT_ONCE: usize = 4096;
-
 /// Consecutive parts that go through the network at once.
-fn groups<'p>(parts: &[&'p Pieces]) -> Vec<Vec<&'p Pieces>> {
+fn groups<'p>(parts: &[&'p Pieces], at_once: usize) -> Vec<Vec<&'p Pieces>> {
     let mut groups: Vec<Vec<&Pieces>> = Vec::new();
-    let mut tokens = AT_ONCE;
+    let mut tokens = at_once;
     for part in parts {
-        if tokens + part.ids.len() > AT_ONCE {
+        if tokens + part.ids.len() > at_once {
             groups.push(Vec::new());
             tokens = 0;
         }
@@ -163,7 +202,17 @@ impl TextEncoder for Pretrained {
     }
 
     fn team(&self) -> usize {
-        self.network.shards()
+        match &self.network {
+            Computes::Processor(network) => network.shards(),
+            Computes::Gpu(_) => 1,
+        }
+    }
+
+    fn batch_bytes(&self) -> usize {
+        match &self.network {
+            Computes::Processor(_) => 2048,
+            Computes::Gpu(_) => 1 << 18,
+        }
     }
 
     fn encode(&self, texts: &[&str], work: Work) -> Result<Vec<Encoded>, EmbedError> {
@@ -171,14 +220,14 @@ impl TextEncoder for Pretrained {
         let read: Vec<(Vec<Pieces>, bool)> = texts.iter().map(read).collect::<Result<_, _>>()?;
         let parts: Vec<&Pieces> = read.iter().flat_map(|(parts, _)| parts).collect();
         let mut rows = Vec::new();
-        for group in groups(&parts) {
+        for group in groups(&parts, self.network.at_once()) {
             let ids: Vec<u32> = group.iter().flat_map(|part| part.ids.iter().copied()).collect();
             let ends = group.iter().scan(0, |end, part| {
                 *end += part.ids.len();
                 Some(*end)
             });
             let offsets: Vec<usize> = [0].into_iter().chain(ends).collect();
-            rows.extend(self.network.encode(Sequences { ids: &ids, offsets: &offsets }, work.threads));
+            rows.extend(self.network.encode(Sequences { ids: &ids, offsets: &offsets }, work.threads)?);
         }
         if rows.iter().any(|x| !x.is_finite()) {
             return Err(EmbedError::NotFinite);
@@ -210,7 +259,7 @@ impl TextEncoder for Pretrained {
         Ok(AttentionMaps {
             labels: self.tokenizer.labels(&pieces.ids),
             spans: pieces.spans,
-            layers: self.network.attention(&pieces.ids).into_iter().map(map).collect(),
+            layers: self.network.attention(&pieces.ids)?.into_iter().map(map).collect(),
         })
     }
 }

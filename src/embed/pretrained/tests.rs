@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 
 use super::*;
+use crate::nn::testing::without_kernels;
 use crate::nn::{Pass, Segments};
 
 fn folder(family: &str) -> PathBuf {
@@ -92,10 +93,30 @@ fn layers_come_back_as_they_were_from_the_tensors_of_the_block() {
 }
 
 #[test]
+fn the_way_of_a_gpu_gives_the_same_rows_and_attention() {
+    for family in ["bert", "mpnet"] {
+        let parts = Parts::open(&source(family), None).unwrap();
+        let network = Network::new(&parts, crate::kernels::Precision::F32, 1).unwrap();
+        let device = DeviceNetwork::new(&parts, &Device::Cpu).unwrap();
+        let (ids, offsets) = ([1, 5, 2, 7, 3, 3, 1], [0, 4, 4, 7]);
+        let sequences = Sequences { ids: &ids, offsets: &offsets };
+        let close = |found: &[f32], expected: &[f32]| {
+            assert_eq!(found.len(), expected.len());
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{family}");
+        };
+        without_kernels(|| {
+            close(&device.encode(sequences).unwrap(), &network.encode(sequences, 1));
+            let found = device.attention(&ids[..4]).unwrap();
+            close(&found.concat(), &network.attention(&ids[..4]).concat());
+        });
+    }
+}
+
+#[test]
 fn no_more_tokens_than_fit_go_through_at_once() {
     let pieces = |count| Pieces { ids: vec![0; count], ..Default::default() };
     let parts = [pieces(4000), pieces(90), pieces(7), pieces(5000), pieces(0), pieces(1)];
-    let found = groups(&parts.iter().collect::<Vec<_>>());
+    let found = groups(&parts.iter().collect::<Vec<_>>(), 4096);
     assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1, 2]);
-    assert!(groups(&[]).is_empty());
+    assert!(groups(&[], 4096).is_empty());
 }

@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::config::{LossType, SimilarityConfig};
 use super::negatives::{Candidates, Negatives, same_label_penalty};
+use crate::nn::select_rows;
 
 impl SimilarityConfig {
     /// Cross-entropy over all labels, of the similarities `[input, label]`.
@@ -38,8 +39,7 @@ impl SimilarityConfig {
         };
         let (wrong_labels, wrong_inputs) = (wrong(candidates.identity)?, wrong(&own)?);
 
-        let gold = Tensor::new(candidates.gold, all.device())?;
-        let right = labels.index_select(&gold, 0)?; // [input, embedding]
+        let right = select_rows(labels, candidates.gold)?; // [input, embedding]
         let positive = (inputs * &right)?.sum_keepdim(1)?; // [input, 1]
         let input_label = wrong_labels.of(all)?; // [input, draw]
         let label_label = wrong_labels.of(&right.matmul(&labels.t()?)?)?;

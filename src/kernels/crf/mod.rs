@@ -85,6 +85,18 @@ pub(crate) fn likelihood<T: Real>(
     }
 }
 
+/// How often each tag follows each other one in sequences of right tags: `[from, to]`.
+#[cfg(any(feature = "cuda", test))]
+pub(crate) fn transition_counts(tags: usize, offsets: &[usize], gold: &[u32]) -> Vec<u32> {
+    let mut counts = vec![0; tags * tags];
+    for pair in offsets.windows(2) {
+        for tags_of in gold[pair[0]..pair[1]].windows(2) {
+            counts[tags_of[0] as usize * tags + tags_of[1] as usize] += 1;
+        }
+    }
+    counts
+}
+
 /// Forward and backward sums of one sequence, from which any marginal can be read.
 #[derive(Clone, Debug)]
 pub(crate) struct Lattice<T> {

@@ -1,22 +1,23 @@
 //! Multi-head self-attention with learnable projections.
 //!
-//! The formula is here, in candle's operations; `packed` computes the same on our kernels.
+//! The formula is here, in candle's operations on sequences that `padded` puts side by side; `packed` computes the same on
+//! our kernels.
 
 mod packed;
+mod padded;
 mod relative;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{D, DType, Device, Result, Tensor, bail};
+use candle_core::{D, DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
-use super::attention::masked_softmax;
 use super::fused::{AttentionParameters, Parameter, WeightAndBias};
 use super::op::{apply, has_kernels};
+use super::sparse_product::place_rows;
 use super::{Linear, Pass, Segments, TransformerConfig};
-use crate::kernels::attention::seed_of_head;
-use crate::kernels::dropout::{drops, threshold};
 use packed::PackedAttention;
+use padded::{Group, Hidden};
 use relative::RelativePositions;
 
 /// Multi-head self-attention: every row looks at the rows of its own sequence.
@@ -104,69 +105,63 @@ impl SelfAttention {
         let context = if has_kernels(x) {
             self.packed_context(&qkv, segments, seed)? // [row, model_dim]
         } else {
-            self.context(&qkv, &self.mask(segments, seed, qkv.device())?)? // [row, model_dim]
+            self.padded_context(&qkv, segments, seed)? // [row, model_dim]
         };
         self.output.forward(&context) // [row, model_dim]
     }
 
-    /// `softmax(Q·Kᵀ / √head_dim)·V` for each head, heads side by side.
-    ///
-    /// Every row is compared with every row; scores count where `mask` (`[heads, query, key]`) is not zero.
-    fn context(&self, qkv: &Tensor, mask: &Tensor) -> Result<Tensor> {
-        let [q, k, v] = self.split_heads(qkv)?; // [heads, row, head_dim]
-        let scores = self.scores(&q, &k)?; // [heads, query, key]
-        let weights = masked_softmax(&scores, mask)?; // [heads, query, key]
-        let mut context = weights.matmul(&v)?; // [heads, query, head_dim]
+    /// `softmax(Q·Kᵀ / √head_dim)·V` for each head, heads side by side, by candle's operations.
+    fn padded_context(&self, qkv: &Tensor, segments: &Segments, seed: Option<u64>) -> Result<Tensor> {
+        let hidden = Hidden { causal: self.causal, dropout: seed.map(|seed| (seed, self.drop_rate)) };
+        let (mut contexts, mut places, mut begin) = (Vec::new(), vec![0; segments.rows()], 0);
+        for group in Group::all(segments, self.heads) {
+            let padded = place_rows(qkv, group.packed_rows())?; // [sequence · longest, 3·model_dim]
+            contexts.push(self.context(&padded, &group, hidden)?);
+            group.tell_places(begin, &mut places);
+            begin += group.rows();
+        }
+        if contexts.is_empty() {
+            return qkv.narrow(1, 0, self.model_dim);
+        }
+        place_rows(&Tensor::cat(&contexts, 0)?, places.into_iter().map(Some))
+    }
+
+    /// The same for padded sequences, `[sequence · longest, 3·model_dim]`.
+    fn context(&self, qkv: &Tensor, group: &Group, hidden: Hidden) -> Result<Tensor> {
+        let [q, k, v] = self.split_heads(qkv, group.sequences.len())?; // [sequence, heads, row, head_dim]
+        let scores = self.scores(&q, &k)?; // [sequence, heads, query, key]
+        let weights = group.softmax(&scores, hidden)?; // [sequence, heads, query, key]
+        let mut context = weights.matmul(&v)?; // [sequence, heads, query, head_dim]
         if let Some(values) = self.relative.values_for(&weights)? {
             context = (context + values)?;
         }
-        join_heads(&context) // [row, model_dim]
+        context.transpose(1, 2)?.reshape((qkv.dim(0)?, self.model_dim)) // [sequence · longest, model_dim]
     }
 
-    /// `Q·Kᵀ / √head_dim`, and what relative positions add: `[heads, query, key]`.
+    /// `Q·Kᵀ / √head_dim`, and what relative positions add: `[sequence, heads, query, key]`.
     fn scores(&self, q: &Tensor, k: &Tensor) -> Result<Tensor> {
-        let mut scores = q.matmul(&k.t()?)?; // [heads, query, key]
+        let mut scores = q.matmul(&k.t()?)?; // [sequence, heads, query, key]
         if let Some(keys) = self.relative.scores_of_keys(q)? {
             scores = (scores + keys)?;
         }
         let scores = (scores / (q.dim(D::Minus1)? as f64).sqrt())?;
         match self.relative.biases_for(&scores)? {
-            Some(biases) => scores + biases,
+            Some(biases) => scores.broadcast_add(&biases),
             None => Ok(scores),
         }
     }
 
-    /// Queries, keys and values: `[heads, row, head_dim]` each.
-    fn split_heads(&self, qkv: &Tensor) -> Result<[Tensor; 3]> {
-        let (rows, dim) = (qkv.dim(0)?, self.model_dim);
+    /// Queries, keys and values of so many padded sequences: `[sequence, heads, row, head_dim]` each.
+    fn split_heads(&self, qkv: &Tensor, sequences: usize) -> Result<[Tensor; 3]> {
+        let (dim, longest) = (self.model_dim, qkv.dim(0)? / sequences.max(1));
         let part = |which: usize| {
-            let rows_of_heads =
-                qkv.narrow(1, which * dim, dim)?.reshape((rows, self.heads, dim / self.heads))?;
-            rows_of_heads.transpose(0, 1)?.contiguous()
+            let part = qkv.narrow(1, which * dim, dim)?; // [sequence · longest, model_dim]
+            part.reshape((sequences, longest, self.heads, dim / self.heads))?.transpose(1, 2)?.contiguous()
         };
         Ok([part(0)?, part(1)?, part(2)?])
     }
 
-    /// Which scores count, dropout included, with the draws of our kernels: `[heads, query, key]` of ones and zeros.
-    fn mask(&self, segments: &Segments, seed: Option<u64>, device: &Device) -> Result<Tensor> {
-        let (heads, rows, limit) = (self.heads, segments.rows(), threshold(self.drop_rate));
-        let mut mask = vec![0_u8; heads * rows * rows];
-        for (head, mask) in mask.chunks_exact_mut((rows * rows).max(1)).enumerate() {
-            for range in segments.iter() {
-                let (start, len) = (range.start, range.len());
-                let seed = seed.map(|seed| seed_of_head(seed, start, heads, head));
-                for at in 0..len * len {
-                    let (query, key) = (at / len, at % len);
-                    let future = self.causal && key > query;
-                    let hidden = future || seed.is_some_and(|seed| drops(seed, at as u64, limit));
-                    mask[(start + query) * rows + start + key] = u8::from(!hidden);
-                }
-            }
-        }
-        Tensor::from_vec(mask, (heads, rows, rows), device)
-    }
-
-    /// [`context`](Self::context) of our kernels.
+    /// [`padded_context`](Self::padded_context) on our kernels.
     fn packed_context(&self, qkv: &Tensor, segments: &Segments, seed: Option<u64>) -> Result<Tensor> {
         let tables = self.relative.tables();
         let operation = PackedAttention {
@@ -190,10 +185,13 @@ impl SelfAttention {
         let qkv = self.project(x, segments)?.to_dtype(DType::F64)?; // [row, 3·model_dim]
         let exact = Self { relative: self.relative.to_dtype(DType::F64)?, ..self.clone() };
         let of = |range: std::ops::Range<usize>| {
-            let one = Segments::from_lengths([range.len()]);
-            let [q, k, _] = exact.split_heads(&qkv.narrow(0, range.start, range.len())?)?;
-            let mask = exact.mask(&one, None, qkv.device())?;
-            if range.is_empty() { Ok(mask) } else { masked_softmax(&exact.scores(&q, &k)?, &mask) }
+            if range.is_empty() {
+                return Tensor::zeros((self.heads, 0, 0), DType::F64, qkv.device());
+            }
+            let [q, k, _] = exact.split_heads(&qkv.narrow(0, range.start, range.len())?, 1)?;
+            let one = Group { longest: range.len(), sequences: vec![0..range.len()] };
+            let hidden = Hidden { causal: self.causal, dropout: None };
+            one.softmax(&exact.scores(&q, &k)?, hidden)?.squeeze(0)
         };
         segments.iter().map(|range| of(range)?.to_dtype(x.dtype())).collect()
     }
@@ -214,10 +212,4 @@ impl SelfAttention {
         }
         self.query_key_value.forward(x)
     }
-}
-
-/// `[heads, row, head_dim]` to `[row, heads · head_dim]`.
-fn join_heads(context: &Tensor) -> Result<Tensor> {
-    let (heads, rows, head_dim) = context.dims3()?;
-    context.transpose(0, 1)?.reshape((rows, heads * head_dim))
 }

@@ -46,41 +46,44 @@ impl RelativePositions {
         Ok(Self { keys: keys?, values: values?, biases: biases?, reach: self.reach })
     }
 
-    /// `query · keys[distance]`, before scaling: `[heads, query, key]`.
+    /// `query · keys[distance]`, before scaling: `[sequence, heads, query, key]`.
     pub(super) fn scores_of_keys(&self, q: &Tensor) -> Result<Option<Tensor>> {
         let Some(keys) = &self.keys else { return Ok(None) };
-        let of_distances = q.matmul(&keys.t()?)?; // [heads, query, distance]
-        of_distances.gather(&self.distances(q.dim(1)?, q.device())?, D::Minus1).map(Some)
+        let (sequences, heads, rows, _) = q.dims4()?;
+        let of_distances = for_each_head(q, &keys.t()?)?; // [sequence, heads, query, distance]
+        of_distances.gather(&self.distances((sequences, heads, rows), q.device())?, D::Minus1).map(Some)
     }
 
-    /// `biases[distance]`, for scaled scores: `[heads, query, key]`.
+    /// `biases[distance]`, for scaled scores: `[1, heads, query, key]`.
     pub(super) fn biases_for(&self, scores: &Tensor) -> Result<Option<Tensor>> {
         let Some(biases) = &self.biases else { return Ok(None) };
-        let (heads, rows, _) = scores.dims3()?;
-        let biases = biases.unsqueeze(1)?.broadcast_as((heads, rows, self.count()))?;
-        biases.contiguous()?.gather(&self.distances(rows, scores.device())?, D::Minus1).map(Some)
+        let (_, heads, rows, _) = scores.dims4()?;
+        let biases = biases.unsqueeze(1)?.unsqueeze(0)?.broadcast_as((1, heads, rows, self.count()))?;
+        biases.contiguous()?.gather(&self.distances((1, heads, rows), scores.device())?, D::Minus1).map(Some)
     }
 
-    /// `Σ weight · values[distance]` over the keys: `[heads, query, head_dim]`.
+    /// `Σ weight · values[distance]` over the keys: `[sequence, heads, query, head_dim]`.
     pub(super) fn values_for(&self, weights: &Tensor) -> Result<Option<Tensor>> {
         let Some(values) = &self.values else { return Ok(None) };
-        let (_, rows, _) = weights.dims3()?;
+        let (sequences, heads, rows, _) = weights.dims4()?;
         // A product with ones and zeros: `scatter_add` of candle fails backward where rows exceed distances.
         let is_at = self.one_hot(rows, weights)?; // [query, key, distance]
-        let sums = weights.transpose(0, 1)?.contiguous()?.matmul(&is_at)?; // [query, heads, distance]
-        sums.transpose(0, 1)?.contiguous()?.matmul(values).map(Some)
+        let by_query = weights.flatten(0, 1)?.transpose(0, 1)?.contiguous()?; // [query, sequence · heads, key]
+        let sums = by_query.matmul(&is_at)?.transpose(0, 1)?; // [sequence · heads, query, distance]
+        let sums = sums.reshape((sequences, heads, rows, self.count()))?;
+        for_each_head(&sums, values).map(Some)
     }
 
     fn count(&self) -> usize {
         2 * self.reach + 1
     }
 
-    /// The row of each distance in the tables: `[heads, query, key]`.
-    fn distances(&self, rows: usize, device: &Device) -> Result<Tensor> {
-        let heads = self.tables().into_iter().flatten().next().map_or(Ok(1), |table| table.dim(0))?;
+    /// The row of each distance in the tables: `[sequence, heads, query, key]`.
+    fn distances(&self, sizes: (usize, usize, usize), device: &Device) -> Result<Tensor> {
+        let (sequences, heads, rows) = sizes;
         let distances: Vec<u32> = (0..rows * rows).map(|at| self.distance(at, rows) as u32).collect();
-        let distances = Tensor::from_vec(distances, (1, rows, rows), device)?;
-        distances.broadcast_as((heads, rows, rows))?.contiguous()
+        let distances = Tensor::from_vec(distances, (1, 1, rows, rows), device)?;
+        distances.broadcast_as((sequences, heads, rows, rows))?.contiguous()
     }
 
     /// One at the row of each distance, zero elsewhere: `[query, key, distance]`.
@@ -96,4 +99,12 @@ impl RelativePositions {
     fn distance(&self, at: usize, rows: usize) -> usize {
         (at % rows + self.reach).saturating_sub(at / rows).min(2 * self.reach)
     }
+}
+
+/// The product of each head, over all sequences: `[sequence, heads, row, inner]` times `[heads, inner, column]`.
+fn for_each_head(x: &Tensor, of_heads: &Tensor) -> Result<Tensor> {
+    let (sequences, heads, rows, inner) = x.dims4()?;
+    let by_head = x.transpose(0, 1)?.reshape((heads, sequences * rows, inner))?;
+    let product = by_head.matmul(&of_heads.contiguous()?)?; // [heads, sequence · row, column]
+    product.reshape((heads, sequences, rows, ()))?.transpose(0, 1)?.contiguous()
 }

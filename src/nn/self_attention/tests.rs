@@ -1,5 +1,6 @@
 //! The formula, the operation and `attention` agree with each other.
 
+use candle_core::Device;
 use candle_nn::Init;
 use ndarray::{Array2, ArrayView2, Axis, s};
 
@@ -68,8 +69,8 @@ fn assert_formula_and_operation_agree(
     tolerance: f64,
 ) -> Result<()> {
     let seed = Pass::training(8).next_seed().filter(|_| block.drop_rate > 0.0);
-    let mask = block.mask(segments, seed, x.device())?;
-    let formula = block.output.forward(&block.context(&block.project(x, segments)?, &mask)?)?;
+    let context = block.padded_context(&block.project(x, segments)?, segments, seed)?;
+    let formula = block.output.forward(&context)?;
     let operation = block.forward(x, segments, &Pass::training(8))?;
     assert_close(&formula, &operation, tolerance)?;
     let weights = input(x.shape().clone())?.to_dtype(x.dtype())?;

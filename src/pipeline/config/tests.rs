@@ -134,7 +134,7 @@ fn options_that_are_left_empty_or_have_no_effect_change_nothing() {
         warnings,
         [
             "CountVectorsFeaturizer: `use_lemma` has no effect here: words have no lemmas",
-            "DIETClassifier: `use_gpu` has no effect here: the processor is used",
+            "DIETClassifier: `use_gpu` has no effect here: `--device` says what computes",
         ]
     );
     assert_eq!(read(plain).warnings, []);

@@ -75,6 +75,8 @@ impl Nlu {
         mut observe: impl FnMut(Event),
     ) -> Result<(Self, Training)> {
         let begun = Instant::now();
+        // What cannot train should say so before anything is read.
+        options.device.open()?;
         check_spans(&data.utterances)?;
         let forgetful = earlier.filter(|earlier| !earlier.remembers());
         let mut warnings = without_effect(&pipeline.diet());
@@ -172,7 +174,8 @@ impl Nlu {
     ) -> Result<(Self, Training)> {
         let threads = options.threads.max(1);
         let messages = set.examples.len() - set.names;
-        let mut learner = parts.learner(set, scorer(parts, held_out, threads))?;
+        let device = options.device.open()?;
+        let mut learner = parts.learner(set, scorer(parts, held_out, threads), &device)?;
         let mut settings = parts.diet.training.trainer(learner.examples(), threads);
         settings.time = time;
         if let Some(earlier) = earlier {

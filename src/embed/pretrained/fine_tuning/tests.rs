@@ -25,7 +25,8 @@ fn tuner_behind(family: &str, stages: Vec<Stage>, texts: &[FineTuningExample<'_>
         tokenizer.read(example.text, LongTexts::Truncate).unwrap().0.remove(0)
     };
     let examples = texts.iter().map(|example| Example::new(read(example), example)).collect();
-    Tuner::new(&FineTuning { dropout: 0.0, ..Default::default() }, &parts, examples, dtype).unwrap()
+    let config = FineTuning { dropout: 0.0, ..Default::default() };
+    Tuner::new(&config, &parts, examples, dtype, &Opened::Cpu).unwrap()
 }
 
 #[test]
