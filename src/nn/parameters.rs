@@ -224,7 +224,7 @@ mod tests {
             let vb = parameters.builder(DType::F32, &Device::Cpu);
             vb.get_with_hints((rows, 3), "table", init).unwrap().to_vec2::<f32>().unwrap()
         };
-        some.draw_rows("table", (5, 3), init, &[1, 2, 4]).unwrap();
+        some.draw_rows("table", (5, 3), init, &[1, 2, 4], &Device::Cpu).unwrap();
         let (whole, some) = (get(&whole, 5), get(&some, 3));
         assert_eq!(some, [1, 2, 4].map(|row| whole[row].clone()));
     }

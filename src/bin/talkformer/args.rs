@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use talkformer::pipeline::TrainingOptions;
 
 use super::embed::args::{Attention, Embed, Similar, VectorsCommand};
-use super::pipelines::{Opening, Overrides, PipelineArgs};
+use super::pipelines::{Computing, Opening, Overrides, PipelineArgs};
 use super::test::args::TestNlu;
 
 const AFTER: &str = "\
@@ -179,8 +179,10 @@ Examples:
   talkformer train nlu --finetune models --data new.yml --out models
   talkformer train nlu --data data/ --budget 60s
   talkformer train nlu --data private.yml --forget-examples --min-count 3
+  talkformer train nlu --data data/nlu.yml --device cuda
 
 With the same data, seed and number of threads, and without --budget, the model is the same, byte for byte.";
+On the processor, with the same data, seed and number of threads the model is the same, byte for byte.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = TRAIN_AFTER)]
@@ -224,6 +226,8 @@ pub(crate) struct TrainNlu {
     /// Worker threads; by default one per core.
     #[arg(long, visible_alias = "num-threads", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    #[command(flatten)]
+    pub computing: Computing,
     /// The licence to write on the model's card.
     #[arg(long, value_name = "TEXT")]
     pub licence: Option<String>,
@@ -279,6 +283,8 @@ pub(crate) struct Review {
     /// Worker threads; by default one per core.
     #[arg(long, visible_alias = "num-threads", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    #[command(flatten)]
+    pub computing: Computing,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -342,12 +348,15 @@ pub(crate) struct Parse {
     /// Worker threads; by default one per core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    #[command(flatten)]
+    pub computing: Computing,
 }
 
 const BENCH_AFTER: &str = "\
 Examples:
   talkformer bench
-  talkformer bench --quick --json";
+  talkformer bench --quick --json
+  talkformer bench --device cuda";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = BENCH_AFTER)]
@@ -355,6 +364,8 @@ pub(crate) struct Bench {
     /// Measure each thing only briefly, for a first look.
     #[arg(long)]
     pub quick: bool,
+    #[command(flatten)]
+    pub computing: Computing,
     /// Print one JSON object; times in seconds, rates in operations or bytes a second.
     #[arg(long)]
     pub json: bool,

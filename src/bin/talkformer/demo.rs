@@ -10,6 +10,7 @@ use talkformer::prediction::Prediction;
 
 use super::args::Demo;
 use super::output::{Interrupted, json_line, say};
+use super::pipelines::Computing;
 use super::progress::{Progress, stop_on_interrupt};
 use super::{score, train};
 
@@ -34,7 +35,7 @@ pub(crate) fn run(args: &Demo) -> anyhow::Result<()> {
     config.change_diet(|diet| diet.training.minimum_steps = 600);
     let mut progress = Progress::new(args.json);
     let begun = Instant::now();
-    let options = train::options(args.threads, stop_on_interrupt()?);
+    let options = train::options(args.threads, Computing::default(), stop_on_interrupt()?);
     let (nlu, training) = train::train(None, &config, &data, &options, &mut progress)?;
     let seconds = begun.elapsed().as_secs_f64();
     if training.outcome.stopped == talkformer::train::Stopped::Interrupted {

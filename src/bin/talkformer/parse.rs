@@ -12,6 +12,7 @@ use super::threads::limited;
 const BATCH: usize = 512;
 
 pub(crate) fn run(args: &Parse) -> anyhow::Result<()> {
+    args.computing.on_the_processor("messages are answered")?;
     let nlu = limited(Nlu::open_with(&args.model, &args.opening.options())?, args.threads);
     let bad = Texts::lines(&args.texts, args.input.as_deref())?.each(BATCH, |lines| {
         let mut out = io::stdout().lock();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use talkformer::diet::DietConfig;
+use talkformer::nn::Device;
 use talkformer::pipeline::{OpeningOptions, PipelineConfig, Recipe};
 
 use super::output::say;
@@ -45,6 +46,26 @@ pub(crate) struct Opening {
 impl Opening {
     pub(crate) fn options(&self) -> OpeningOptions {
         OpeningOptions::default().encoders(self.encoders.clone())
+    }
+}
+
+/// What computes.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(crate) struct Computing {
+    /// What computes: cpu, or, where the program was built for it, cuda, cuda:1 (the second GPU) or metal.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: Device,
+}
+
+impl Computing {
+    /// Refuses a GPU for what only the processor does.
+    pub(crate) fn on_the_processor(self, what: &str) -> anyhow::Result<()> {
+        let device = self.device;
+        anyhow::ensure!(
+            device == Device::Cpu,
+            "{what} on the processor only; leave `--device {device}` out (a GPU can train, review and embed)"
+        );
+        Ok(())
     }
 }
 

@@ -53,6 +53,15 @@ impl Progress {
                     "learning from {examples} examples, {epochs} epochs, {parameters} parameters, {threads} threads"
                 ));
             }
+            Event::OutOfMemory { rows } => {
+                let text = format!(
+                    "memory does not suffice for a batch; from now on {rows} rows at most go together"
+                );
+                match &self.bar {
+                    Some(bar) => bar.println(text),
+                    None => say(&text),
+                }
+            }
             Event::Step { report, done } => {
                 if let Some(bar) = &self.bar {
                     bar.set_position((done * 1000.0) as u64);
@@ -151,6 +160,7 @@ fn as_json(event: &Event) -> Value {
         Event::Started { examples, epochs, parameters, threads } => json!({
             "event": "started", "examples": examples, "epochs": epochs, "parameters": parameters, "threads": threads
         }),
+        Event::OutOfMemory { rows } => json!({"event": "out_of_memory", "rows": rows}),
         Event::Step { report: step, done } => {
             json!({"event": "step", "done": done, "progress": report(step)})
         }

@@ -27,7 +27,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut data = train::read(&args.data)?;
     name_intent_sets(&mut data.utterances, separator.as_deref());
     say(&format!("recipe {recipe}, data {}, {} folds", args.data.display(), args.folds));
-    let answers = out_of_fold(&config, &data, args.folds.into(), args.overrides.seed, args.threads)?;
+    let answers =
+        out_of_fold(&config, &data, args.folds.into(), args.overrides.seed, args.threads, args.computing)?;
     warn(&answers.warnings);
     let utterances = reported_intents(&data.utterances, &answers.predictions);
     let review = review(&utterances, &answers.predictions);

@@ -14,6 +14,7 @@ use talkformer::train::Stopped;
 
 use super::args::TrainNlu;
 use super::output::{Interrupted, json_line, say, warn};
+use super::pipelines::Computing;
 use super::progress::{Progress, stop_on_interrupt};
 
 /// Training examples that are scored for the card.
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
         _ => data,
     };
     let mut progress = Progress::new(args.json);
-    let options = options(args.threads, stop_on_interrupt()?)
+    let options = options(args.threads, args.computing, stop_on_interrupt()?)
         .remember_examples(!args.forget_examples)
         .min_count(args.min_count as usize)
         .epoch_fraction(args.epoch_fraction)
@@ -119,8 +120,8 @@ pub(crate) fn train(
     Ok((nlu, training))
 }
 
-pub(crate) fn options(threads: Option<u16>, stop: Arc<AtomicBool>) -> TrainingOptions {
-    let options = TrainingOptions::default().stop(stop);
+pub(crate) fn options(threads: Option<u16>, computing: Computing, stop: Arc<AtomicBool>) -> TrainingOptions {
+    let options = TrainingOptions::default().stop(stop).device(computing.device);
     match threads {
         Some(threads) => options.threads(threads.into()),
         None => options,

@@ -8,6 +8,7 @@ use talkformer::pipeline::{CrossValidation, OutOfFold, PipelineConfig, PipelineE
 use talkformer::train::Event;
 
 use super::output::{Interrupted, say};
+use super::pipelines::Computing;
 use super::progress::{Progress, stop_on_interrupt};
 use super::train;
 
@@ -40,8 +41,9 @@ pub(crate) fn out_of_fold(
     folds: usize,
     seed: Option<u64>,
     threads: Option<u16>,
+    computing: Computing,
 ) -> anyhow::Result<OutOfFold> {
-    let options = train::options(threads, stop_on_interrupt()?);
+    let options = train::options(threads, computing, stop_on_interrupt()?);
     let cut = CrossValidation::default().folds(folds).seed(seed.unwrap_or_default());
     let mut watch = Watch::default();
     let found = cut.run(pipeline, data, &options, |place, event| {

@@ -1,10 +1,13 @@
 //! `talkformer bench`
 
+mod device;
+
 use std::io::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
 use talkformer::data::{Format, read_str};
+use talkformer::nn::Device;
 use talkformer::pipeline::{Nlu, Recipe};
 use talkformer::speed::{
     Attention, Bandwidth, DietTraining, Machine, Precision, Product, Times, bandwidth, ceiling,
@@ -65,6 +68,9 @@ struct Parse {
 }
 
 pub(crate) fn run(args: &Bench) -> anyhow::Result<()> {
+    if args.computing.device != Device::Cpu {
+        return device::run(args.computing.device, args.quick, args.json);
+    }
     // How long each thing is measured.
     let time = Duration::from_millis(if args.quick { 10 } else { 400 });
     let machine = Machine::this();

@@ -7,7 +7,7 @@ use talkformer::embed::{self, EmbedOptions, Embedder};
 use talkformer::pipeline;
 
 use crate::args::Precision;
-use crate::pipelines::Opening;
+use crate::pipelines::{Computing, Opening};
 
 /// Which encoder computes the vectors, and how.
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,8 @@ pub(crate) struct EncoderArgs {
     /// Worker threads; by default one per core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    #[command(flatten)]
+    pub computing: Computing,
 }
 
 /// How many rows become one.
@@ -82,7 +84,7 @@ impl EncoderArgs {
         };
         let default = EmbedOptions::default();
         let threads = self.threads.map_or(default.threads, usize::from);
-        let options = default.threads(threads).precision(self.precision.into());
+        let options = default.threads(threads).precision(self.precision.into()).device(self.computing.device);
         options.pooling(pooling).normalize(self.normalize).long_texts(long_texts)
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::cross_validation::CrossValidationArgs;
 use super::learning_curve::LearningCurveArgs;
 use super::model::ModelArgs;
-use crate::pipelines::{Named, Overrides, PipelinesArgs};
+use crate::pipelines::{Computing, Named, Overrides, PipelinesArgs};
 
 const TEST_AFTER: &str = "\
 Examples:
@@ -50,6 +50,8 @@ pub(crate) struct TestNlu {
     /// Worker threads; by default one per core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    #[command(flatten)]
+    pub computing: Computing,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

@@ -37,7 +37,8 @@ pub(super) fn run(args: &TestNlu) -> anyhow::Result<()> {
     let separator = pipeline.intent_separator();
     let (options, data) = (options(args).separator(separator), train::read(&args.data)?);
     check_out_of_scope(args, &data.utterances);
-    let found = out_of_fold(&pipeline, &data, args.cross.folds, args.overrides.seed, args.threads)?;
+    let found =
+        out_of_fold(&pipeline, &data, args.cross.folds, args.overrides.seed, args.threads, args.computing)?;
     warn(&found.warnings);
     warn(found.trainings.iter().flat_map(|training| &training.warnings).collect::<BTreeSet<_>>());
     let evaluation = Evaluation::new(&data.utterances, &found.predictions, &options);

@@ -48,7 +48,7 @@ pub(super) fn run(args: &TestNlu) -> anyhow::Result<()> {
     let mut series: Vec<CurveSeries> = Vec::new();
     for (pipeline, name) in &pipelines {
         let mut watch = Watch::default();
-        let options = train::options(args.threads, Arc::clone(&stop));
+        let options = train::options(args.threads, args.computing, Arc::clone(&stop));
         let found = curve.run(name, pipeline, &data, &options, |run, percentage, event| {
             let place = format!("{name}, run {} of {}, without {percentage} %", run + 1, curve.runs);
             watch.show(&place, &event);
