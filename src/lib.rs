@@ -61,7 +61,7 @@
 //! | `png` | drawings of reports as PNG; without it they are SVG only | yes, with `cli` |
 //! | `arrow` | the program writes vectors as Arrow files | no |
 //! | `hub` | downloads encoders from the Hugging Face hub; nothing else uses the network | no |
-//! | `cuda`, `metal` | the blocks of [`nn`] on a GPU | no |
+//! | `cuda`, `metal` | training and embedding on a GPU ([`nn::Device`]); not run on a real one yet | no |
 //!
 //! candle, the tensor library, runs threads of its own, which slow down training. Set `CANDLE_NUM_THREADS=1` and
 //! `RAYON_NUM_THREADS=1` in the environment of a program that trains; answering does not need it.
@@ -72,7 +72,7 @@
 //! - The spaCy, MITIE, `ConveRT` and Duckling components of Rasa: they are left out of a pipeline, or served by others
 //!   ([`pipeline::ConfigWarning`]). For `JiebaTokenizer`, Chinese, Japanese, Thai and other writing without blanks is cut
 //!   into characters.
-//! - Training and answering on a GPU: only the blocks of [`nn`] run there.
+//! - Answering on a GPU: there, models are trained and texts embedded.
 //!
 //! # To read the code
 //!

@@ -181,8 +181,7 @@ Examples:
   talkformer train nlu --data private.yml --forget-examples --min-count 3
   talkformer train nlu --data data/nlu.yml --device cuda
 
-With the same data, seed and number of threads, and without --budget, the model is the same, byte for byte.";
-On the processor, with the same data, seed and number of threads the model is the same, byte for byte.";
+On the processor, with the same data, seed and number of threads, and without --budget, the model is the same, byte for byte.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = TRAIN_AFTER)]
