@@ -9,6 +9,7 @@ use super::linear_path::{LinearPath, Problem};
 use super::multi_label::Decision;
 use super::{DietConfig, Example, Widths};
 use crate::features::{Features, Known, UnitRanges};
+use crate::linear::Solution;
 
 /// The ensemble weights and a threshold, fitted on the messages that were held out for calibration.
 ///
@@ -87,16 +88,16 @@ impl CalibrationSplit<'_> {
     }
 
     /// Fits the weights of the ensemble, to the network whose `engine` this is and a linear path that has not learnt
-    /// from the held-out messages either.
-    pub(super) fn fit(&self, engine: &Engine) -> FittedConfidence {
-        let scores = self.scores(engine);
+    /// from the held-out messages either: the solutions of that are where [`linear_path`](Self::linear_path) begins.
+    pub(super) fn fit(&self, engine: &Engine) -> (FittedConfidence, Vec<Solution>) {
+        let (scores, solutions) = self.scores(engine);
         let weights = if self.config.intents.linear_path {
             scores.fit(DEFAULT_WEIGHTS, [PRIOR; PARTS])
         } else {
             scores.fit([1.0, 0.0, 0.0], [PRIOR, f64::INFINITY, f64::INFINITY])
         };
         let error = |weights| scores.calibration(weights).expected_calibration_error;
-        FittedConfidence {
+        let fitted = FittedConfidence {
             messages: self.held_out,
             transformer: weights[0],
             softmax: weights[1],
@@ -104,19 +105,20 @@ impl CalibrationSplit<'_> {
             error_before: error([1.0, 0.0, 0.0]),
             error_after: error(weights),
             threshold: self.threshold(&scores, weights),
-        }
+        };
+        (fitted, solutions)
     }
 
-    /// Fits how a message gets its intents, where it may have several.
-    pub(super) fn decide(&self, engine: &Engine) -> Decision {
-        let HeldOutScores { scores: [transformer, _, linear], .. } = self.scores(engine);
+    /// Fits how a message gets its intents, where it may have several. Solutions as in [`fit`](Self::fit).
+    pub(super) fn decide(&self, engine: &Engine) -> (Decision, Vec<Solution>) {
+        let (HeldOutScores { scores: [transformer, _, linear], .. }, solutions) = self.scores(engine);
         let sets: Vec<&[u32]> = self.messages().iter().map(|one| &one.intents[..]).collect();
-        Decision::fit(&transformer, &linear, &sets)
+        (Decision::fit(&transformer, &linear, &sets), solutions)
     }
 
-    /// The linear path of all examples.
-    pub(super) fn linear_path(&self) -> LinearPath {
-        self.problem().fit(self.examples.len())
+    /// The linear path of all examples, from the solutions for those that are not held out, where there are any.
+    pub(super) fn linear_path(&self, solutions: &[Solution]) -> LinearPath {
+        self.problem().fit(self.examples.len(), solutions).0
     }
 
     /// How many examples are learnt from.
@@ -130,13 +132,14 @@ impl CalibrationSplit<'_> {
     }
 
     /// The scores of the held-out messages by each part of the ensemble. Their features are those that they would have
-    /// if featurizers had been fitted to the other messages alone.
-    fn scores(&self, engine: &Engine) -> HeldOutScores {
+    /// if featurizers had been fitted to the other messages alone. Also the solutions of the linear path that is scored.
+    fn scores(&self, engine: &Engine) -> (HeldOutScores, Vec<Solution>) {
         let gold = self.messages().iter().filter_map(|message| message.intent).collect();
         let mut found = HeldOutScores { gold, labels: self.intents.len(), ..Default::default() };
         let others = self.examples[..self.learnt()].iter().map(|one| &one.features);
         let known = Known::of(others, (self.widths.sequence, self.widths.sentence), 1);
-        let path = self.config.intents.linear_path.then(|| self.problem().fit(self.learnt()));
+        let path = self.config.intents.linear_path.then(|| self.problem().fit(self.learnt(), &[]));
+        let (path, solutions) = path.unzip();
         for message in self.messages() {
             let features: Features = message.features.restricted_to(&known, self.unit_ranges);
             engine.answer(&[&features], |_, answer| found.scores[0].extend_from_slice(answer.similarities));
@@ -146,7 +149,7 @@ impl CalibrationSplit<'_> {
                 own.extend(scores);
             }
         }
-        found
+        (found, solutions.unwrap_or_default())
     }
 
     /// The confidence that [`FittedConfidence::KEPT`] of the right answers in scope exceed.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::ensemble::PARTS;
 use super::{DietConfig, Example, Widths};
 use crate::features::Features;
-use crate::linear::{Labelled, LinearClassifier, Loss, Solver};
+use crate::linear::{Labelled, LinearClassifier, Loss, Solution, Solver};
 use crate::numbers::SparseRows;
 
 /// The cost of an error in the classifier of all classes at once. Chosen on development data: `docs/experiments.md`.
@@ -62,7 +62,7 @@ impl<'e> Problem<'e> {
         let (held_out, learning): (Vec<u32>, Vec<u32>) =
             (0..self.examples.len() as u32).partition(|at| at % LENGTH_STRIDE == 0);
         let right = |dense_length: f32| {
-            let path = Self { dense_length, ..self }.joined().solve(&learning, false);
+            let (path, _) = Self { dense_length, ..self }.joined().solve(&learning, false, &[]);
             let right = |at: &&u32| {
                 let example = self.examples[**at as usize];
                 let [_, scores] = path.scores(&example.features);
@@ -75,10 +75,11 @@ impl<'e> Problem<'e> {
         tried.into_iter().max_by_key(|(right, _)| *right).map_or(DENSE_LENGTHS[0], |(_, length)| length)
     }
 
-    /// Learns from the first `learning` examples.
-    pub(super) fn fit(self, learning: usize) -> LinearPath {
+    /// Learns from the first `learning` examples, beginning where an earlier fit to fewer of them ended. What it returns
+    /// beside the path is for the next.
+    pub(super) fn fit(self, learning: usize, earlier: &[Solution]) -> (LinearPath, Vec<Solution>) {
         let learning: Vec<u32> = (0..learning as u32).collect();
-        self.joined().solve(&learning, !self.config.intents.multi_label)
+        self.joined().solve(&learning, !self.config.intents.multi_label, earlier)
     }
 
     fn joined(self) -> Joined<'e> {
@@ -92,31 +93,24 @@ impl<'e> Problem<'e> {
 }
 
 impl Joined<'_> {
-    fn solve(&self, learning: &[u32], with_softmax: bool) -> LinearPath {
+    fn solve(
+        &self,
+        learning: &[u32],
+        with_softmax: bool,
+        earlier: &[Solution],
+    ) -> (LinearPath, Vec<Solution>) {
         let Problem { config, widths, labels, threads, dense_length, .. } = self.problem;
         let seed = config.training.seed();
         let rows: Vec<&SparseRows> = self.rows.iter().map(AsRef::as_ref).collect();
         let data =
             Labelled { rows: &rows, columns: widths.joined(), members: &self.members, classes: labels };
-        let solver = |loss, cost, threads| Solver { loss, cost, seed, threads };
-        let softmax = || LinearClassifier::fit(data, learning, solver(Loss::Softmax, SOFTMAX_COST, 1));
-        let hinge =
-            |threads| LinearClassifier::fit(data, learning, solver(Loss::SquaredHinge, HINGE_COST, threads));
-        let path = |softmax, hinge| LinearPath { softmax, hinge, labels, widths, dense_length };
-        if !with_softmax {
-            return path(None, hinge(threads));
-        }
-        if threads < 2 {
-            return path(Some(softmax()), hinge(1));
-        }
-        std::thread::scope(|scope| {
-            let other = scope.spawn(softmax);
-            let hinge = hinge(threads - 1);
-            match other.join() {
-                Ok(softmax) => path(Some(softmax), hinge),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        })
+        let solver = |loss, cost| Solver { loss, cost, seed, threads };
+        let solvers = [solver(Loss::SquaredHinge, HINGE_COST), solver(Loss::Softmax, SOFTMAX_COST)];
+        let solvers = if with_softmax { &solvers[..] } else { &solvers[..1] };
+        let found = Solution::find(data, learning, solvers, earlier);
+        let classifier = |own| LinearClassifier::of(data, learning, own);
+        let softmax = found.get(1).map(classifier);
+        (LinearPath { softmax, hinge: classifier(&found[0]), labels, widths, dense_length }, found)
     }
 }
 

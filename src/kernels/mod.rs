@@ -17,6 +17,7 @@
 //! | `attention` | softmax attention inside each sequence of a packed batch; long ones through `flash` |
 //! | `flash` | softmax attention for dense `[batch, heads, seq, head_dim]`, block by block |
 //! | `bag` | weighted sums of table rows: the sparse input layer |
+//! | `lanes` | the inner loops of the softmax solver, sixteen classes at a time |
 //! | `crf` | linear-chain likelihood, gradient, marginals and best path |
 //! | `adamw` | one optimizer step, in place |
 //! | `cuda` | the same for NVIDIA GPUs, where candle has none or slow ones |
@@ -42,6 +43,7 @@ pub(crate) mod crf;
 pub(crate) mod cuda;
 pub(crate) mod dropout;
 pub(crate) mod flash;
+pub(crate) mod lanes;
 pub(crate) mod layer_norm;
 pub(crate) mod matmul;
 pub(crate) mod processor;

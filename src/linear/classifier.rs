@@ -1,9 +1,8 @@
 //! Scores for all classes.
 
-use super::{hinge, softmax};
-use crate::kernels::bag::bag;
+use super::Solution;
+use crate::kernels::bag::{bag, bag_backward};
 use crate::numbers::SparseRows;
-use crate::threads::in_parallel;
 
 /// How errors are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +37,6 @@ pub struct Labelled<'a> {
     pub members: &'a [Vec<u32>],
     /// Number of classes.
     pub classes: usize,
-}
-
-impl Labelled<'_> {
-    /// `‖x‖² + 1` of each row; the one is that of the bias.
-    pub(super) fn squares(&self) -> Vec<f32> {
-        let square = |row: &&SparseRows| row.values().iter().map(|value| value * value).sum::<f32>() + 1.0;
-        self.rows.iter().map(square).collect()
-    }
 }
 
 /// Scores rows for each class: `x·W + b`.
@@ -84,20 +75,26 @@ impl LinearClassifier {
     /// If there are not as many sets of classes as rows, or a column, class or row does not exist.
     #[must_use]
     pub fn fit(data: Labelled<'_>, learning: &[u32], solver: Solver) -> Self {
-        assert_eq!(data.rows.len(), data.members.len(), "each row has its classes");
-        if solver.loss == Loss::Softmax {
-            return softmax::solve(data, learning, solver.cost, solver.seed);
+        let found = Solution::find(data, learning, &[solver], &[]);
+        Self::of(data, learning, &found[0])
+    }
+
+    /// The classifier that was found for these rows.
+    ///
+    /// # Panics
+    ///
+    /// If it was found for others.
+    #[must_use]
+    pub fn of(data: Labelled<'_>, learning: &[u32], solution: &Solution) -> Self {
+        let classes = data.classes;
+        assert_eq!(solution.duals.len(), learning.len() * classes, "the rows that it was found for");
+        let (mut weights, mut bias) = (vec![0.0; data.columns * classes], vec![0.0; classes]);
+        for (row, dual) in learning.iter().zip(solution.duals.chunks_exact(classes.max(1))) {
+            if dual.iter().any(|dual| *dual != 0.0) {
+                bag_backward(data.rows[*row as usize], dual, &mut weights, &mut bias);
+            }
         }
-        let squares = data.squares();
-        let planes = in_parallel(data.classes, solver.threads, |class| {
-            hinge::solve(data, &squares, learning, class as u32, solver)
-        });
-        let mut weights = vec![0.0; data.columns * data.classes];
-        for (class, plane) in planes.iter().enumerate() {
-            let cells = weights.iter_mut().skip(class).step_by(data.classes);
-            cells.zip(&plane.weights).for_each(|(cell, weight)| *cell = *weight);
-        }
-        Self { weights, bias: planes.iter().map(|plane| plane.bias).collect() }
+        Self { weights, bias }
     }
 
     /// Scores of one row: `[class]`.

@@ -4,86 +4,94 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Labelled, Solver};
-use crate::numbers::SparseRows;
+use super::Solver;
+use super::rows::Rows;
 
 /// A hyperplane: `x·weights + bias` is positive on the side of the class.
-#[derive(Clone, Debug)]
-pub(super) struct Hyperplane {
-    pub(super) weights: Vec<f32>,
-    pub(super) bias: f32,
+struct Hyperplane {
+    weights: Vec<f32>,
+    bias: f32,
 }
 
 impl Hyperplane {
-    fn score(&self, row: &SparseRows) -> f32 {
-        let products = row.row(0).map(|(column, value)| self.weights[column as usize] * value);
-        products.sum::<f32>() + self.bias
+    fn score(&self, (columns, values): (&[u32], &[f32])) -> f32 {
+        // Several sums, since each addition has to wait for the one before.
+        let mut sums = [self.bias, 0.0, 0.0, 0.0];
+        let (columns, last_columns) = columns.as_chunks::<4>();
+        let (values, last_values) = values.as_chunks::<4>();
+        for (columns, values) in columns.iter().zip(values) {
+            for (at, sum) in sums.iter_mut().enumerate() {
+                *sum += self.weights[columns[at] as usize] * values[at];
+            }
+        }
+        for (column, value) in last_columns.iter().zip(last_values) {
+            sums[0] += self.weights[*column as usize] * value;
+        }
+        (sums[0] + sums[1]) + (sums[2] + sums[3])
     }
 
-    fn add(&mut self, row: &SparseRows, step: f32) {
-        for (column, value) in row.row(0) {
-            self.weights[column as usize] += step * value;
+    fn add(&mut self, (columns, values): (&[u32], &[f32]), step: f32) {
+        for (column, value) in columns.iter().zip(values) {
+            self.weights[*column as usize] += step * value;
         }
         self.bias += step;
     }
 }
 
 /// The most rounds through the rows.
-const MOST_ROUNDS: usize = 200;
+const MOST_ROUNDS: usize = 400;
 
 /// How far apart the gradients may be at the end.
 const TOLERANCE: f32 = 0.02;
 
-/// The hyperplane that minimises `½‖w‖² + cost · Σᵢ max(0, 1 − yᵢ(w·xᵢ))²` over the `learning` rows, with `y = 1` for
-/// rows of the class and `y = −1` for all others; the bias is one more weight, of a column that is always one, and
-/// `squares` are the squared lengths of the rows with that one.
+/// Rows that move are visited until their gradients are this much closer together than those of all rows were.
+const CLOSER: f32 = 0.1;
+
+/// Finds the hyperplane that minimises `½‖w‖² + cost · Σᵢ max(0, 1 − yᵢ(w·xᵢ))²`, with `y = 1` for rows of the class and
+/// `y = −1` for all others; the bias is one more weight, of a column that is always one. `duals` are where to begin and
+/// become the solution: `w = Σᵢ dualᵢ·xᵢ`.
 ///
-/// One multiplier at a time moves to its optimum, rows in random order; rows that stay at zero sit out until all
-/// others have converged: algorithm 3 of
-/// [Hsieh et al., 2008](https://www.csie.ntu.edu.tw/~cjlin/papers/cddual.pdf), with the squared hinge loss.
-pub(super) fn solve(
-    data: Labelled<'_>,
-    squares: &[f32],
-    learning: &[u32],
-    class: u32,
-    solver: Solver,
-) -> Hyperplane {
-    let mut random = ChaCha8Rng::seed_from_u64(solver.seed ^ u64::from(class));
-    let mut plane = Hyperplane { weights: vec![0.0; data.columns], bias: 0.0 };
-    let mut multipliers = vec![0.0_f32; data.rows.len()];
+/// One multiplier at a time moves to its optimum, rows in random order: algorithm 3 of
+/// [Hsieh et al., 2008](https://www.csie.ntu.edu.tw/~cjlin/papers/cddual.pdf), with the squared hinge loss. Rows on the
+/// right side that add nothing sit out until all others have come close to each other; there are so many of them that
+/// nearly all time goes into visits of all rows, and so few of the others that these can be visited often.
+pub(super) fn solve(rows: &Rows, is_member: &[bool], class: usize, solver: Solver, duals: &mut [f32]) {
+    let mut random = ChaCha8Rng::seed_from_u64(solver.seed ^ class as u64);
+    let mut plane = Hyperplane { weights: vec![0.0; rows.width], bias: 0.0 };
+    for (at, dual) in duals.iter().enumerate().filter(|(_, dual)| **dual != 0.0) {
+        plane.add(rows.row(at), *dual);
+    }
     let diagonal = 0.5 / solver.cost;
-    let mut active = learning.to_vec();
-    // Above this gradient, a multiplier of zero is not expected to move again.
-    let mut ceiling = f32::INFINITY;
+    let mut active: Vec<u32> = (0..rows.len() as u32).collect();
+    let mut enough = None;
     for _ in 0..MOST_ROUNDS {
         active.shuffle(&mut random);
         let (mut largest, mut smallest) = (f32::NEG_INFINITY, f32::INFINITY);
         active.retain(|at| {
             let at = *at as usize;
-            let side = if data.members[at].contains(&class) { 1.0 } else { -1.0 };
-            let multiplier = multipliers[at];
-            let gradient = side * plane.score(data.rows[at]) - 1.0 + diagonal * multiplier;
-            if multiplier == 0.0 && gradient > ceiling {
-                return false;
-            }
+            let side = if is_member[at] { 1.0 } else { -1.0 };
+            let multiplier = side * duals[at];
+            let score = plane.score(rows.row(at)) + rows.own[at] * duals[at];
+            let gradient = side * score - 1.0 + diagonal * multiplier;
             let projected = if multiplier == 0.0 { gradient.min(0.0) } else { gradient };
             (largest, smallest) = (largest.max(projected), smallest.min(projected));
             if projected.abs() > 1e-7 {
-                let moved = (multiplier - gradient / (squares[at] + diagonal)).max(0.0);
-                plane.add(data.rows[at], (moved - multiplier) * side);
-                multipliers[at] = moved;
+                let moved = (multiplier - gradient / (rows.squares[at] + diagonal)).max(0.0);
+                plane.add(rows.row(at), (moved - multiplier) * side);
+                duals[at] = moved * side;
             }
-            true
+            multiplier > 0.0 || gradient <= 0.0
         });
-        ceiling = if largest > 0.0 { largest } else { f32::INFINITY };
-        if largest - smallest <= TOLERANCE || active.is_empty() {
-            if active.len() == learning.len() {
-                break;
+        let range = largest - smallest;
+        match enough {
+            None if range <= TOLERANCE => break,
+            None => enough = Some((CLOSER * range).max(TOLERANCE)),
+            Some(enough_now) if range <= enough_now || active.is_empty() => {
+                active.clear();
+                active.extend(0..rows.len() as u32);
+                enough = None;
             }
-            active.clear();
-            active.extend_from_slice(learning);
-            ceiling = f32::INFINITY;
+            Some(_) => {}
         }
     }
-    plane
 }

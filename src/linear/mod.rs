@@ -6,10 +6,16 @@
 //!
 //! Two losses, since neither is better everywhere: `softmax` sees all classes at once and wins where each
 //! has few examples; `hinge` draws one border per class, between its rows and all others, and wins where there are many.
-//! `classifier` offers both, for all rows or for rows that were not learnt from.
+//! Both are solved in the dual, with a few numbers per row (`solution`), from which `classifier` makes weights; `rows` is how
+//! solvers read the data.
 
 mod classifier;
 mod hinge;
+mod rows;
 mod softmax;
+mod solution;
+#[cfg(test)]
+mod yardstick;
 
 pub use classifier::{Labelled, LinearClassifier, Loss, Solver};
+pub use solution::Solution;

@@ -143,7 +143,10 @@ impl<'a> Learner<'a> {
             let multi_label = self.decision.is_some();
             let decision = engine.as_ref().filter(|_| multi_label).map(|engine| split.decide(engine));
             let confidence = engine.as_ref().filter(|_| !multi_label).map(|engine| split.fit(engine));
-            let linear = self.config.intents.linear_path.then(|| split.linear_path());
+            let (decision, some) = decision.unzip();
+            let (confidence, others) = confidence.unzip();
+            let solutions = some.or(others).unwrap_or_default();
+            let linear = self.config.intents.linear_path.then(|| split.linear_path(&solutions));
             self.linear = linear;
             self.decision = decision.or(self.decision);
             self.confidence = confidence.or(self.confidence.take());
