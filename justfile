@@ -68,6 +68,10 @@ performance *ARGS: (bench-peers ARGS)
 instructions *ARGS:
     benches/instructions.sh {{ARGS}}
 
+# Check the code for NVIDIA GPUs, with a compiler from PyPI in a folder of its own (docs/gpu.md): `just check-cuda ~/gpu`
+check-cuda FOLDER:
+    benches/device/build.sh {{FOLDER}} check
+
 # Check licences, advisories and sources of all dependencies (needs cargo-deny)
 licences:
     cargo deny check

@@ -70,14 +70,16 @@ pub struct Pretrained {
 /// What computes the rows.
 #[derive(Debug)]
 enum Computes {
-    Processor(Network),
+    Processor(Box<Network>),
     Gpu(DeviceNetwork),
 }
 
 impl Computes {
     fn new(parts: &Parts<'_>, options: &EmbedOptions) -> Result<Self, EmbedError> {
         Ok(match options.device {
-            Device::Cpu => Self::Processor(Network::new(parts, options.precision, options.threads)?),
+            Device::Cpu => {
+                Self::Processor(Box::new(Network::new(parts, options.precision, options.threads)?))
+            }
             device => Self::Gpu(DeviceNetwork::new(parts, &device.open()?)?),
         })
     }

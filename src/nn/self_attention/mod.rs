@@ -189,7 +189,7 @@ impl SelfAttention {
                 return Tensor::zeros((self.heads, 0, 0), DType::F64, qkv.device());
             }
             let [q, k, _] = exact.split_heads(&qkv.narrow(0, range.start, range.len())?, 1)?;
-            let one = Group { longest: range.len(), sequences: vec![0..range.len()] };
+            let one = Group::of(range);
             let hidden = Hidden { causal: self.causal, dropout: None };
             one.softmax(&exact.scores(&q, &k)?, hidden)?.squeeze(0)
         };

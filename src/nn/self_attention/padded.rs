@@ -43,10 +43,15 @@ impl Group {
         for range in sequences {
             match groups.last_mut() {
                 Some(group) if group.takes(range.len(), heads) => group.sequences.push(range),
-                _ => groups.push(Self { longest: range.len(), sequences: vec![range] }),
+                _ => groups.push(Self::of(range)),
             }
         }
         groups
+    }
+
+    /// One sequence.
+    pub(super) fn of(rows: Range<usize>) -> Self {
+        Self { longest: rows.len(), sequences: std::iter::once(rows).collect() }
     }
 
     fn takes(&self, len: usize, heads: usize) -> bool {
