@@ -7,3 +7,13 @@ pub(crate) fn grow(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     }
     &mut buffer[..len]
 }
+
+/// Memory for `len` numbers, all of it spare. Debug builds fill it with NaN, so that tests notice a number that is not written.
+pub(crate) fn unwritten(len: usize) -> Vec<f32> {
+    let mut memory = Vec::with_capacity(len);
+    if cfg!(debug_assertions) {
+        memory.resize(len, f32::NAN);
+        memory.clear();
+    }
+    memory
+}

@@ -11,7 +11,7 @@ use super::lanes::Lanes;
 pub(super) struct Avx2(__m256);
 
 // SAFETY of every block below: there is a value of this type, or the caller vouches for its making, only where the
-// processor has AVX2 and FMA; the two that touch memory check its length first.
+// processor has AVX2 and FMA; those that touch memory check its length first.
 impl Lanes for Avx2 {
     const WIDTH: usize = 8;
     const SUMS: usize = 12;
@@ -30,10 +30,9 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn store(self, to: &mut [f32]) {
-        assert!(to.len() >= Self::WIDTH);
-        // SAFETY: as said above.
-        unsafe { _mm256_storeu_ps(to.as_mut_ptr(), self.0) }
+    unsafe fn store_at(self, to: *mut f32) {
+        // SAFETY: as said above, and the caller vouches for the memory.
+        unsafe { _mm256_storeu_ps(to, self.0) }
     }
 
     #[inline(always)]
@@ -96,50 +95,56 @@ impl Lanes for Avx2 {
             |count: usize, stride: usize, width| (count - 1).saturating_mul(stride).saturating_add(width);
         assert!(rows == 0 || end(rows, from_stride, cols) <= from.len());
         assert!(end(cols, to_stride, Self::WIDTH) <= to.len());
-        // SAFETY: as said above; the assertions hold every row that is read or written, of which the mask
-        // reads only the columns that are there.
+        let (from, to) = (from.as_ptr(), to.as_mut_ptr());
+        // SAFETY: as said above; the assertions hold every row that is read or written, of which the masks read only the
+        // columns that are there.
         unsafe {
-            let there =
-                _mm256_cmpgt_epi32(_mm256_set1_epi32(cols as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-            let mut block = [_mm256_setzero_ps(); 8];
-            for (row, lanes) in block.iter_mut().enumerate() {
-                if row < rows {
-                    *lanes = _mm256_maskload_ps(from.as_ptr().add(row * from_stride), there);
-                }
-            }
-            for (col, lanes) in transposed(block).into_iter().enumerate() {
-                if col < cols {
-                    _mm256_storeu_ps(to.as_mut_ptr().add(col * to_stride), lanes);
-                }
+            let columns = if rows == Self::WIDTH && cols == Self::WIDTH {
+                transposed(|row, col| _mm_loadu_ps(from.add(row * from_stride + col)))
+            } else {
+                let there = |col: usize| {
+                    let number = _mm_setr_epi32(0, 1, 2, 3);
+                    _mm_cmpgt_epi32(_mm_set1_epi32(cols as i32 - col as i32), number)
+                };
+                let there = [there(0), there(4)];
+                transposed(|row, col| {
+                    if row < rows {
+                        _mm_maskload_ps(from.wrapping_add(row * from_stride + col), there[col / 4])
+                    } else {
+                        _mm_setzero_ps()
+                    }
+                })
+            };
+            for (col, lanes) in columns.into_iter().enumerate().take(cols) {
+                _mm256_storeu_ps(to.add(col * to_stride), lanes);
             }
         }
     }
 }
 
-/// The transpose of an 8 × 8 matrix: numbers change places inside groups of four, then groups do.
+/// The transpose of an 8 × 8 matrix of which `load` gives four numbers from a row and a column on: those of rows four
+/// apart go into one register, and change places inside its halves.
 ///
 /// # Safety
 ///
-/// The processor must have AVX.
+/// The processor must have AVX2.
 #[inline(always)]
-unsafe fn transposed(rows: [__m256; 8]) -> [__m256; 8] {
-    let [mut pairs, mut fours, mut out] = [[rows[0]; 8]; 3];
+unsafe fn transposed(load: impl Fn(usize, usize) -> __m128) -> [__m256; 8] {
     // SAFETY: the caller vouches for the instructions.
     unsafe {
-        for i in 0..4 {
-            pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
-            pairs[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+        let mut out = [_mm256_setzero_ps(); 8];
+        for half in [0, 4] {
+            let pair =
+                |row| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(load(row, half)), load(row + 4, half));
+            let rows = [pair(0), pair(1), pair(2), pair(3)];
+            let [low, high] = [_mm256_unpacklo_ps(rows[0], rows[1]), _mm256_unpackhi_ps(rows[0], rows[1])];
+            let [low_below, high_below] =
+                [_mm256_unpacklo_ps(rows[2], rows[3]), _mm256_unpackhi_ps(rows[2], rows[3])];
+            out[half] = _mm256_shuffle_ps::<0x44>(low, low_below);
+            out[half + 1] = _mm256_shuffle_ps::<0xee>(low, low_below);
+            out[half + 2] = _mm256_shuffle_ps::<0x44>(high, high_below);
+            out[half + 3] = _mm256_shuffle_ps::<0xee>(high, high_below);
         }
-        for i in 0..4 {
-            let at = i / 2 * 4 + i % 2;
-            let (low, high) = (_mm256_castps_pd(pairs[at]), _mm256_castps_pd(pairs[at + 2]));
-            fours[i / 2 * 4 + i % 2 * 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(low, high));
-            fours[i / 2 * 4 + i % 2 * 2 + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low, high));
-        }
-        for i in 0..4 {
-            out[i] = _mm256_permute2f128_ps::<0x20>(fours[i], fours[4 + i]);
-            out[4 + i] = _mm256_permute2f128_ps::<0x31>(fours[i], fours[4 + i]);
-        }
+        out
     }
-    out
 }

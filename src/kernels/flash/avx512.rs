@@ -30,10 +30,9 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn store(self, to: &mut [f32]) {
-        assert!(to.len() >= Self::WIDTH);
-        // SAFETY: as said above.
-        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) }
+    unsafe fn store_at(self, to: *mut f32) {
+        // SAFETY: as said above, and the caller vouches for the memory.
+        unsafe { _mm512_storeu_ps(to, self.0) }
     }
 
     #[inline(always)]

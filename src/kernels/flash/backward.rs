@@ -1,17 +1,20 @@
 //! The gradients of queries, keys and values; scores are computed again.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::arithmetic::Arithmetic;
 use super::forward::side_by_side;
 use super::head::{Head, Words};
-use super::layout::{Joined, RowProducts, ScaleRows, Transposed};
+use super::lanes::Lanes;
+use super::layout::{Emit, Factors, Joined, RowProducts, Transposed};
 use super::mask::Mask;
 use super::product::{Left, Product, Right, Start, Target};
 use super::shape::{KEYS, QUERIES, Shape, blocks};
 use super::softmax::{Block, Differentiate};
 use super::{Flash, Gradients, Inputs, Outputs, tasks};
-use crate::kernels::scratch::grow;
+use crate::kernels::scratch::{grow, unwritten};
 
 /// What a thread keeps from task to task.
 struct Scratch {
@@ -26,8 +29,12 @@ struct Scratch {
     weights: Vec<f32>,
     score_grads: Vec<f32>,
     joined: Vec<f32>,
-    /// Gradients of keys and values where some keys are left out.
-    gathered: [Vec<f32>; 2],
+    /// Gradients of the queries of a block.
+    of_queries: Vec<f32>,
+    /// Gradients of keys and values.
+    sums: [Vec<f32>; 2],
+    /// One of them, with zeros for the keys that are left out.
+    spread: Vec<f32>,
 }
 
 /// Queries or gradients of the output, in the two orders that products want.
@@ -83,7 +90,9 @@ impl Scratch {
             weights: block(),
             score_grads: block(),
             joined: block(),
-            gathered: Default::default(),
+            of_queries: Vec::new(),
+            sums: Default::default(),
+            spread: Vec::new(),
         }
     }
 }
@@ -95,7 +104,7 @@ struct Task<'a> {
     grads: Gradients<'a>,
 }
 
-/// Adds the gradients to `gradients`, which begin as zeros.
+/// Writes every number of `gradients`. Returns whether all of them are finite.
 pub(super) fn backward<A: Arithmetic>(
     a: A,
     flash: &Flash<'_>,
@@ -103,44 +112,58 @@ pub(super) fn backward<A: Arithmetic>(
     inputs: Inputs<'_>,
     outputs: Outputs<'_>,
     gradients: Gradients<'_>,
-) {
-    let chunks = shape.key_chunks();
-    // The first chunk adds to the gradient itself, each other one to a sum of its own.
-    let mut more = vec![vec![0.0; gradients.queries.len()]; chunks.len() - 1];
-    let sums = std::iter::once(&mut *gradients.queries).chain(more.iter_mut().map(Vec::as_mut_slice));
-    let tasks = divide(shape, &chunks, sums.collect(), gradients.keys, gradients.values);
+) -> bool {
+    let (chunks, width) = (shape.key_chunks(), flash.head_dim);
+    // The first chunk writes the gradient itself, each other one a sum of its own.
+    let mut more: Vec<_> = chunks[1..].iter().map(|_| unwritten(gradients.queries.len())).collect();
+    let len = gradients.queries.len();
+    let blank = more.iter_mut().map(|more: &mut Vec<f32>| &mut more.spare_capacity_mut()[..len]);
+    let sums = std::iter::once(&mut *gradients.queries).chain(blank);
+    let tasks = divide(shape, width, &chunks, sums.collect(), gradients.keys, gradients.values);
     let mask = shape.mask(flash.causal, flash.window);
+    let all_finite = AtomicBool::new(true);
     tasks::share(shape.threads(flash.threads), tasks.into_iter(), Scratch::new, |scratch, task| {
         let grads = task.grads;
-        let queries = grads.queries.chunks_mut(shape.queries * shape.dim);
-        let keys = grads.keys.chunks_mut(task.keys.len() * shape.dim);
-        let values = grads.values.chunks_mut(task.keys.len() * shape.dim);
+        let queries = grads.queries.chunks_mut(shape.queries * width);
+        let keys = grads.keys.chunks_mut(task.keys.len() * width);
+        let values = grads.values.chunks_mut(task.keys.len() * width);
+        let mut finite = true;
         for (i, ((queries, keys), values)) in queries.zip(keys).zip(values).enumerate() {
-            let part = Part { a, flash, shape, mask, inputs, outputs, head: task.first_head + i };
-            part.run(scratch, task.keys.clone(), Gradients { queries, keys, values });
+            let (head, all_keys) = (task.first_head + i, chunks.len() == 1);
+            let part = Part { a, flash, shape, mask, inputs, outputs, head, all_keys };
+            part.run(scratch, task.keys.clone(), Gradients { queries, keys, values }, &mut finite);
         }
+        all_finite.fetch_and(finite, Ordering::Relaxed);
     });
-    for more in more {
-        gradients.queries.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
+    let mut finite = all_finite.into_inner();
+    for more in &mut more {
+        for (sum, x) in gradients.queries.iter_mut().zip(more.spare_capacity_mut()) {
+            // SAFETY: the tasks of each chunk have written every number of its sum.
+            let both = unsafe { sum.assume_init() + x.assume_init() };
+            finite &= both.is_finite();
+            sum.write(both);
+        }
     }
+    finite
 }
 
-/// Gives each task the gradients that it alone adds to.
+/// Gives each task the gradients that it alone writes.
 fn divide<'a>(
     shape: Shape,
+    width: usize,
     chunks: &[Range<usize>],
-    sums: Vec<&'a mut [f32]>,
-    keys: &'a mut [f32],
-    values: &'a mut [f32],
+    sums: Vec<&'a mut [MaybeUninit<f32>]>,
+    keys: &'a mut [MaybeUninit<f32>],
+    values: &'a mut [MaybeUninit<f32>],
 ) -> Vec<Task<'a>> {
     let heads = shape.heads_of_task();
-    let of_keys = (heads * shape.keys * shape.dim).max(1);
-    let of_queries = (heads * shape.queries * shape.dim).max(1);
+    let of_keys = (heads * shape.keys * width).max(1);
+    let of_queries = (heads * shape.queries * width).max(1);
     let mut sums: Vec<_> = sums.into_iter().map(|sum| sum.chunks_mut(of_queries)).collect();
     let mut tasks = Vec::new();
     for (i, (mut keys, mut values)) in keys.chunks_mut(of_keys).zip(values.chunks_mut(of_keys)).enumerate() {
         for (chunk, sums) in chunks.iter().zip(&mut sums) {
-            let len = if chunks.len() == 1 { keys.len() } else { chunk.len() * shape.dim };
+            let len = if chunks.len() == 1 { keys.len() } else { chunk.len() * width };
             let (own_keys, own_values);
             (own_keys, keys) = keys.split_at_mut(len);
             (own_values, values) = values.split_at_mut(len);
@@ -161,6 +184,8 @@ struct Part<'a, A> {
     inputs: Inputs<'a>,
     outputs: Outputs<'a>,
     head: usize,
+    /// Whether a task has all keys of its heads.
+    all_keys: bool,
 }
 
 /// The gradients that the keys of one task add to.
@@ -170,47 +195,64 @@ struct Sums<'a> {
 }
 
 impl<A: Arithmetic> Part<'_, A> {
-    fn run(&self, scratch: &mut Scratch, range: Range<usize>, grads: Gradients<'_>) {
+    fn run(&self, scratch: &mut Scratch, range: Range<usize>, grads: Gradients<'_>, finite: &mut bool) {
         let dim = self.shape.dim;
         let mut head = std::mem::take(&mut scratch.head);
+        let [mut keys, mut values] = std::mem::take(&mut scratch.sums);
         let source = self.flash.source(self.shape, self.inputs, self.head);
         let words = head.prepare(self.a, source, range.clone(), true);
-        let Some(positions) = words.at.positions else {
-            let mut sums = Sums { keys: grads.keys, values: grads.values };
-            self.queries(scratch, words, grads.queries, &mut sums);
-            scratch.head = head;
-            return;
-        };
-        let [mut keys, mut values] = std::mem::take(&mut scratch.gathered);
-        let len = positions.len() * dim;
+        let len = words.at.count * dim;
         let mut sums = Sums { keys: grow(&mut keys, len), values: grow(&mut values, len) };
-        sums.keys.fill(0.0);
-        sums.values.fill(0.0);
-        self.queries(scratch, words, grads.queries, &mut sums);
-        for (from, position) in positions.iter().enumerate() {
-            let (from, to) = (from * dim, (position - range.start) * dim);
-            grads.keys[to..to + dim].copy_from_slice(&sums.keys[from..from + dim]);
-            grads.values[to..to + dim].copy_from_slice(&sums.values[from..from + dim]);
+        self.queries(scratch, words, grads.queries, &mut sums, finite);
+        for (sums, factor, to) in
+            [(sums.keys, self.flash.scale, grads.keys), (sums.values, 1.0, grads.values)]
+        {
+            let sums = match words.at.positions {
+                Some(positions) => spread(sums, positions, &range, dim, &mut scratch.spread),
+                None => sums,
+            };
+            self.emit(sums, factor, to, finite);
         }
-        scratch.gathered = [keys, values];
+        scratch.sums = [keys, values];
         scratch.head = head;
     }
 
-    fn scale(&self, grads: &mut [f32]) {
-        let width = grads.len().max(1);
-        self.a.run(ScaleRows { rows: grads, width, factors: &[self.flash.scale] });
+    fn emit(&self, sums: &[f32], factor: f32, to: &mut [MaybeUninit<f32>], finite: &mut bool) {
+        let (dim, width) = (self.shape.dim, self.flash.head_dim);
+        self.a.run(Emit { sums, dim, factors: Factors::All(factor), to, width, finite });
     }
 
     /// All queries against the keys of this task.
-    fn queries(&self, scratch: &mut Scratch, words: Words<'_>, grads: &mut [f32], sums: &mut Sums<'_>) {
+    fn queries(
+        &self,
+        scratch: &mut Scratch,
+        words: Words<'_>,
+        grads: &mut [MaybeUninit<f32>],
+        sums: &mut Sums<'_>,
+        finite: &mut bool,
+    ) {
+        let dim = self.shape.dim;
+        let mut of_queries = std::mem::take(&mut scratch.of_queries);
         let blocks = blocks(0..self.shape.queries, QUERIES);
-        for (queries, grads) in blocks.zip(grads.chunks_mut(QUERIES * self.shape.dim)) {
+        for (queries, grads) in blocks.zip(grads.chunks_mut(QUERIES * self.flash.head_dim)) {
             let visible = self.mask.keys_of(&queries, &words.at);
-            if !visible.is_empty() {
-                self.block(scratch, words, queries, visible, grads, sums);
+            let first = queries.start == 0;
+            let whole = visible == (0..words.at.count);
+            // Where the first queries see all keys, they need not add to zeros.
+            if first && !whole {
+                sums.keys.fill(0.0);
+                sums.values.fill(0.0);
             }
+            let start = if first && whole { Start::Overwrite } else { Start::Add };
+            let of_queries = grow(&mut of_queries, queries.len() * dim);
+            if visible.is_empty() {
+                of_queries.fill(0.0);
+            } else {
+                self.block(scratch, words, queries, visible, (of_queries, sums, start));
+            }
+            self.emit(of_queries, self.flash.scale, grads, finite);
         }
-        self.scale(sums.keys);
+        scratch.of_queries = of_queries;
     }
 
     /// Some queries against the keys that they see.
@@ -220,11 +262,10 @@ impl<A: Arithmetic> Part<'_, A> {
         words: Words<'_>,
         queries: Range<usize>,
         visible: Range<usize>,
-        grads: &mut [f32],
-        sums: &mut Sums<'_>,
+        (grads, sums, start): (&mut [f32], &mut Sums<'_>, Start<'_>),
     ) {
         let (dim, depth) = (self.shape.dim, self.shape.dim / A::TERMS);
-        let (rows, lanes) = (queries.len(), queries.len().next_multiple_of(16));
+        let (rows, lanes) = (queries.len(), queries.len().next_multiple_of(A::Lanes::WIDTH));
         let first = self.head * self.shape.queries + queries.start;
         let own = first * dim..(first + rows) * dim;
         let (query_rows, grad_rows) = (&self.inputs.queries[own.clone()], &self.outputs.grads[own.clone()]);
@@ -233,11 +274,18 @@ impl<A: Arithmetic> Part<'_, A> {
         // Lanes without a query have weights of zero.
         scratch.log_sums.fill(f32::INFINITY);
         scratch.log_sums[..rows].copy_from_slice(&self.outputs.log_sums[first..first + rows]);
-        scratch.means.fill(0.0);
-        let (left, right) = (grad_rows, &self.outputs.out[own]);
-        self.a.run(RowProducts { left, right, width: dim, to: &mut scratch.means[..rows] });
+        // Joined values begin at even keys only.
+        let among = visible.start / A::TERMS * A::TERMS..visible.end;
+        // Where one block has all keys that the queries see, it finds the means along with the weights.
+        let at_once = self.all_keys && among.len() <= KEYS;
+        if !at_once {
+            scratch.means.fill(0.0);
+            let (left, right) = (grad_rows, &self.outputs.out[own]);
+            self.a.run(RowProducts { left, right, width: dim, to: &mut scratch.means[..rows] });
+        }
 
-        for keys in blocks(visible.start / A::TERMS * A::TERMS..visible.end, KEYS) {
+        let mut begun = false;
+        for keys in blocks(among, KEYS) {
             let scores = |words: &[f32], side: &Side, values: &mut [f32]| {
                 self.a.run(Product {
                     target: Target { values, stride: lanes, start: Start::Overwrite },
@@ -253,10 +301,10 @@ impl<A: Arithmetic> Part<'_, A> {
             }
             self.a.run(Differentiate {
                 block: Block { keys: keys.len(), lanes, factor: self.flash.factor() },
-                scores: &scratch.scores,
+                scores: &mut scratch.scores,
                 grads: &scratch.weight_grads,
                 log_sums: &scratch.log_sums,
-                means: &scratch.means,
+                means: (!at_once).then_some(&scratch.means),
                 weights: &mut scratch.weights,
                 score_grads: &mut scratch.score_grads,
                 joined: &mut scratch.joined,
@@ -264,7 +312,7 @@ impl<A: Arithmetic> Part<'_, A> {
 
             let add = |words: &[f32], joined: &[f32], sum: &mut [f32]| {
                 self.a.run(Product {
-                    target: Target { values: &mut sum[keys.start * dim..], stride: dim, start: Start::Add },
+                    target: Target { values: &mut sum[keys.start * dim..], stride: dim, start },
                     left: Left { words, row_stride: lanes / A::TERMS, depth_stride: 1 },
                     right: Right { words: joined, stride: dim },
                     size: [keys.len(), dim, rows.div_ceil(A::TERMS)],
@@ -274,12 +322,32 @@ impl<A: Arithmetic> Part<'_, A> {
             add(&scratch.score_grads, scratch.queries.joined::<A>(query_rows), sums.keys);
             let joined = if A::TERMS > 1 { &scratch.joined } else { &scratch.score_grads };
             self.a.run(Product {
-                target: Target { values: grads, stride: dim, start: Start::Add },
+                target: Target {
+                    values: grads,
+                    stride: dim,
+                    start: if begun { Start::Add } else { Start::Overwrite },
+                },
                 left: Left { words: joined, row_stride: 1, depth_stride: lanes },
                 right: Right { words: &words.joined_keys[keys.start / A::TERMS * dim..], stride: dim },
                 size: [rows, dim, keys.len().div_ceil(A::TERMS)],
             });
+            begun = true;
         }
-        self.scale(grads);
     }
+}
+
+/// Rows at their positions inside a range, and zeros between them.
+fn spread<'s>(
+    rows: &[f32],
+    positions: &[usize],
+    range: &Range<usize>,
+    dim: usize,
+    to: &'s mut Vec<f32>,
+) -> &'s mut [f32] {
+    let to = grow(to, range.len() * dim);
+    to.fill(0.0);
+    for (row, position) in rows.chunks_exact(dim).zip(positions) {
+        to[(position - range.start) * dim..][..dim].copy_from_slice(row);
+    }
+    to
 }

@@ -1,5 +1,7 @@
 //! Several `f32` at once.
 
+use std::mem::MaybeUninit;
+
 /// A register full of `f32`, or an array where there is no such register.
 ///
 /// An implementation for wider registers than every processor has exists only where the processor has them: a value proves
@@ -22,8 +24,29 @@ pub(super) trait Lanes: Copy {
     ///
     /// The processor must have such registers.
     unsafe fn load(from: &[f32]) -> Self;
+    /// Writes `WIDTH` numbers.
+    ///
+    /// # Safety
+    ///
+    /// There must be memory for them.
+    unsafe fn store_at(self, to: *mut f32);
+
     /// Overwrites the first `WIDTH` numbers.
-    fn store(self, to: &mut [f32]);
+    #[inline(always)]
+    fn store(self, to: &mut [f32]) {
+        assert!(to.len() >= Self::WIDTH);
+        // SAFETY: they fit.
+        unsafe { self.store_at(to.as_mut_ptr()) }
+    }
+
+    /// [`store`](Self::store) where nothing has been written yet.
+    #[inline(always)]
+    fn write(self, to: &mut [MaybeUninit<f32>]) {
+        assert!(to.len() >= Self::WIDTH);
+        // SAFETY: they fit.
+        unsafe { self.store_at(to.as_mut_ptr().cast()) }
+    }
+
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
@@ -59,9 +82,14 @@ pub(super) trait Lanes: Copy {
     fn exp2_of_fraction(f: Self) -> Self {
         const COEFFICIENTS: [f32; 6] =
             [1.0, std::f32::consts::LN_2, 0.240_222_42, 0.055_507_336, 0.009_671_513, 0.001_326_472_7];
+        // In a loop, since a closure might become a function that is not compiled for these registers.
         // SAFETY: `f` is such a register.
-        let [one, c1, c2, c3, c4, c5] = COEFFICIENTS.map(|c| unsafe { Self::splat(c) });
-        c5.mul_add(f, c4).mul_add(f, c3).mul_add(f, c2).mul_add(f, c1).mul_add(f, one)
+        let mut sum = unsafe { Self::splat(COEFFICIENTS[5]) };
+        for at in (0..5).rev() {
+            // SAFETY: as above.
+            sum = sum.mul_add(f, unsafe { Self::splat(COEFFICIENTS[at]) });
+        }
+        sum
     }
 }
 
@@ -91,8 +119,9 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn store(self, to: &mut [f32]) {
-        to[..4].copy_from_slice(&self.0);
+    unsafe fn store_at(self, to: *mut f32) {
+        // SAFETY: the caller vouches for the memory.
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
     }
 
     #[inline(always)]

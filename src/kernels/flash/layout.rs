@@ -1,5 +1,7 @@
 //! The orders in which products read words.
 
+use std::mem::MaybeUninit;
+
 use super::arithmetic::{Arithmetic, Step};
 use super::lanes::Lanes;
 
@@ -67,22 +69,51 @@ impl Step for Transposed<'_> {
     }
 }
 
-/// Multiplies each row by its own factor.
-pub(super) struct ScaleRows<'a> {
-    pub(super) rows: &'a mut [f32],
+/// Writes rows of sums, each multiplied by its factor, to memory that holds nothing yet.
+pub(super) struct Emit<'a> {
+    /// `[row, dim]`
+    pub(super) sums: &'a [f32],
+    pub(super) dim: usize,
+    pub(super) factors: Factors<'a>,
+    /// `[row, width]`: the first columns.
+    pub(super) to: &'a mut [MaybeUninit<f32>],
     pub(super) width: usize,
-    pub(super) factors: &'a [f32],
+    /// Becomes false if a number written is not finite.
+    pub(super) finite: &'a mut bool,
 }
 
-impl Step for ScaleRows<'_> {
+/// What rows are multiplied by.
+#[derive(Clone, Copy)]
+pub(super) enum Factors<'a> {
+    All(f32),
+    Each(&'a [f32]),
+}
+
+impl Step for Emit<'_> {
     #[inline(always)]
     fn run<A: Arithmetic>(self, a: A) {
-        for (row, factor) in self.rows.chunks_exact_mut(self.width).zip(self.factors) {
-            let factor = a.splat(*factor);
-            for values in row.chunks_exact_mut(A::Lanes::WIDTH) {
-                a.load(values).mul(factor).store(values);
+        // Zero times what is not finite is NaN.
+        let (zero, mut odd) = (a.splat(0.0), a.splat(0.0));
+        let mut numbers = [0.0; 16];
+        let rows = self.sums.chunks_exact(self.dim).zip(self.to.chunks_exact_mut(self.width));
+        for (row, (sums, to)) in rows.enumerate() {
+            let factor = a.splat(match self.factors {
+                Factors::All(factor) => factor,
+                Factors::Each(factors) => factors[row],
+            });
+            for (sums, to) in sums.chunks_exact(A::Lanes::WIDTH).zip(to.chunks_mut(A::Lanes::WIDTH)) {
+                let values = a.load(sums).mul(factor);
+                odd = values.mul_add(zero, odd);
+                if to.len() == A::Lanes::WIDTH {
+                    values.write(to);
+                    continue;
+                }
+                values.store(&mut numbers);
+                to.iter_mut().zip(numbers).for_each(|(to, number)| _ = to.write(number));
             }
         }
+        odd.store(&mut numbers);
+        *self.finite &= numbers[..A::Lanes::WIDTH].iter().all(|odd| *odd == 0.0);
     }
 }
 

@@ -9,12 +9,15 @@
 //! row, and for the five products of a backward pass only `q` and the gradient of the output are transposed,
 //! once for all keys.
 //!
+//! A short sequence costs mostly memory traffic, so each input is read once and each result written once, to memory that was
+//! not cleared before: sums stay in the first cache until they are complete, and whether they are finite is seen on the way out.
+//!
 //! | file | what it holds |
 //! | --- | --- |
 //! | `lanes`, `avx2`, `avx512` | several `f32` at once |
 //! | `arithmetic`, `pairs` | products of `f32`, or of `bf16` summed in `f32` |
 //! | `product` | tiles of sums in registers |
-//! | `layout` | the orders in which products read their numbers |
+//! | `layout` | the orders in which products read their numbers, and how sums become results |
 //! | `softmax` | what happens to a block of scores |
 //! | `mask` | which query sees which key |
 //! | `shape`, `tasks`, `head` | how work is divided, and what a task prepares |
@@ -55,8 +58,9 @@ mod tasks;
 mod tests;
 
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
-use super::sums::all_finite;
+use super::scratch::unwritten;
 use super::{Instructions, Precision};
 use arithmetic::Single;
 use head::Source;
@@ -84,7 +88,7 @@ pub(crate) struct Flash<'a> {
     pub(crate) window: Option<usize>,
     /// Which keys may be seen: `[batch, key]`.
     pub(crate) visible: Option<&'a [bool]>,
-    /// The number format of products. Without instructions for `bf16`, `f32`.
+    /// The number format of products. Without instructions for `bf16`, and for up to eight queries, `f32`.
     pub(crate) precision: Precision,
     /// How many threads may work on it, if there is enough to do.
     pub(crate) threads: usize,
@@ -108,12 +112,11 @@ pub(crate) struct Outputs<'a> {
     pub(crate) grads: &'a [f32],
 }
 
-/// Gradients, of the shapes of the inputs.
-#[derive(Debug)]
-pub(crate) struct Gradients<'a> {
-    pub(crate) queries: &'a mut [f32],
-    pub(crate) keys: &'a mut [f32],
-    pub(crate) values: &'a mut [f32],
+/// Where gradients go, of the shapes of the inputs.
+struct Gradients<'a> {
+    queries: &'a mut [MaybeUninit<f32>],
+    keys: &'a mut [MaybeUninit<f32>],
+    values: &'a mut [MaybeUninit<f32>],
 }
 
 /// Calls a function with the best arithmetic available.
@@ -121,6 +124,9 @@ macro_rules! with_arithmetic {
     ($flash:expr, $function:ident($($argument:expr),*)) => {{
         let set = $flash.instructions;
         match ($flash.precision, set.bf16(), set.avx512(), set.avx2()) {
+            // Few queries would leave half of a wider register empty.
+            #[cfg(target_arch = "x86_64")]
+            (.., Some(has)) if $flash.queries <= 8 => $function(Single(has), $($argument),*),
             #[cfg(target_arch = "x86_64")]
             (Precision::Bf16, Some(has), ..) => $function(Pairs(has), $($argument),*),
             #[cfg(target_arch = "x86_64")]
@@ -143,15 +149,18 @@ impl Flash<'_> {
         self.check(inputs);
         let shape = self.shape();
         let rows = shape.all_heads() * self.queries;
-        let (mut out, mut log_sums) = (vec![0.0; rows * shape.dim], vec![f32::INFINITY; rows]);
-        if !out.is_empty() {
+        let (mut out, mut log_sums) = (unwritten(rows * self.head_dim), vec![f32::INFINITY; rows]);
+        let mut finite = true;
+        if rows * self.head_dim > 0 {
             use forward::forward;
             let padded = [inputs.queries, inputs.keys, inputs.values].map(|x| self.padded(x));
             let inputs = Inputs { queries: &padded[0], keys: &padded[1], values: &padded[2] };
-            with_arithmetic!(self, forward(self, shape, inputs, &mut out, &mut log_sums));
+            let to = &mut out.spare_capacity_mut()[..rows * self.head_dim];
+            finite = with_arithmetic!(self, forward(self, shape, inputs, to, &mut log_sums));
         }
-        let mut out = self.trimmed(out);
-        if !all_finite(&out) {
+        // SAFETY: the pass has written every number.
+        unsafe { out.set_len(rows * self.head_dim) };
+        if !finite {
             self.forward_over_seen(inputs, &mut out);
         }
         (out, log_sums)
@@ -171,20 +180,30 @@ impl Flash<'_> {
             fits(outputs.out) && fits(outputs.grads) && outputs.log_sums.len() == rows,
             "outputs do not fit"
         );
-        let mut gradients =
-            [self.queries, self.keys, self.keys].map(|rows| vec![0.0; shape.all_heads() * rows * shape.dim]);
-        if gradients.iter().all(|gradient| !gradient.is_empty()) {
+        let lens = [self.queries, self.keys, self.keys].map(|rows| shape.all_heads() * rows * self.head_dim);
+        if lens.contains(&0) {
+            return lens.map(|len| vec![0.0; len]);
+        }
+        let mut gradients = lens.map(unwritten);
+        let finite = {
             use backward::backward;
             let padded = [inputs.queries, inputs.keys, inputs.values, outputs.out, outputs.grads]
                 .map(|x| self.padded(x));
             let inputs = Inputs { queries: &padded[0], keys: &padded[1], values: &padded[2] };
             let outputs = Outputs { out: &padded[3], grads: &padded[4], ..outputs };
             let [queries, keys, values] = &mut gradients;
-            let gradients = Gradients { queries, keys, values };
-            with_arithmetic!(self, backward(self, shape, inputs, outputs, gradients));
+            let gradients = Gradients {
+                queries: &mut queries.spare_capacity_mut()[..lens[0]],
+                keys: &mut keys.spare_capacity_mut()[..lens[1]],
+                values: &mut values.spare_capacity_mut()[..lens[2]],
+            };
+            with_arithmetic!(self, backward(self, shape, inputs, outputs, gradients))
+        };
+        for (gradient, len) in gradients.iter_mut().zip(lens) {
+            // SAFETY: the pass has written every number.
+            unsafe { gradient.set_len(len) };
         }
-        let mut gradients = gradients.map(|gradient| self.trimmed(gradient));
-        if !gradients.iter().all(|gradient| all_finite(gradient)) {
+        if !finite {
             self.backward_over_seen(inputs, outputs, &mut gradients);
         }
         gradients
@@ -237,13 +256,5 @@ impl Flash<'_> {
             padded[..from].copy_from_slice(row);
         }
         Cow::Owned(padded)
-    }
-
-    fn trimmed(&self, values: Vec<f32>) -> Vec<f32> {
-        let (to, from) = (self.head_dim, self.shape().dim);
-        if from == to {
-            return values;
-        }
-        values.chunks_exact(from).flat_map(|row| &row[..to]).copied().collect()
     }
 }

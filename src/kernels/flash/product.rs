@@ -44,17 +44,17 @@ pub(super) struct Product<'a> {
     pub(super) target: Target<'a>,
     pub(super) left: Left<'a>,
     pub(super) right: Right<'a>,
-    /// Rows, columns (a multiple of sixteen), and words of depth.
+    /// Rows, columns (whole registers), and words of depth.
     pub(super) size: [usize; 3],
 }
 
 impl Product<'_> {
     /// That the farthest element of each side is there.
-    fn check(&self) {
+    fn check(&self, width: usize) {
         let Self { target, left, right, size: [rows, cols, depth] } = self;
         let last = |count: &usize, stride: usize| count.saturating_sub(1).saturating_mul(stride);
         let end = |count: &usize, stride: usize| last(count, stride).saturating_add(*cols);
-        assert!(cols.is_multiple_of(16) && end(rows, target.stride) <= target.values.len());
+        assert!(cols.is_multiple_of(width) && end(rows, target.stride) <= target.values.len());
         let left_last = last(rows, left.row_stride).saturating_add(last(depth, left.depth_stride));
         assert!(*depth == 0 || left_last < left.words.len());
         assert!(*depth == 0 || end(depth, right.stride) <= right.words.len());
@@ -69,7 +69,7 @@ impl Step for Product<'_> {
         if rows == 0 || cols == 0 {
             return;
         }
-        self.check();
+        self.check(A::Lanes::WIDTH);
         let many = A::Lanes::SUMS >= 24;
         let registers = cols / A::Lanes::WIDTH;
         let mut done = 0;
@@ -83,6 +83,7 @@ impl Step for Product<'_> {
                     3 => stripe::<A, 8, 3>(a, &mut self, from),
                     2 if many => stripe::<A, 12, 2>(a, &mut self, from),
                     2 => stripe::<A, 6, 2>(a, &mut self, from),
+                    _ if many => stripe::<A, 12, 1>(a, &mut self, from),
                     _ => stripe::<A, 8, 1>(a, &mut self, from),
                 }
             }
@@ -91,40 +92,45 @@ impl Step for Product<'_> {
     }
 }
 
-/// All rows of `REGISTERS` columns of registers: as many tiles of `ROWS` as fit, then smaller ones.
+/// All rows of `REGISTERS` columns of registers, in tiles of up to `MOST` rows.
 ///
 /// # Safety
 ///
 /// As [`Product::check`] asserts.
 #[inline(always)]
-unsafe fn stripe<A: Arithmetic, const ROWS: usize, const REGISTERS: usize>(
+unsafe fn stripe<A: Arithmetic, const MOST: usize, const REGISTERS: usize>(
     a: A,
     product: &mut Product<'_>,
     from: usize,
 ) {
     let rows = product.size[0];
     let mut row = 0;
-    // SAFETY: tiles stay inside the rows.
-    unsafe {
-        while row + ROWS <= rows {
-            tile::<A, ROWS, REGISTERS>(a, product, row, from);
-            row += ROWS;
+    while row < rows {
+        let now = rows_of_tile(MOST, rows - row);
+        macro_rules! tile_of {
+            ($($size:literal)*) => {
+                match now {
+                    // SAFETY: tiles stay inside the rows.
+                    $($size if $size <= MOST => unsafe { tile::<A, $size, REGISTERS>(a, product, row, from) },)*
+                    _ => unreachable!("tiles of up to {MOST} rows"),
+                }
+            };
         }
-        if ROWS > 8 && row + 8 <= rows {
-            tile::<A, 8, REGISTERS>(a, product, row, from);
-            row += 8;
-        }
-        if row + 4 <= rows {
-            tile::<A, 4, REGISTERS>(a, product, row, from);
-            row += 4;
-        }
-        if row + 2 <= rows {
-            tile::<A, 2, REGISTERS>(a, product, row, from);
-            row += 2;
-        }
-        if row < rows {
-            tile::<A, 1, REGISTERS>(a, product, row, from);
-        }
+        tile_of!(1 2 3 4 5 6 7 8 9 10 11 12);
+        row += now;
+    }
+}
+
+/// How many of the rows that are left the next tile takes: `most`, unless few would be left over. A tile of few rows
+/// has too few sums to keep the processor busy.
+#[inline(always)]
+fn rows_of_tile(most: usize, left: usize) -> usize {
+    if left <= most {
+        left
+    } else if left < most + most.div_ceil(2) {
+        left.div_ceil(2)
+    } else {
+        most
     }
 }
 
@@ -180,7 +186,7 @@ unsafe fn tile<A: Arithmetic, const ROWS: usize, const REGISTERS: usize>(
         }
         for (r, sums) in sums.into_iter().enumerate() {
             for (v, sum) in sums.into_iter().enumerate() {
-                store(sum, out.add(r * target.stride + v * width));
+                sum.store_at(out.add(r * target.stride + v * width));
             }
         }
     }
@@ -193,13 +199,4 @@ unsafe fn tile<A: Arithmetic, const ROWS: usize, const REGISTERS: usize>(
 unsafe fn load<A: Arithmetic>(a: A, from: *const f32) -> A::Lanes {
     // SAFETY: the caller vouches for it.
     a.load(unsafe { std::slice::from_raw_parts(from, A::Lanes::WIDTH) })
-}
-
-/// # Safety
-///
-/// As many numbers as `L` is wide must be writable there.
-#[inline(always)]
-unsafe fn store<L: Lanes>(values: L, to: *mut f32) {
-    // SAFETY: the caller vouches for it.
-    values.store(unsafe { std::slice::from_raw_parts_mut(to, L::WIDTH) });
 }

@@ -6,7 +6,7 @@ use super::product::{Left, Product, Right, Start, Target};
 use crate::kernels::Instructions;
 use crate::kernels::rows::{Rows, RowsMut, Side};
 
-/// `target += left · right` of `[rows, cols, depth]`, where `cols` is a multiple of sixteen.
+/// `target += left · right` of `[rows, cols, depth]`, where `cols` is a multiple of sixteen: whole registers of any width.
 pub(crate) fn add_product(
     target: RowsMut<'_, f32>,
     left: Side<'_, f32>,

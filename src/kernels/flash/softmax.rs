@@ -80,14 +80,14 @@ fn highest<L: Lanes>(lowest: L, mut rows: impl Iterator<Item = L>) -> L {
 /// A block of the backward pass.
 pub(super) struct Differentiate<'a> {
     pub(super) block: Block,
-    /// In: scores. `[key, lane]`.
-    pub(super) scores: &'a [f32],
+    /// In: scores. `[key, lane]`. Weights take their place where no means are given.
+    pub(super) scores: &'a mut [f32],
     /// In: gradients of the weights. `[key, lane]`.
     pub(super) grads: &'a [f32],
     /// In: for each lane, log₂ of the sum of the exponentials of its scores.
     pub(super) log_sums: &'a [f32],
-    /// In: for each lane, the mean of the gradients of its weights, weighted by them.
-    pub(super) means: &'a [f32],
+    /// In: for each lane, the mean of the gradients of its weights, weighted by them; none where this block has all keys.
+    pub(super) means: Option<&'a [f32]>,
     /// Out: weights as words along the lanes. `[key, lane / TERMS]`.
     pub(super) weights: &'a mut [f32],
     /// Out: gradients of the scaled scores, likewise.
@@ -104,12 +104,24 @@ impl Step for Differentiate<'_> {
         let (factor, words) = (a.splat(factor), lanes / A::TERMS);
         for at in (0..lanes).step_by(A::Lanes::WIDTH) {
             let log_sum = a.splat(0.0).sub(a.load(&self.log_sums[at..]));
-            let mean = a.load(&self.means[at..]);
+            let mean = if let Some(means) = self.means {
+                a.load(&means[at..])
+            } else {
+                let mut mean = a.splat(0.0);
+                for cell in (0..keys).map(|key| key * lanes + at) {
+                    let weight = a.load(&self.scores[cell..]).mul_add(factor, log_sum).exp2();
+                    weight.store(&mut self.scores[cell..]);
+                    mean = weight.mul_add(a.load(&self.grads[cell..]), mean);
+                }
+                mean
+            };
             for first in (0..keys).step_by(A::TERMS) {
                 let mut score_grads = [a.splat(0.0); 2];
                 for key in first..(first + A::TERMS).min(keys) {
-                    let scores = a.load(&self.scores[key * lanes + at..]);
-                    let weight = scores.mul_add(factor, log_sum).exp2();
+                    let mut weight = a.load(&self.scores[key * lanes + at..]);
+                    if self.means.is_some() {
+                        weight = weight.mul_add(factor, log_sum).exp2();
+                    }
                     let score_grad = weight.mul(a.load(&self.grads[key * lanes + at..]).sub(mean));
                     a.store_words(weight, &mut self.weights[key * words + at / A::TERMS..]);
                     a.store_words(score_grad, &mut self.score_grads[key * words + at / A::TERMS..]);

@@ -183,6 +183,8 @@ fn cases() -> Vec<Case> {
             cases.push(Case { queries, keys, causal, window, masked, ..Case::square(1, 32) });
         }
     }
+    // Keys that fill one block, but begin at an odd one.
+    cases.push(Case { queries: 10, keys: 81, causal: true, window: Some(54), ..Case::square(1, 32) });
     cases
 }
 

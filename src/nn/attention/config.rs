@@ -28,7 +28,8 @@ impl AttentionConfig {
         (!self.causal || key <= query) && self.window.is_none_or(|window| query.abs_diff(key) <= window)
     }
 
-    pub(super) fn threads(&self) -> usize {
+    /// How many threads may work on it, zero replaced.
+    pub(crate) fn threads(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, NonZero::get);
         if self.threads == 0 { all() } else { self.threads }
     }
