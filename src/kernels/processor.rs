@@ -67,6 +67,34 @@ impl Instructions {
     fn detected() -> Self {
         Self::Portable
     }
+
+    /// Whether products of `bf16` take longer than those of `f32`.
+    ///
+    /// Intel's cores since Sapphire Rapids have tiles for them. Without tiles, which a virtual machine may hide, they multiply `bf16` at
+    /// half the rate of `f32`.
+    pub(crate) fn bf16_is_slow(self) -> bool {
+        static HALF_RATE: OnceLock<bool> = OnceLock::new();
+        self.tiles().is_none() && *HALF_RATE.get_or_init(half_rate_bf16)
+    }
+}
+
+/// Whether this is an Intel core with `f16` in AVX-512: Sapphire Rapids or later.
+#[cfg(target_arch = "x86_64")]
+#[allow(unused_unsafe, reason = "newer compilers call the instruction safe")]
+fn half_rate_bf16() -> bool {
+    use std::arch::x86_64::{__cpuid, __cpuid_count};
+
+    const F16: u32 = 1 << 23;
+    // SAFETY: every x86-64 processor has the instruction, and says itself which leaves it knows.
+    let about = unsafe { __cpuid(0) };
+    let intel = about.ebx == u32::from_le_bytes(*b"Genu");
+    // SAFETY: as above.
+    intel && about.eax >= 7 && unsafe { __cpuid_count(7, 0) }.edx & F16 != 0
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn half_rate_bf16() -> bool {
+    false
 }
 
 /// Defines proofs that this processor has some instructions. Only [`Instructions`] gives them, so what takes one may run

@@ -40,7 +40,8 @@ pub enum Precision {
     /// Thirty-two bits.
     #[default]
     F32,
-    /// Sixteen bits, eight of them mantissa: at least twice as fast where the processor supports them.
+    /// Sixteen bits, eight of them mantissa: at least twice as fast where the processor supports them. On Intel's processors with
+    /// AVX-512 of which a virtual machine hides the tiles (AMX), where they would be slower, training uses thirty-two.
     Bf16,
 }
 
@@ -178,6 +179,9 @@ pub(super) fn multiply_f32(
             RefCell::new(Packed { k: 0, n: 0, form: Form::empty(precision, Instructions::best()) })
         });
     }
+    // What is packed for one product alone is not worth half the memory.
+    let slow = Instructions::best().bf16_is_slow();
+    let precision = if slow { Precision::F32 } else { precision };
     if !is_packed(a, b, precision) {
         return any_matmul(out, mode, a, b);
     }
