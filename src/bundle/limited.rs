@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use super::BundleError;
+use crate::files::buffer;
 
 /// The bytes of a file that should have at most `limit`.
 ///
@@ -16,9 +17,8 @@ pub(super) fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, BundleErr
     if bytes > limit {
         return Err(too_large(bytes));
     }
-    let mut content = Vec::new();
     let room = usize::try_from(bytes).map_err(|_| too_large(bytes))?;
-    content.try_reserve_exact(room).map_err(|_| too_large(bytes))?;
+    let mut content = buffer(room).map_err(|_| too_large(bytes))?;
     File::open(path)
         .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut content))
         .map_err(|error| refused(path, error))?;

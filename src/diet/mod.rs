@@ -54,6 +54,7 @@ pub(crate) use labels::FALLBACK;
 pub use labels::{Example, Labels, OUT_OF_SCOPE_NAMES, TagKind, is_out_of_scope};
 #[doc(hidden)]
 pub use network::{Network, Reading};
+pub(crate) use predict::Readable;
 pub use predict::{Answer, Diet, TokenEntity};
 #[doc(hidden)]
 pub use training::{HeldOut, Learner, TrainingSet};

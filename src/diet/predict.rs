@@ -1,5 +1,6 @@
 //! From features to a ranking of intents and to entities.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -48,6 +49,30 @@ pub struct TokenEntity {
     pub group: Option<Scored>,
 }
 
+/// A message with its features.
+pub(crate) trait Readable: AsRef<Features> {
+    /// Its text and its tokens.
+    fn text(&self) -> (&str, &[Span]);
+}
+
+impl<R: Readable> Readable for &R {
+    fn text(&self) -> (&str, &[Span]) {
+        (**self).text()
+    }
+}
+
+impl AsRef<Features> for (&str, &[Span], &Features) {
+    fn as_ref(&self) -> &Features {
+        self.2
+    }
+}
+
+impl Readable for (&str, &[Span], &Features) {
+    fn text(&self) -> (&str, &[Span]) {
+        (self.0, self.1)
+    }
+}
+
 impl Diet {
     /// A network of these weights.
     ///
@@ -81,16 +106,20 @@ impl Diet {
     /// If a message has no row of its own, tokens of another text, or features with columns that the network has not.
     #[must_use]
     pub fn predict(&self, messages: &[(&str, &[Span], &Features)]) -> Vec<Answer> {
-        let features: Vec<&Features> = messages.iter().map(|(_, _, features)| *features).collect();
         let mut answers = Vec::with_capacity(messages.len());
-        self.engine.answer(&features, |at, mut found| {
-            let (text, tokens, features) = messages[at];
-            let blank = features.are_none();
-            let (ranking, out_of_scope) =
-                if blank { self.rank_unknown() } else { self.rank(found.similarities) };
-            answers.push(Answer { ranking, out_of_scope, entities: self.entities(text, tokens, &mut found) });
-        });
+        self.answer(messages, |_, answer| answers.push(answer));
         answers
+    }
+
+    /// The same; tells `found` of the answer to each message, with its number.
+    pub(crate) fn answer(&self, messages: &[impl Readable], mut found: impl FnMut(usize, Answer)) {
+        self.engine.answer(messages, |at, mut own| {
+            let (text, tokens) = messages[at].text();
+            let blank = messages[at].as_ref().are_none();
+            let (ranking, out_of_scope) =
+                if blank { self.rank_unknown() } else { self.rank(own.similarities) };
+            found(at, Answer { ranking, out_of_scope, entities: self.entities(text, tokens, &mut own) });
+        });
     }
 
     /// Width of the rows of [`encode`](Self::encode).
@@ -120,33 +149,44 @@ impl Diet {
 
     /// The likeliest intents, best first, as many as asked for, and how likely it is that none of those in scope is right.
     fn rank(&self, similarities: &[f32]) -> (Vec<Scored>, Option<f32>) {
-        let decision = self.engine.decision();
-        let confidences = match (decision, self.config.similarity.loss_type) {
-            (Some(decision), _) => similarities.iter().map(|score| decision.confidence(*score)).collect(),
-            (None, LossType::CrossEntropy) => softmax(similarities),
-            (None, LossType::Margin) => {
-                similarities.iter().map(|similarity| similarity.clamp(0.0, 1.0)).collect()
-            }
-        };
-        let mut order: Vec<usize> = (0..confidences.len()).collect();
-        order.sort_by(|a, b| confidences[*b].total_cmp(&confidences[*a]));
-        let sure =
-            order.iter().find(|at| !is_out_of_scope(&self.labels.intents[**at])).map(|at| confidences[*at]);
-        if self.config.intents.ranking_length > 0 {
-            // None of the message's own intents is cut off.
-            let own =
-                decision.map_or(0, |own| confidences.iter().filter(|one| **one > own.threshold).count());
-            order.truncate(self.config.intents.ranking_length.max(own));
+        thread_local! {
+            /// The confidence in each label, and its number.
+            static SURE: RefCell<Vec<(f32, usize)>> = RefCell::default();
         }
-        let kept: f32 = order.iter().map(|at| confidences[*at]).sum();
-        let share = if self.config.intents.renormalize && decision.is_none() {
-            kept.max(f32::MIN_POSITIVE)
-        } else {
-            1.0
-        };
-        let scored =
-            |at: usize| Scored { name: self.labels.intents[at].clone(), confidence: confidences[at] / share };
-        (order.into_iter().map(scored).collect(), sure.map(|sure| 1.0 - sure))
+        let decision = self.engine.decision();
+        SURE.with_borrow_mut(|sure| {
+            sure.clear();
+            sure.extend(similarities.iter().copied().zip(0..));
+            match (decision, self.config.similarity.loss_type) {
+                (Some(decision), _) => {
+                    sure.iter_mut().for_each(|(score, _)| *score = decision.confidence(*score))
+                }
+                (None, LossType::CrossEntropy) => softmax(sure),
+                (None, LossType::Margin) => {
+                    sure.iter_mut().for_each(|(score, _)| *score = score.clamp(0.0, 1.0))
+                }
+            }
+            // Of labels that are equally sure, the first comes first.
+            sure.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            let in_scope = sure.iter().find(|(_, label)| !is_out_of_scope(&self.labels.intents[*label]));
+            let out_of_scope = in_scope.map(|(sure, _)| 1.0 - sure);
+            if self.config.intents.ranking_length > 0 {
+                // None of the message's own intents is cut off.
+                let own = decision.map_or(0, |own| sure.iter().filter(|one| one.0 > own.threshold).count());
+                sure.truncate(self.config.intents.ranking_length.max(own));
+            }
+            let kept: f32 = sure.iter().map(|(sure, _)| sure).sum();
+            let share = if self.config.intents.renormalize && decision.is_none() {
+                kept.max(f32::MIN_POSITIVE)
+            } else {
+                1.0
+            };
+            let scored = |(sure, label): &(f32, usize)| Scored {
+                name: self.labels.intents[*label].clone(),
+                confidence: sure / share,
+            };
+            (sure.iter().map(scored).collect(), out_of_scope)
+        })
     }
 
     /// The intents of a message with this ranking where it may have more than one: those above the threshold, else the
@@ -198,11 +238,11 @@ impl Diet {
     }
 }
 
-fn softmax(scores: &[f32]) -> Vec<f32> {
-    let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weights: Vec<f32> = scores.iter().map(|score| (score - top).exp()).collect();
-    let sum: f32 = weights.iter().sum();
-    weights.into_iter().map(|weight| weight / sum).collect()
+fn softmax(scores: &mut [(f32, usize)]) {
+    let top = scores.iter().map(|(score, _)| *score).fold(f32::NEG_INFINITY, f32::max);
+    scores.iter_mut().for_each(|(score, _)| *score = (*score - top).exp());
+    let sum: f32 = scores.iter().map(|(weight, _)| weight).sum();
+    scores.iter_mut().for_each(|(weight, _)| *weight /= sum);
 }
 
 fn name(scored: Option<&Scored>) -> Option<&str> {
@@ -211,11 +251,14 @@ fn name(scored: Option<&Scored>) -> Option<&str> {
 
 /// The label that most tokens of the range carry, and the smallest probability among those tokens.
 fn most_frequent(set: &TagSet, kind: TagKind, found: &mut Found<'_>, range: &Range<usize>) -> Option<Scored> {
-    let tags = found.tags(kind)?[range.clone()].iter();
-    let labels: Vec<Option<&str>> = tags.map(|tag| set.entity_type(*tag)).collect();
-    let count = |label: &str| labels.iter().flatten().filter(|own| **own == label).count();
-    let best = labels.iter().flatten().max_by_key(|label| count(label))?;
-    let tokens = range.clone().zip(&labels).filter(|(_, label)| **label == Some(best));
-    let confidence = tokens.map(|(token, _)| found.probability(kind, token, 1)).fold(1.0, f32::min);
-    Some(Scored { name: (*best).to_owned(), confidence })
+    let tags = &found.tags(kind)?[range.clone()];
+    let labels = || tags.iter().filter_map(|tag| set.entity_type(*tag));
+    let best = labels().max_by_key(|label| labels().filter(|own| own == label).count())?;
+    let mut confidence = 1.0_f32;
+    for token in range.clone() {
+        if found.tags(kind).is_some_and(|tags| set.entity_type(tags[token]) == Some(best)) {
+            confidence = confidence.min(found.probability(kind, token, 1));
+        }
+    }
+    Some(Scored { name: best.to_owned(), confidence })
 }

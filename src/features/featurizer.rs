@@ -8,7 +8,6 @@ use super::{
     LexicalConfig, Message, NGramConfig, NGrams, Patterns, PatternsConfig, UnitRanges,
 };
 use crate::data::TrainingData;
-use crate::numbers::SparseRows;
 
 /// Settings of one featurizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -195,22 +194,29 @@ impl FeatureSet {
     /// If the tokens are those of another text.
     #[must_use]
     pub fn transform(&self, message: Message<'_>) -> Features {
-        let mut rows = Rows::new(message.tokens.len());
-        for featurizer in &self.featurizers {
-            featurizer.transform(message, &mut rows);
-            let widths = featurizer.widths();
-            rows.token_start += widths.0 as u32;
-            rows.message_start += widths.1 as u32;
-        }
-        let recognises = self.featurizers.iter().any(Featurizer::recognises_words);
-        let mut features = Features { unrecognised: recognises && !rows.recognised, ..Features::default() };
-        // Exactly as long as they are: those of all training examples stay in memory.
-        let entries = rows.sequence.iter().map(Vec::len).sum();
-        features.sequence = SparseRows::with_capacity(rows.sequence.len(), entries);
-        rows.sequence.into_iter().for_each(|row| features.sequence.push(row));
-        features.sentence = SparseRows::with_capacity(1, rows.sentence.len());
-        features.sentence.push(rows.sentence);
+        let mut features = Features::default();
+        self.transform_into(message, &mut features);
         features
+    }
+
+    /// The same, in the memory of earlier features.
+    pub(crate) fn transform_into(&self, message: Message<'_>, features: &mut Features) {
+        Rows::with(message.tokens.len(), |rows| {
+            for featurizer in &self.featurizers {
+                featurizer.transform(message, rows);
+                let widths = featurizer.widths();
+                rows.token_start += widths.0 as u32;
+                rows.message_start += widths.1 as u32;
+            }
+            let recognises = self.featurizers.iter().any(Featurizer::recognises_words);
+            let Features { sequence, sentence, dense, unrecognised } = features;
+            (*dense, *unrecognised) = (None, recognises && !rows.recognised);
+            // Exactly as long as they are: those of all training examples stay in memory.
+            sequence.clear_for(rows.sequence.len(), rows.sequence.iter().map(Vec::len).sum());
+            rows.sequence.iter().for_each(|row| sequence.push(row.iter().copied()));
+            sentence.clear_for(1, rows.sentence.len());
+            sentence.push(rows.sentence.iter().copied());
+        });
     }
 }
 
@@ -220,6 +226,7 @@ mod tests {
 
     use super::*;
     use crate::features::Weighting;
+    use crate::numbers::SparseRows;
     use crate::text::{Tokenizer, WhitespaceTokenizer};
 
     #[test]

@@ -1,10 +1,12 @@
 //! A message on its way through the featurizers: its tokens go in, its rows come out.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::DenseFeatures;
+use super::ngram::Space;
 use crate::numbers::SparseRows;
 use crate::text::Span;
 
@@ -33,7 +35,7 @@ impl<'a> Message<'a> {
 pub(super) type Entries = Vec<(u32, f32)>;
 
 /// The rows of one message while featurizers fill them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Rows {
     /// One per token.
     pub(super) sequence: Vec<Entries>,
@@ -45,13 +47,46 @@ pub(super) struct Rows {
     pub(super) message_start: u32,
     /// Whether a featurizer has recognised a word.
     pub(super) recognised: bool,
+    /// Memory for n-grams.
+    pub(super) space: Space,
+    /// Memory for the rows of further tokens.
+    spare: Vec<Entries>,
 }
 
 impl Rows {
+    /// The memory of a message of more tokens is given back.
+    const KEPT: usize = 256;
+
+    /// Runs `work` with this thread's rows, which are empty, for so many tokens.
+    pub(super) fn with<T>(tokens: usize, work: impl FnOnce(&mut Self) -> T) -> T {
+        thread_local! {
+            static ROWS: RefCell<Rows> = RefCell::default();
+        }
+        ROWS.with(|rows| {
+            // A custom featurizer may ask for the features of another message.
+            let Ok(mut rows) = rows.try_borrow_mut() else { return work(&mut Self::new(tokens)) };
+            rows.clear(tokens);
+            let result = work(&mut rows);
+            if tokens > Self::KEPT {
+                *rows = Self::default();
+            }
+            result
+        })
+    }
+
     pub(super) fn new(tokens: usize) -> Self {
-        let sequence = (0..tokens).map(|_| Vec::with_capacity(48)).collect();
-        let sentence = Vec::with_capacity(24 * tokens);
-        Self { sequence, sentence, token_start: 0, message_start: 0, recognised: false }
+        let mut rows = Self::default();
+        rows.clear(tokens);
+        rows
+    }
+
+    fn clear(&mut self, tokens: usize) {
+        self.spare.append(&mut self.sequence);
+        self.spare.iter_mut().for_each(Vec::clear);
+        self.spare.resize_with(self.spare.len().max(tokens), || Vec::with_capacity(48));
+        self.sequence.extend(self.spare.drain(..tokens));
+        self.sentence.clear();
+        (self.token_start, self.message_start, self.recognised) = (0, 0, false);
     }
 }
 
@@ -67,6 +102,12 @@ pub struct Features {
     /// Whether no word is recognised. There may be entries nonetheless: capital letters and the place in the message say
     /// nothing of what it is about, and two letters in a row are found in words of any language.
     pub unrecognised: bool,
+}
+
+impl AsRef<Self> for Features {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }
 
 impl Features {

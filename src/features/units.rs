@@ -1,10 +1,9 @@
 //! What n-grams are made of: words and characters in their order, and which tokens they belong to.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 /// The units of a message, one behind the other with a blank between them: a run of units is a part of the text.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Units {
     pub(super) text: String,
     /// Where each unit is, and of which token it is.
@@ -15,6 +14,11 @@ pub(super) struct Units {
 const BETWEEN: usize = usize::MAX;
 
 impl Units {
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.places.clear();
+    }
+
     pub(super) fn push(&mut self, unit: &str, token: usize) {
         if !self.places.is_empty() {
             self.text.push(' ');
@@ -35,25 +39,23 @@ impl Units {
         }
     }
 
-    /// The characters of the tokens, and the blanks between those.
-    pub(super) fn characters<'t>(tokens: impl Iterator<Item = Cow<'t, str>>) -> Self {
-        let mut units = Self::default();
+    /// Appends the characters of the tokens, and the blanks between those.
+    pub(super) fn push_characters<'t>(&mut self, tokens: impl Iterator<Item = &'t str>) {
         for (at, token) in tokens.enumerate() {
             if at > 0 {
-                units.places.push((units.text.len()..units.text.len() + 1, BETWEEN));
-                units.text.push(' ');
+                self.places.push((self.text.len()..self.text.len() + 1, BETWEEN));
+                self.text.push(' ');
             }
-            let start = units.text.len();
-            units.text.push_str(&token);
+            let start = self.text.len();
+            self.text.push_str(token);
             let place = |(from, c): (usize, char)| (start + from..start + from + c.len_utf8(), at);
-            units.places.extend(token.char_indices().map(place));
+            self.places.extend(token.char_indices().map(place));
         }
-        units
     }
 }
 
 /// A word between two blanks, which may be several tokens without blanks between them.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct PaddedWord {
     text: String,
     /// Where each character begins, and the token it belongs to; blanks belong to the token beside them.

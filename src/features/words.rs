@@ -1,28 +1,33 @@
 //! Which runs of characters are words, and how their spelling is made equal.
 
-use std::borrow::Cow;
-
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use super::{NGramConfig, StripAccents};
-use crate::text::lower_case;
+use crate::text::lower_case_from;
 
 impl NGramConfig {
     /// Numbers, case and accents made equal.
-    pub(super) fn fold<'t>(&self, token: &'t str) -> Cow<'t, str> {
-        let mut text = fold_numbers(token);
-        if self.lowercase
-            && let Cow::Owned(low) = lower_case(&text)
-        {
-            text = Cow::Owned(low);
+    pub(super) fn fold(&self, token: &str) -> String {
+        let mut folded = String::with_capacity(token.len());
+        self.fold_into(token, &mut folded);
+        folded
+    }
+
+    /// Appends the same.
+    pub(super) fn fold_into(&self, token: &str, out: &mut String) {
+        let start = out.len();
+        fold_numbers(token, out);
+        if self.lowercase {
+            lower_case_from(out, start);
         }
-        match self.strip_accents {
-            Some(_) if text.is_ascii() => text,
-            Some(StripAccents::Unicode) => text.nfkd().filter(|c| !is_combining_mark(*c)).collect(),
-            Some(StripAccents::Ascii) => text.nfkd().filter(char::is_ascii).collect(),
-            None => text,
-        }
+        let Some(strip) = self.strip_accents.filter(|_| !out[start..].is_ascii()) else { return };
+        let letters = out[start..].nfkd();
+        let stripped: String = match strip {
+            StripAccents::Unicode => letters.filter(|c| !is_combining_mark(*c)).collect(),
+            StripAccents::Ascii => letters.filter(char::is_ascii).collect(),
+        };
+        out.replace_range(start.., &stripped);
     }
 }
 
@@ -35,12 +40,12 @@ pub(super) fn words_of(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c| !is_word(c)).filter(|word| !word.is_empty())
 }
 
-/// Every word that is all ASCII digits becomes `__NUMBER__`.
-fn fold_numbers(token: &str) -> Cow<'_, str> {
+/// Appends a token, of which every word that is all ASCII digits becomes `__NUMBER__`.
+fn fold_numbers(token: &str, out: &mut String) {
     if !token.bytes().any(|byte| byte.is_ascii_digit()) {
-        return Cow::Borrowed(token);
+        out.push_str(token);
+        return;
     }
-    let mut out = String::with_capacity(token.len());
     let mut rest = token;
     while !rest.is_empty() {
         let in_word = rest.starts_with(is_word);
@@ -50,5 +55,4 @@ fn fold_numbers(token: &str) -> Cow<'_, str> {
         out.push_str(if number { "__NUMBER__" } else { part });
         rest = after;
     }
-    Cow::Owned(out)
 }

@@ -11,6 +11,7 @@
 //! To read next: `atomic_file.rs`, then `new_folder.rs`; `temporary.rs` holds the names and the locks.
 
 mod atomic_file;
+mod buffer;
 mod disk;
 mod error;
 mod hash;
@@ -21,6 +22,7 @@ mod target;
 mod temporary;
 
 pub use atomic_file::AtomicFile;
+pub(crate) use buffer::buffer;
 pub(crate) use error::FolderError;
 pub use error::Occupant;
 pub(crate) use hash::hex;

@@ -77,9 +77,10 @@ fn prefetch(table: &Table, column: u32) {
     #[cfg(target_arch = "x86_64")]
     if let Some(bytes) = table.bytes(column as usize) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        for line in bytes.chunks(64) {
+        // The last byte may be in one line more.
+        for byte in bytes.iter().step_by(64).chain(bytes.last()) {
             // SAFETY: a hint about memory that is ours; nothing is read.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast()) };
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
@@ -89,30 +90,57 @@ fn prefetch(table: &Table, column: u32) {
 /// Adds `factor · (code − middle)` for the codes of one row.
 #[inline(always)]
 fn add_row<T: Real>(codes: &[u8], factor: T, out: &mut [T]) {
-    // Written out, so that the shifts are constants.
-    add_group::<T, 0>(codes, factor, out);
-    add_group::<T, 1>(codes, factor, out);
-    add_group::<T, 2>(codes, factor, out);
-    add_group::<T, 3>(codes, factor, out);
-    add_group::<T, 4>(codes, factor, out);
-    add_group::<T, 5>(codes, factor, out);
-    add_group::<T, 6>(codes, factor, out);
-    add_group::<T, 7>(codes, factor, out);
+    match codes.len() / 5 {
+        width if width.is_multiple_of(16) => add_parts::<T, 16>(codes, factor, out),
+        width if width.is_multiple_of(8) => add_parts::<T, 8>(codes, factor, out),
+        _ => add_parts::<T, 1>(codes, factor, out),
+    }
 }
 
-/// The same for the columns of one group.
+/// The same, `PART` columns of each group at a time: their codes are put together as bytes, many in one instruction.
 #[inline(always)]
-fn add_group<T: Real, const GROUP: usize>(codes: &[u8], factor: T, out: &mut [T]) {
-    const { assert!(GROUP < GROUPS) };
+fn add_parts<T: Real, const PART: usize>(codes: &[u8], factor: T, out: &mut [T]) {
+    let (parts, _) = codes.as_chunks::<PART>();
+    for step in 0..parts.len() / 5 {
+        // Written out, so that the shifts are constants.
+        add_pair::<T, PART, 0>(parts, step, factor, out);
+        add_pair::<T, PART, 1>(parts, step, factor, out);
+        add_pair::<T, PART, 2>(parts, step, factor, out);
+        add_pair::<T, PART, 3>(parts, step, factor, out);
+    }
+}
+
+/// The same for two groups whose low bits share bytes.
+#[inline(always)]
+fn add_pair<T: Real, const PART: usize, const GROUP: usize>(
+    parts: &[[u8; PART]],
+    step: usize,
+    factor: T,
+    out: &mut [T],
+) {
+    const { assert!(GROUP < GROUPS / 2) };
+    let steps = parts.len() / 5;
+    let (low, high) = (&parts[GROUP * steps + step], &parts[4 * steps + step]);
+    let mut codes = [[0; PART]; 2];
+    for at in 0..PART {
+        codes[0][at] = low[at] & 15 | (high[at] >> GROUP & 1) << 4;
+        codes[1][at] = low[at] >> 4 | (high[at] >> (GROUP + GROUPS / 2) & 1) << 4;
+    }
+    for (codes, group) in codes.iter().zip([GROUP, GROUP + GROUPS / 2]) {
+        let first = PART * (group * steps + step);
+        match out.get_mut(first..first + PART) {
+            Some(out) => add_codes(codes, factor, out),
+            // The last group may have fewer columns.
+            None => add_codes(codes, factor, out.get_mut(first..).unwrap_or_default()),
+        }
+    }
+}
+
+#[inline(always)]
+fn add_codes<T: Real, const PART: usize>(codes: &[u8; PART], factor: T, out: &mut [T]) {
     let middle = T::of(f64::from(MIDDLE));
-    let width = codes.len() / 5;
-    let (low, high) = codes.split_at(4 * width);
-    let low = &low[GROUP % 4 * width..(GROUP % 4 + 1) * width];
-    let (start, end) = ((GROUP * width).min(out.len()), ((GROUP + 1) * width).min(out.len()));
-    for ((out, low), high) in out[start..end].iter_mut().zip(low).zip(high) {
-        // In 32 bits, as wide as the numbers that they become, so that the loop turns into vector code.
-        let code = (u32::from(*low) >> (GROUP / 4 * 4)) & 15 | (u32::from(*high) >> GROUP & 1) << 4;
-        *out += factor * (T::of(f64::from(code.cast_signed())) - middle);
+    for (out, code) in out.iter_mut().zip(codes) {
+        *out += factor * (T::of(f64::from(i32::from(*code))) - middle);
     }
 }
 

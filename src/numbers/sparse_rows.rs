@@ -30,13 +30,6 @@ impl Default for SparseRows {
 }
 
 impl SparseRows {
-    /// No rows yet, and memory for so many with so many entries together.
-    pub(crate) fn with_capacity(rows: usize, entries: usize) -> Self {
-        let mut starts = Vec::with_capacity(rows + 1);
-        starts.push(0);
-        Self { starts, columns: Vec::with_capacity(entries), values: Vec::with_capacity(entries) }
-    }
-
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -53,6 +46,16 @@ impl SparseRows {
     #[must_use]
     pub fn entries(&self) -> usize {
         self.columns.len()
+    }
+
+    /// Removes all rows, and makes room for so many others with so many entries together; memory stays where there is enough.
+    pub(crate) fn clear_for(&mut self, rows: usize, entries: usize) {
+        self.starts.truncate(1);
+        self.columns.clear();
+        self.values.clear();
+        self.starts.reserve_exact(rows);
+        self.columns.reserve_exact(entries);
+        self.values.reserve_exact(entries);
     }
 
     /// Adds a row of `(column, value)` entries.

@@ -67,13 +67,22 @@ impl PartialEq for Bytes {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     dim: usize,
-    /// For each row, where it is; [`ABSENT`] where it is not.
-    places: Vec<u32>,
+    /// How many rows there are, with those that are absent.
+    count: usize,
+    /// Which rows are there. Places would take thirty times as much, and messages look for rows all over the table.
+    marks: Vec<Marks>,
     /// The rows that are there, one behind the other.
     rows: Bytes,
 }
 
-const ABSENT: u32 = u32::MAX;
+/// Which of 64 neighbouring rows are present.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Marks {
+    /// One bit each, the first lowest.
+    bits: u64,
+    /// Rows that are present before these.
+    before: u32,
+}
 
 /// Bytes of a scale.
 const SCALE: usize = 2;
@@ -122,15 +131,13 @@ impl Table {
     /// If `dim` is zero.
     #[must_use]
     pub fn new(values: &[f32], dim: usize, kept: impl Fn(usize) -> bool) -> Self {
-        let (mut places, mut next, mut rows) = (Vec::new(), 0, Vec::new());
-        for (at, row) in values.chunks_exact(dim).enumerate() {
-            places.push(if kept(at) { next } else { ABSENT });
-            if kept(at) {
-                next += 1;
-                encode(row, &mut rows);
-            }
+        let count = values.len() / dim;
+        let (mut present, mut rows) = (vec![0; count.div_ceil(8)], Vec::new());
+        for (at, row) in values.chunks_exact(dim).enumerate().filter(|(at, _)| kept(*at)) {
+            present[at / 8] |= 1 << (at % 8);
+            encode(row, &mut rows);
         }
-        Self { dim, places, rows: rows.into() }
+        Self { dim, count, marks: marks(&present), rows: rows.into() }
     }
 
     /// Puts a table together from its parts: which of `count` rows are `present` (one bit each, the first lowest),
@@ -155,13 +162,7 @@ impl Table {
         if let Some((row, scale)) = scales.enumerate().find(unusable) {
             return Err(TableError::Scale { row, value: scale.to_string() });
         }
-        let mut next = 0;
-        let place = |row| {
-            let place = if is_present(row) { next } else { ABSENT };
-            next += u32::from(is_present(row));
-            place
-        };
-        Ok(Self { dim, places: (0..count).map(place).collect(), rows })
+        Ok(Self { dim, count, marks: marks(present), rows })
     }
 
     /// The same rows in a table of `rows` rows, of which they are those with these numbers, rising.
@@ -171,26 +172,26 @@ impl Table {
     /// If there are not as many numbers as rows, or one is too large.
     #[must_use]
     pub(crate) fn among(&self, rows: usize, numbers: &[u32]) -> Self {
-        assert_eq!(self.places.len(), numbers.len(), "a number for each row");
-        let mut places = vec![ABSENT; rows];
-        numbers.iter().zip(&self.places).for_each(|(row, place)| places[*row as usize] = *place);
-        Self { dim: self.dim, places, rows: self.rows.clone() }
+        assert_eq!(self.count, numbers.len(), "a number for each row");
+        let (own, mut present) = (self.present(), vec![0; rows.div_ceil(8)]);
+        let there = (0..self.count).filter(|at| own[at / 8] >> (at % 8) & 1 == 1);
+        for row in there.map(|at| numbers[at] as usize) {
+            present[row / 8] |= 1 << (row % 8);
+        }
+        Self { dim: self.dim, count: rows, marks: marks(&present), rows: self.rows.clone() }
     }
 
     /// Rows, and columns.
     #[must_use]
     pub fn dims(&self) -> (usize, usize) {
-        (self.places.len(), self.dim)
+        (self.count, self.dim)
     }
 
     /// Which rows are present: one bit each, the first lowest.
     #[must_use]
     pub fn present(&self) -> Vec<u8> {
-        let mut bits = vec![0; self.places.len().div_ceil(8)];
-        for row in (0..self.places.len()).filter(|row| self.places[*row] != ABSENT) {
-            bits[row / 8] |= 1 << (row % 8);
-        }
-        bits
+        let bits = self.marks.iter().flat_map(|marks| marks.bits.to_le_bytes());
+        bits.take(self.count.div_ceil(8)).collect()
     }
 
     /// The rows that are present, scales and codes.
@@ -202,7 +203,12 @@ impl Table {
     /// The bytes of a row; `None` where it is absent, or there is no such row.
     #[inline]
     pub(crate) fn bytes(&self, row: usize) -> Option<&[u8]> {
-        let place = *self.places.get(row)? as usize;
+        let marks = self.marks.get(row / 64)?;
+        let bit = 1 << (row % 64);
+        if marks.bits & bit == 0 {
+            return None;
+        }
+        let place = marks.before as usize + (marks.bits & (bit - 1)).count_ones() as usize;
         let bytes = row_bytes(self.dim);
         self.rows.get(place * bytes..(place + 1) * bytes)
     }
@@ -223,8 +229,19 @@ impl Table {
                 found.map_or(0.0, |(scale, codes)| (f32::from(code(codes, column)) - MIDDLE) * scale)
             })
         };
-        (0..self.places.len()).flat_map(row).collect()
+        (0..self.count).flat_map(row).collect()
     }
+}
+
+/// The marks of rows, 64 at a time.
+fn marks(present: &[u8]) -> Vec<Marks> {
+    let mut before = 0;
+    let marks = present.chunks(8).map(|bytes| {
+        let bits = bytes.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+        before += bits.count_ones();
+        Marks { bits, before: before - bits.count_ones() }
+    });
+    marks.collect()
 }
 
 /// Bytes of a row.
@@ -299,6 +316,22 @@ mod tests {
                 };
                 assert!(as_promised, "{dim}, row {row}: {values:?} {again:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_row_is_found_behind_any_number_of_others() {
+        for count in [63, 64, 65, 200] {
+            let present = |row: usize| row % 3 != 1 && !(70..140).contains(&row);
+            let values: Vec<f32> = (0..count).map(|row| row as f32).collect();
+            let table = Table::new(&values, 1, present);
+            for row in 0..count {
+                let expected = if present(row) { row as f32 } else { 0.0 };
+                assert!((table.to_f32()[row] - expected).abs() <= 0.04 * expected, "{row} of {count}");
+                assert_eq!(table.bytes(row).is_some(), present(row));
+            }
+            assert_eq!(table.bytes(count), None);
+            assert_eq!(table.present().len(), count.div_ceil(8));
         }
     }
 

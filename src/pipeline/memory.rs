@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use crate::bundle::{Bundle, BundleError, BundleWriter};
 use crate::data::{Format, ReadError, TrainingData, Utterance, WriteError, read_str, to_jsonl};
+use crate::numbers::Bytes;
 
 /// The part of a bundle that holds them.
 const EXAMPLES: &str = "examples.jsonl";
@@ -12,7 +13,8 @@ const EXAMPLES: &str = "examples.jsonl";
 /// Remembered examples, as JSON Lines: they are read when they are first wanted, not whenever a model is opened.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
-    lines: String,
+    /// A text; part of the bundle where it comes from one.
+    lines: Bytes,
     /// What the lines hold, once they were read.
     examples: OnceLock<Vec<Utterance>>,
     /// Where they were read from, for messages.
@@ -23,7 +25,11 @@ impl Memory {
     pub(super) fn of(examples: &[Utterance]) -> Result<Self, WriteError> {
         // One without text taught nothing.
         let taught: Vec<_> = examples.iter().filter(|one| !one.text.trim().is_empty()).cloned().collect();
-        Ok(Self { lines: to_jsonl(&taught)?, examples: OnceLock::new(), place: EXAMPLES.into() })
+        Ok(Self {
+            lines: to_jsonl(&taught)?.into_bytes().into(),
+            examples: OnceLock::new(),
+            place: EXAMPLES.into(),
+        })
     }
 
     /// What a bundle remembers; `None` where it was told to forget, or is older than memory.
@@ -31,12 +37,17 @@ impl Memory {
         if !bundle.has(EXAMPLES) {
             return Ok(None);
         }
-        let (lines, place) = (bundle.text(EXAMPLES)?.to_owned(), bundle.folder().join(EXAMPLES));
+        bundle.text(EXAMPLES)?;
+        let (lines, place) = (bundle.bytes(EXAMPLES)?, bundle.folder().join(EXAMPLES));
         Ok(Some(Self { lines, examples: OnceLock::new(), place }))
     }
 
     pub(super) fn save(&self, writer: BundleWriter) -> Result<BundleWriter, BundleError> {
-        writer.text(EXAMPLES, self.lines.clone())
+        writer.text(EXAMPLES, self.lines().to_owned())
+    }
+
+    fn lines(&self) -> &str {
+        str::from_utf8(&self.lines).expect("a text, as was checked when it was opened")
     }
 
     /// The examples, each with its line in the bundle as its source.
@@ -44,7 +55,8 @@ impl Memory {
         if let Some(examples) = self.examples.get() {
             return Ok(examples);
         }
-        let data: TrainingData = read_str(Format::JsonLines, &self.lines, &self.place.display().to_string())?;
+        let data: TrainingData =
+            read_str(Format::JsonLines, self.lines(), &self.place.display().to_string())?;
         Ok(self.examples.get_or_init(|| data.utterances))
     }
 }

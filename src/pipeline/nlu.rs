@@ -1,5 +1,6 @@
 //! A trained pipeline: a text in, an answer out.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::parts::Parts;
@@ -7,7 +8,7 @@ use super::responses::Responses;
 use super::tokenizer::MAX_TOKENS;
 use super::{Component, PipelineConfig, post};
 use crate::bundle::Weights;
-use crate::diet::{Answer, Diet, FittedConfidence, Labels, TokenEntity, WeightsError};
+use crate::diet::{Answer, Diet, FittedConfidence, Labels, Readable, TokenEntity, WeightsError};
 use crate::error::Result;
 use crate::features::{DenseFeatures, Features, Message};
 use crate::prediction::{DIET_CLASSIFIER, PredictedEntity, Prediction, ResponseSelection, Scored};
@@ -53,6 +54,23 @@ pub(super) struct Encoded<'t> {
     pub(super) truncated: bool,
 }
 
+impl AsRef<Features> for Encoded<'_> {
+    fn as_ref(&self) -> &Features {
+        &self.features
+    }
+}
+
+impl Readable for Encoded<'_> {
+    fn text(&self) -> (&str, &[Span]) {
+        (self.text, &self.tokens)
+    }
+}
+
+thread_local! {
+    /// Features of messages that were answered on this thread: memory for those of others.
+    static SPARE: RefCell<Vec<Features>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Nlu {
     /// A longer message is read up to this many tokens: attention compares each with each.
     pub const MAX_TOKENS: usize = MAX_TOKENS;
@@ -60,6 +78,9 @@ impl Nlu {
     /// Messages, and bytes of text, that go through the network together at most: enough to read weights once for many,
     /// and so few that the rows between two layers stay in a near cache.
     const BATCH: (usize, usize) = (16, 1 << 13);
+
+    /// The memory for the features of a message with more tokens is given back.
+    const SPARE_TOKENS: usize = 256;
 
     /// Messages whose dense features are held at a time.
     const ENCODED_TOGETHER: usize = 1024;
@@ -113,7 +134,13 @@ impl Nlu {
     ///
     /// If the network cannot be computed.
     pub fn parse(&self, text: &str) -> Result<Prediction> {
-        Ok(self.parse_chunk(self.encode_messages(&[text])?).pop().unwrap_or_default())
+        let mut message = self.read(text);
+        message.features.dense = self.dense_of(&[0], &[text])?.pop();
+        let mut answer = Answer::default();
+        if !message.tokens.is_empty() {
+            self.diet.answer(std::slice::from_ref(&message), |_, found| answer = found);
+        }
+        Ok(self.finish(message, answer))
     }
 
     /// The answers to some messages, in their order: the same as one by one, but faster. Where an encoder takes part, confidences
@@ -170,10 +197,11 @@ impl Nlu {
     }
 
     fn parse_chunk(&self, messages: Vec<Encoded<'_>>) -> Vec<Prediction> {
-        let readable = messages.iter().filter(|message| !message.tokens.is_empty());
-        let input: Vec<_> =
-            readable.map(|message| (message.text, &message.tokens[..], &message.features)).collect();
-        let mut found = if input.is_empty() { Vec::new() } else { self.diet.predict(&input) }.into_iter();
+        let readable: Vec<&Encoded<'_>> =
+            messages.iter().filter(|message| !message.tokens.is_empty()).collect();
+        let mut found = Vec::with_capacity(readable.len());
+        self.diet.answer(&readable, |_, answer| found.push(answer));
+        let mut found = found.into_iter();
         let answer = |message: Encoded<'_>| {
             let blank = message.tokens.is_empty();
             let answer = if blank { None } else { found.next() }.unwrap_or_default();
@@ -201,7 +229,8 @@ impl Nlu {
     /// A message with its sparse features.
     fn read<'t>(&self, text: &'t str) -> Encoded<'t> {
         let (tokens, truncated) = self.parts.tokenizer.tokenize(text);
-        let features = self.parts.features.transform(Message { text, tokens: &tokens });
+        let mut features = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        self.parts.features.transform_into(Message { text, tokens: &tokens }, &mut features);
         Encoded { text, tokens, features, truncated }
     }
 
@@ -232,7 +261,14 @@ impl Nlu {
     }
 
     fn finish(&self, message: Encoded<'_>, answer: Answer) -> Prediction {
-        let Encoded { text, tokens, .. } = message;
+        let Encoded { text, tokens, mut features, .. } = message;
+        if tokens.len() <= Self::SPARE_TOKENS {
+            features.dense = None;
+            SPARE.with_borrow_mut(|spare| {
+                spare.push(features);
+                spare.truncate(Self::BATCH.0);
+            });
+        }
         let Answer { ranking, out_of_scope, entities } = answer;
         let entities = entities.into_iter().map(|entity| predicted(entity, text, &tokens)).collect();
         let blank = tokens.is_empty();

@@ -89,8 +89,12 @@ impl Nlu {
     /// As [`Nlu::open`]; [`PipelineError::Component`] names a component that is missing, and
     /// [`PipelineError::MissingEncoder`] and [`PipelineError::ChangedEncoder`] an encoder.
     pub fn open_with(path: impl AsRef<Path>, options: &OpeningOptions) -> Result<Self> {
+        Bundle::open_and(crate::bundle::resolve(path)?, |bundle| Self::of_bundle(bundle, options))
+    }
+
+    /// The model in a bundle that was opened.
+    fn of_bundle(bundle: &Bundle, options: &OpeningOptions) -> Result<Self> {
         let components = &options.components;
-        let bundle = Bundle::open(&crate::bundle::resolve(path)?)?;
         if bundle.kind() != KIND {
             let found = bundle.kind().to_owned();
             return Err(PipelineError::Kind { found, expected: KIND }.into());
@@ -101,12 +105,12 @@ impl Nlu {
         let threads = default_threads();
         let mut features: FeatureSet = bundle.json("features.json")?;
         features.attach(&components.featurizers).map_err(PipelineError::from)?;
-        let saved = optional(&bundle, POST_PROCESSORS)?.unwrap_or_default();
+        let saved = optional(bundle, POST_PROCESSORS)?.unwrap_or_default();
         let post_processors = components.restore_post_processors(saved).map_err(PipelineError::from)?;
-        let tokenizer = MessageTokenizer::new(&config, components)?.with_saved_cuts(&bundle)?;
+        let tokenizer = MessageTokenizer::new(&config, components)?.with_saved_cuts(bundle)?;
         let labels = bundle.json("labels.json")?;
-        let responses = optional(&bundle, RESPONSES)?.map(|texts| Responses::new(&config, &labels, texts));
-        let encoders = DenseEncoders::reopen(&bundle, &config, options, threads)?;
+        let responses = optional(bundle, RESPONSES)?.map(|texts| Responses::new(&config, &labels, texts));
+        let encoders = DenseEncoders::reopen(bundle, &config, options, threads)?;
         let parts = Arc::new(Parts {
             label_features: tokenizer.label_features(&labels),
             tokenizer,
@@ -120,9 +124,9 @@ impl Nlu {
             extractor: bundle.json("extractor.json")?,
             responses,
             synonyms: Synonyms::new(bundle.json("synonyms.json")?),
-            memory: Memory::open(&bundle)?,
+            memory: Memory::open(bundle)?,
         });
-        let confidence = optional(&bundle, CONFIDENCE)?;
+        let confidence = optional(bundle, CONFIDENCE)?;
         Ok(Self::new(&parts, bundle.weights()?, confidence, threads).map_err(PipelineError::from)?)
     }
 }

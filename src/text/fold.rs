@@ -25,9 +25,19 @@ pub fn lower_case(text: &str) -> Cow<'_, str> {
     let is_low = if text.is_ascii() {
         !text.bytes().any(|byte| byte.is_ascii_uppercase())
     } else {
-        text.chars().all(char::is_lowercase)
+        let is_low = |c: char| c.is_lowercase() || c.to_lowercase().eq([c]);
+        text.chars().all(is_low)
     };
     if is_low { Cow::Borrowed(text) } else { Cow::Owned(text.to_lowercase()) }
+}
+
+/// The same for the part of a text from `start` on.
+pub(crate) fn lower_case_from(text: &mut String, start: usize) {
+    if text[start..].is_ascii() {
+        text[start..].make_ascii_lowercase();
+    } else if let Cow::Owned(low) = lower_case(&text[start..]) {
+        text.replace_range(start.., &low);
+    }
 }
 
 /// What a text is looked up by: equal for two texts that differ in case, in blanks or in how accents are written.

@@ -38,7 +38,7 @@ mod tokenizer;
 pub use config::{TokenizerError, WhitespaceTokenizerConfig};
 pub(crate) use cuts::{Annotated, Cuts};
 pub use expression::{Expression, ExpressionError};
-pub(crate) use fold::Folded;
+pub(crate) use fold::{Folded, lower_case_from};
 pub use fold::{fold, lower_case};
 pub use span::{CharOffsets, Span};
 pub use tokenizer::{Tokenizer, WhitespaceTokenizer};

@@ -1,6 +1,6 @@
 //! `talkformer parse`
 
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write as _};
 
 use talkformer::pipeline::Nlu;
 
@@ -15,7 +15,8 @@ pub(crate) fn run(args: &Parse) -> anyhow::Result<()> {
     args.computing.on_the_processor("messages are answered")?;
     let nlu = limited(Nlu::open_with(&args.model, &args.opening.options())?, args.threads);
     let bad = Texts::lines(&args.texts, args.input.as_deref())?.each(BATCH, |lines| {
-        let mut out = io::stdout().lock();
+        // What is behind standard output looks for a line end in whatever it gets, and JSON comes in small pieces.
+        let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         let texts: Vec<&str> = lines.iter().flatten().map(String::as_str).collect();
         let mut answers = nlu.parse_batch(&texts)?.into_iter();
         for line in &lines {

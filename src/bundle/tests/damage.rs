@@ -132,6 +132,24 @@ fn each_damage_has_its_own_error() -> TestResult {
 }
 
 #[test]
+fn what_was_made_of_an_altered_part_is_not_handed_out() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let place = folder.path().join("model");
+    save(&place)?;
+    let made = Bundle::open_and(&place, |bundle| bundle.json::<[String; 2]>("labels.json"))?;
+    assert_eq!(made, ["greet", "goodbye"]);
+    let labels = place.join("labels.json");
+    for altered in [&br#"["greet","goodbyf"]"#[..], b"a text of nineteen."] {
+        let whole = fs::read(&labels)?;
+        assert!(altered.len() <= whole.len(), "{}", whole.len());
+        fs::write(&labels, [altered, &vec![b' '; whole.len() - altered.len()]].concat())?;
+        let made = Bundle::open_and(&place, |bundle| bundle.json::<[String; 2]>("labels.json"));
+        assert!(matches!(made, Err(BundleError::Altered { path }) if path == labels));
+    }
+    Ok(())
+}
+
+#[test]
 fn people_may_edit_the_card() -> TestResult {
     let folder = tempfile::tempdir()?;
     let place = folder.path().join("model");

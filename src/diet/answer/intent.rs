@@ -63,7 +63,7 @@ impl IntentHead {
     pub(super) fn scores(
         &self,
         messages: &[f32],
-        features: &[&Features],
+        features: &[impl AsRef<Features>],
         scratch: &mut Vec<f32>,
         out: &mut Vec<f32>,
     ) {
@@ -78,7 +78,7 @@ impl IntentHead {
         let Some(path) = &self.linear else { return };
         scratch.resize(labels, 0.0);
         for (out, features) in out.chunks_exact_mut(labels).zip(features) {
-            path.forward(&features.joined(self.sentence_width, 1.0), scratch);
+            path.forward(&features.as_ref().joined(self.sentence_width, 1.0), scratch);
             out.iter_mut().zip(&*scratch).for_each(|(score, own)| *score += own);
         }
     }

@@ -105,7 +105,7 @@ impl Engine {
     }
 
     /// Answers some messages together and tells `finish` of each, with its number.
-    pub(super) fn answer(&self, messages: &[&Features], mut finish: impl FnMut(usize, Found<'_>)) {
+    pub(super) fn answer(&self, messages: &[impl AsRef<Features>], mut finish: impl FnMut(usize, Found<'_>)) {
         Scratch::with(|scratch| {
             self.encode(messages, scratch);
             self.decide(messages, scratch);
@@ -126,7 +126,7 @@ impl Engine {
     }
 
     /// Leaves similarities and tags of all messages behind.
-    fn decide(&self, messages: &[&Features], scratch: &mut Scratch) {
+    fn decide(&self, messages: &[impl AsRef<Features>], scratch: &mut Scratch) {
         let Scratch { offsets, rows, similarities, entity_tags, heads: spaces } = scratch;
         let Buffers { x, spare, scratch } = rows;
         let dim = self.model_dim;
@@ -162,10 +162,10 @@ impl Engine {
     /// # Panics
     ///
     /// If a message has no dense features, or others than the network was trained with.
-    fn append_dense(&self, messages: &[&Features], sparse: &[f32], joined: &mut Vec<f32>) {
+    fn append_dense(&self, messages: &[impl AsRef<Features>], sparse: &[f32], joined: &mut Vec<f32>) {
         let mut sparse = sparse.chunks_exact(self.sequence.dim());
         joined.clear();
-        for features in messages {
+        for features in messages.iter().map(AsRef::as_ref) {
             let dense = features.dense.as_ref().filter(|own| own.dim == self.dense);
             let dense = dense.expect("dense features of the width that the network was trained with");
             let mut dense = dense.rows();
@@ -177,17 +177,17 @@ impl Engine {
     }
 
     /// Leaves in `x` the rows that the heads read: `[row, model_dim]`, of each message its tokens, then itself.
-    fn encode(&self, messages: &[&Features], scratch: &mut Scratch) {
+    fn encode(&self, messages: &[impl AsRef<Features>], scratch: &mut Scratch) {
         let mut end = 0;
         scratch.offsets.clear();
         scratch.offsets.push(0);
-        scratch.offsets.extend(messages.iter().map(|features| {
-            end += features.sequence.len() + 1;
+        scratch.offsets.extend(messages.iter().map(|message| {
+            end += message.as_ref().sequence.len() + 1;
             end
         }));
         let (dim, rows) = (self.sequence.dim(), &mut scratch.rows);
         rows.x.resize(end * dim, 0.0);
-        for (features, ends) in messages.iter().zip(scratch.offsets.windows(2)) {
+        for (features, ends) in messages.iter().map(AsRef::as_ref).zip(scratch.offsets.windows(2)) {
             let (tokens, message) =
                 rows.x[ends[0] * dim..ends[1] * dim].split_at_mut((ends[1] - ends[0] - 1) * dim);
             self.sequence.forward(&features.sequence, tokens);

@@ -277,7 +277,7 @@ fn one_message_after_a_long_one_is_answered_as_before() {
     let before = answer(1);
     answer(3);
     assert_eq!(answer(1), before);
-    engine.answer(&[], |_, _| panic!("there is no message"));
+    engine.answer(&[] as &[Features], |_, _| panic!("there is no message"));
 }
 
 #[test]

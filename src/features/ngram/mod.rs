@@ -1,18 +1,21 @@
 //! Word and character n-grams.
 
 mod config;
+mod space;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use super::message::Rows;
-use super::units::{PaddedWord, Units};
+use super::units::Units;
 use super::vocabulary::Vocabulary;
 use super::words::words_of;
 use super::{FeatureError, Message};
+
+pub(super) use space::Space;
+use space::{Grams, tokens};
 
 pub use config::{Analyzer, DocumentLimit, NGramConfig, StripAccents, Weighting};
 
@@ -99,17 +102,17 @@ impl NGrams {
     ) -> Result<Self, FeatureError> {
         check(config)?;
         // Stop words are compared with words that are folded. A model from before remembers them as they were written.
-        let fold = |word: String| config.fold(&word).into_owned();
+        let fold = |word: String| config.fold(&word);
         let stop_words = config.stop_words.clone().map(|words| words.into_iter().map(fold).collect());
         let own = NGramConfig { stop_words, ..config.clone() };
         let mut ngrams = Self::new(own, Vocabulary::default(), Vec::new(), 0);
-        let rare: HashSet<String> =
-            config.oov_words.iter().map(|word| config.fold(word).into_owned()).collect();
+        let rare: HashSet<String> = config.oov_words.iter().map(|word| config.fold(word)).collect();
+        let mut grams = Grams::default();
         // In how many messages, and how often in all.
         let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         for message in messages {
             let mut own: HashMap<String, usize> = HashMap::new();
-            ngrams.each_gram(*message, &rare, &mut |_, gram| match own.get_mut(gram) {
+            ngrams.each_gram(*message, &rare, &mut grams, &mut |_, gram| match own.get_mut(gram) {
                 Some(count) => *count += 1,
                 None => drop(own.insert(gram.to_owned(), 1)),
             });
@@ -173,7 +176,7 @@ impl NGrams {
     /// The words without a column of their own; `None` where n-grams are not made of words.
     pub(super) fn unknown_words(&self, message: Message<'_>) -> Option<Vec<String>> {
         let tokens = (0..message.tokens.len()).map(|at| self.config.fold(message.token(at)));
-        let unknown = |token: Cow<'_, str>| {
+        let unknown = |token: String| {
             words_of(&token)
                 .filter(|word| self.columns.get(word).is_none())
                 .map(str::to_owned)
@@ -184,11 +187,12 @@ impl NGrams {
 
     pub(super) fn transform(&self, message: Message<'_>, rows: &mut Rows) {
         // One gram is looked up once, also where it counts for a token and for the message.
-        let mut sentence: Vec<u32> = Vec::with_capacity(16 * message.tokens.len());
-        let mut tokens: Vec<(usize, u32)> = Vec::with_capacity(16 * message.tokens.len());
-        // Of each token, how many grams it has, and how many of them have a column.
-        let mut recognised = vec![(0, 0); message.tokens.len()];
-        self.each_gram(message, &HashSet::new(), &mut |covered, gram| {
+        let Space { grams, sentence, tokens, recognised } = &mut rows.space;
+        sentence.clear();
+        tokens.clear();
+        recognised.clear();
+        recognised.resize(message.tokens.len(), (0, 0));
+        self.each_gram(message, &HashSet::new(), grams, &mut |covered, gram| {
             let column = self.columns.get(gram);
             for (all, known) in &mut recognised[covered.clone()] {
                 *all += 1;
@@ -196,18 +200,17 @@ impl NGrams {
             }
             if let Some(column) = column {
                 sentence.push(column);
-                tokens.extend(covered.map(|token| (token, column)));
+                tokens.extend(covered.map(|token| (token as u64) << 32 | u64::from(column)));
             }
         });
         rows.recognised |= recognised.iter().any(|(all, known)| *known > 0 && 2 * known >= *all);
         tokens.sort_unstable();
-        let runs = tokens.chunk_by(|a, b| a.0 == b.0);
-        for run in runs {
-            let columns = run.iter().map(|(_, column)| *column);
-            self.count(columns, rows.token_start, &mut rows.sequence[run[0].0]);
+        for run in tokens.chunk_by(|a, b| a >> 32 == b >> 32) {
+            let columns = run.iter().map(|entry| *entry as u32);
+            self.count(columns, rows.token_start, &mut rows.sequence[(run[0] >> 32) as usize]);
         }
         sentence.sort_unstable();
-        self.count(sentence.into_iter(), rows.message_start, &mut rows.sentence);
+        self.count(sentence.iter().copied(), rows.message_start, &mut rows.sentence);
     }
 
     /// Appends an entry for each distinct of these columns, which are sorted.
@@ -224,7 +227,8 @@ impl NGrams {
         }
         let row = &mut row[first..];
         for (column, value) in row.iter_mut() {
-            *value = (1.0 + value.ln()) * self.idf[(*column - start) as usize];
+            let weight = if *value > 1.0 { 1.0 + value.ln() } else { 1.0 };
+            *value = weight * self.idf[(*column - start) as usize];
         }
         let length = row.iter().map(|(_, value)| value * value).sum::<f32>().sqrt();
         row.iter_mut().for_each(|(_, value)| *value /= length.max(f32::MIN_POSITIVE));
@@ -236,15 +240,25 @@ impl NGrams {
         &self,
         message: Message<'_>,
         rare: &HashSet<String>,
+        grams: &mut Grams,
         found: &mut impl FnMut(Range<usize>, &str),
     ) {
         let lengths = self.config.min_ngram..self.config.max_ngram.saturating_add(1);
-        let tokens = (0..message.tokens.len()).map(|at| self.config.fold(message.token(at)));
+        grams.fold(&self.config, message);
+        let Grams { folded, ends, units, word, pair } = grams;
+        let tokens = tokens(folded, ends);
+        units.clear();
         match self.config.analyzer {
-            Analyzer::Word => self.words(tokens, rare).each_run(lengths, found),
-            Analyzer::Char => Units::characters(tokens).each_run(lengths, found),
+            Analyzer::Word => {
+                self.push_words(tokens, rare, units);
+                units.each_run(lengths, found);
+            }
+            Analyzer::Char => {
+                units.push_characters(tokens);
+                units.each_run(lengths, found);
+            }
             Analyzer::CharWb => {
-                let mut word = PaddedWord::default();
+                word.clear();
                 for (at, token) in tokens.enumerate() {
                     let joined = at > 0 && message.tokens[at - 1].end == message.tokens[at].start;
                     for (part, piece) in token.split_whitespace().enumerate() {
@@ -258,29 +272,33 @@ impl NGrams {
                 word.each_gram(lengths, found);
             }
             Analyzer::WordPair => {
-                let units = self.words(tokens, rare);
-                let words: Vec<&str> =
-                    units.places.iter().map(|(place, _)| beginning(&units.text[place.clone()])).collect();
-                let mut pair = String::new();
-                for (at, first) in words.iter().enumerate() {
-                    for second in words[at + 1..].iter().take(PAIR_REACH) {
+                self.push_words(tokens, rare, units);
+                let Units { text, places } = &*units;
+                for (at, (first, _)) in places.iter().enumerate() {
+                    let first = beginning(&text[first.clone()]);
+                    for (second, _) in places[at + 1..].iter().take(PAIR_REACH) {
+                        let second = beginning(&text[second.clone()]);
                         pair.clear();
                         pair.extend([first.min(second), " ", first.max(second)]);
-                        found(0..0, &pair);
+                        found(0..0, pair);
                     }
                 }
             }
         }
     }
 
-    /// The words of each token; unknown ones, where they have a name, under that name.
-    fn words<'t>(&self, tokens: impl Iterator<Item = Cow<'t, str>>, rare: &HashSet<String>) -> Units {
+    /// Appends the words of each token; unknown ones, where they have a name, under that name.
+    fn push_words<'t>(
+        &self,
+        tokens: impl Iterator<Item = &'t str>,
+        rare: &HashSet<String>,
+        units: &mut Units,
+    ) {
         let stop = self.config.stop_words.as_deref().unwrap_or_default();
         let oov = self.config.oov_token.as_deref().map(|token| self.config.fold(token));
         let known = oov.as_ref().is_some_and(|oov| self.columns.get(oov).is_some());
-        let mut units = Units::default();
         for (at, token) in tokens.enumerate() {
-            for word in words_of(&token).filter(|word| !stop.iter().any(|stop| stop == word)) {
+            for word in words_of(token).filter(|word| !stop.iter().any(|stop| stop == word)) {
                 let unit = match &oov {
                     Some(oov) if rare.contains(word) || (known && self.columns.get(word).is_none()) => oov,
                     _ => word,
@@ -288,7 +306,6 @@ impl NGrams {
                 units.push(unit, at);
             }
         }
-        units
     }
 }
 

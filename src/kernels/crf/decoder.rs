@@ -5,7 +5,8 @@
 //! whole vectors. Each step is then one pass over a matrix that stays in the cache.
 
 use super::loops::{
-    BLOCK, best_arrivals, departures, multiply, normalize_row, shifted_exponentials, summed_arrivals,
+    BLOCK, best_arrivals, departures, largest_sum, multiply, normalize_row, shifted_exponentials,
+    summed_arrivals,
 };
 use super::{Rules, exact};
 use crate::kernels::Real;
@@ -23,6 +24,8 @@ pub(crate) struct Decoder<T> {
     width: usize,
     /// The transitions, −∞ where illegal: `[previous, next]`.
     scores: Vec<T>,
+    /// The same as `[next, previous]`.
+    arrivals: Vec<T>,
     /// `exp(transition − top)`, zero where illegal: `[previous, next]`.
     exponentials: Vec<T>,
     /// The largest legal transition.
@@ -68,10 +71,12 @@ impl<T: Real> Decoder<T> {
         let legal = || (0..tags * tags).filter(|at| rules.follows[*at]);
         let top = legal().map(|at| transitions[at]).fold(T::neg_infinity(), T::max);
         let mut scores = vec![T::neg_infinity(); tags * width];
+        let mut arrivals = scores.clone();
         let mut exponentials = vec![T::zero(); tags * width];
         for at in legal() {
             let place = at / tags * width + at % tags;
             scores[place] = transitions[at];
+            arrivals[at % tags * width + at / tags] = transitions[at];
             exponentials[place] = (transitions[at] - top).exp();
         }
         let mut successors = vec![0; tags];
@@ -80,7 +85,7 @@ impl<T: Real> Decoder<T> {
         let sparse =
             legal().map(|at| (at / tags, at % tags)).filter(|(from, _)| successors[*from] <= FEW).collect();
         let (rules, transitions) = (rules.clone(), transitions.to_vec());
-        Self { rules, transitions, width, scores, exponentials, top, dense, sparse }
+        Self { rules, transitions, width, scores, arrivals, exponentials, top, dense, sparse }
     }
 
     /// Number of tags.
@@ -119,8 +124,8 @@ impl<T: Real> Decoder<T> {
         let mut tag = largest(ending);
         path[first + len - 1] = tag as u32;
         for t in (1..len).rev() {
-            let best = &space.forward[(t - 1) * width..];
-            tag = largest((0..tags).map(|from| best[from] + self.scores[from * width + tag]));
+            let best = &space.forward[(t - 1) * width..t * width];
+            tag = largest_sum(best, &self.arrivals[tag * width..(tag + 1) * width]);
             path[first + t - 1] = tag as u32;
         }
     }

@@ -44,6 +44,27 @@ widest! {
 }
 
 widest! {
+    /// The first place where `a[i] + b[i]` is largest; zero if it is nowhere larger than −∞.
+    pub(super) fn largest_sum<T: Real>(a: &[T], b: &[T]) -> usize {
+        let mut tops = [T::neg_infinity(); BLOCK];
+        for (a, b) in a.as_chunks::<BLOCK>().0.iter().zip(b.as_chunks::<BLOCK>().0) {
+            for lane in 0..BLOCK {
+                let sum = a[lane] + b[lane];
+                tops[lane] = if sum > tops[lane] { sum } else { tops[lane] };
+            }
+        }
+        let mut top = T::neg_infinity();
+        for lane in tops {
+            top = if lane > top { lane } else { top };
+        }
+        if top == T::neg_infinity() {
+            return 0;
+        }
+        a.iter().zip(b).position(|(a, b)| *a + *b == top).unwrap_or(0)
+    }
+}
+
+widest! {
     /// `here[to] = Σ` over the `dense` tags of `before[from] · moves[from, to]`.
     pub(super) fn summed_arrivals<T: Real>(before: &[T], dense: &[usize], moves: &[T], here: &mut [T]) {
         let width = here.len();
