@@ -159,11 +159,11 @@ impl Diet {
             sure.extend(similarities.iter().copied().zip(0..));
             match (decision, self.config.similarity.loss_type) {
                 (Some(decision), _) => {
-                    sure.iter_mut().for_each(|(score, _)| *score = decision.confidence(*score))
+                    sure.iter_mut().for_each(|(score, _)| *score = decision.confidence(*score));
                 }
                 (None, LossType::CrossEntropy) => softmax(sure),
                 (None, LossType::Margin) => {
-                    sure.iter_mut().for_each(|(score, _)| *score = score.clamp(0.0, 1.0))
+                    sure.iter_mut().for_each(|(score, _)| *score = score.clamp(0.0, 1.0));
                 }
             }
             // Of labels that are equally sure, the first comes first.

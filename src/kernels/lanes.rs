@@ -101,10 +101,10 @@ widest! {
     ) -> f32 {
         let mut tops = [f32::NEG_INFINITY; LANES];
         for ((score, log), [_, share]) in scores.iter_mut().zip(logs.iter()).zip(work.iter_mut()) {
-            for lane in 0..LANES {
+            for (lane, top) in tops.iter_mut().enumerate() {
                 share.0[lane] = log.0[lane].fast_exp();
                 score.0[lane] -= own * share.0[lane];
-                tops[lane] = tops[lane].max(score.0[lane]);
+                *top = top.max(score.0[lane]);
             }
         }
         let top = tops.into_iter().fold(f32::NEG_INFINITY, f32::max);
@@ -236,8 +236,8 @@ mod tests {
             let at = |values: &[Lanes], class: usize| f64::from(values[class / LANES].0[class % LANES]);
             let after: Vec<f64> = (0..classes.len()).map(|class| before[class] + at(&step, class)).collect();
             prop_assert!((after.iter().sum::<f64>() - 1.0).abs() < 1e-4, "{after:?}");
-            for class in 0..classes.len() {
-                prop_assert!((at(&log, class).exp() - after[class]).abs() < 1e-5);
+            for (class, after) in after.iter().enumerate() {
+                prop_assert!((at(&log, class).exp() - after).abs() < 1e-5);
             }
             let value = |a: &[f64]| objective(a, &scores, &before, stiffness);
             prop_assert!(value(&after) > value(&before) - 1e-5, "{after:?} from {before:?}, best {best:?}");

@@ -80,7 +80,7 @@ fn messages(count: usize, classes: usize, columns: usize) -> (Vec<SparseRows>, V
         let draw = |i: u64| (bits(2 + i, at as u64) >> 40) as f32 / (1 << 24) as f32;
         let word = |i: u64| match i {
             // A seventh of the messages looks like another class.
-            0..3 => (class(at + usize::from(at % 7 == 0)) * 3 + i as usize) as u32,
+            0..3 => (class(at + usize::from(at.is_multiple_of(7))) * 3 + i as usize) as u32,
             i => (columns as f32 * draw(i).powi(3)) as u32,
         };
         let mut row = SparseRows::default();
@@ -89,7 +89,7 @@ fn messages(count: usize, classes: usize, columns: usize) -> (Vec<SparseRows>, V
     };
     let members = |at: usize| {
         let second = (class(at) + 1) % classes;
-        if at % 11 == 0 { vec![class(at) as u32, second as u32] } else { vec![class(at) as u32] }
+        if at.is_multiple_of(11) { vec![class(at) as u32, second as u32] } else { vec![class(at) as u32] }
     };
     ((0..count).map(row).collect(), (0..count).map(members).collect())
 }

@@ -73,7 +73,7 @@ mod tests {
         features.sentence.push([(3, 1.0)]);
         let [intents, entities, roles, groups] = [const { Vec::new() }; 4];
         let examples = vec![Example { features, intent: None, intents, entities, roles, groups }];
-        let unit_ranges = UnitRanges { sequence: vec![0..2, 2..4, 3..6], sentence: vec![1..3] };
+        let unit_ranges = UnitRanges { sequence: vec![0..2, 2..4, 3..6], sentence: vec![1..3, 3..4] };
         TrainingSet { examples, unit_ranges, whole_tables, ..TrainingSet::default() }
     }
 
@@ -85,7 +85,10 @@ mod tests {
         let features = &set.examples[0].features;
         assert_eq!(features.sequence.row(0).collect::<Vec<_>>(), [(1, 0.5), (0, 1.0)]);
         assert_eq!(features.sentence.row(0).collect::<Vec<_>>(), [(3, 1.0)]);
-        assert_eq!(set.unit_ranges, UnitRanges { sequence: vec![0..1, 1..1, 1..2], sentence: vec![1..3] });
+        assert_eq!(
+            set.unit_ranges,
+            UnitRanges { sequence: vec![0..1, 1..1, 1..2], sentence: vec![1..3, 3..4] }
+        );
 
         let values = [1.0, 2.0, 3.0, 4.0];
         let mut weight = Weight::table(Table::new(&values, 2, |_| true));

@@ -79,7 +79,6 @@ impl Lanes for Avx2 {
             Self(_mm256_and_ps(value, large))
         }
     }
-
     #[inline(always)]
     unsafe fn transpose(
         (from, from_stride): (&[f32], usize),
