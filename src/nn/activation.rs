@@ -6,7 +6,7 @@ use candle_nn::ops;
 use super::Activation;
 #[cfg(feature = "cuda")]
 use super::op::cuda;
-use super::op::{Element, Function, Input, apply, has_kernels, on_cuda};
+use super::op::{Backward, Element, Input, Operation, apply, has_kernels, on_cuda};
 use crate::kernels::activation;
 
 /// The Gaussian error linear unit `x·Φ(x)`, exact form
@@ -46,19 +46,21 @@ pub fn activate(activation: Activation, x: &Tensor) -> Result<Tensor> {
 
 struct Gelu;
 
-impl Function for Gelu {
+impl Operation for Gelu {
     const NAME: &'static str = "gelu";
 
-    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {
+    type State<T: Element> = ();
+
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape, ())> {
         let mut out = vec![T::zero(); inputs[0].values.len()];
         activation::gelu(inputs[0].values, &mut out);
-        (out, Shape::from(inputs[0].dims))
+        Ok((out, Shape::from(inputs[0].dims), ()))
     }
 
-    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>> {
-        let mut out = vec![T::zero(); grad.len()];
-        activation::gelu_backward(inputs[0].values, grad, &mut out);
-        vec![out]
+    fn backward<T: Element>(&self, pass: Backward<'_, T, ()>) -> Result<Vec<Option<Vec<T>>>> {
+        let mut out = vec![T::zero(); pass.grad.len()];
+        activation::gelu_backward(pass.inputs[0].values, pass.grad, &mut out);
+        Ok(vec![Some(out)])
     }
 
     #[cfg(feature = "cuda")]

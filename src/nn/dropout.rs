@@ -5,7 +5,7 @@ use candle_core::{Result, Shape, Tensor};
 use super::Pass;
 #[cfg(feature = "cuda")]
 use super::op::cuda;
-use super::op::{Element, Function, Input, apply, has_kernels, on_cuda};
+use super::op::{Backward, Element, Input, Operation, apply, has_kernels, on_cuda};
 use crate::kernels::dropout::{self, drops, threshold};
 
 /// Sets a share of the numbers to zero while training and scales the others up, so that the mean stays
@@ -58,15 +58,17 @@ impl Drop {
     }
 }
 
-impl Function for Drop {
+impl Operation for Drop {
     const NAME: &'static str = "dropout";
 
-    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {
-        (self.run(inputs[0].values), Shape::from(inputs[0].dims))
+    type State<T: Element> = ();
+
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape, ())> {
+        Ok((self.run(inputs[0].values), Shape::from(inputs[0].dims), ()))
     }
 
-    fn backward<T: Element>(&self, _: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>> {
-        vec![self.run(grad)]
+    fn backward<T: Element>(&self, pass: Backward<'_, T, ()>) -> Result<Vec<Option<Vec<T>>>> {
+        Ok(vec![Some(self.run(pass.grad))])
     }
 
     #[cfg(feature = "cuda")]

@@ -6,7 +6,7 @@ use candle_nn::{Init, VarBuilder};
 use super::fused::{Parameter, WeightAndBias};
 #[cfg(feature = "cuda")]
 use super::op::cuda;
-use super::op::{Element, Function, Input, apply, has_kernels, on_cuda};
+use super::op::{Backward, Element, Input, Operation, apply, has_kernels, on_cuda};
 use crate::kernels::layer_norm;
 
 /// Normalises each row to mean zero and variance one, then scales and shifts it
@@ -73,30 +73,32 @@ struct Normalise {
     epsilon: f64,
 }
 
-impl Function for Normalise {
+impl Operation for Normalise {
     const NAME: &'static str = "layer_norm";
 
-    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {
+    type State<T: Element> = ();
+
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape, ())> {
         let [x, weight, bias] = [inputs[0], inputs[1], inputs[2]];
         let mut out = vec![T::zero(); x.values.len()];
         layer_norm::layer_norm(x.values, weight.values, bias.values, T::of(self.epsilon), &mut out);
-        (out, Shape::from(x.dims))
+        Ok((out, Shape::from(x.dims), ()))
     }
 
-    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>> {
-        let [x, weight] = [inputs[0], inputs[1]];
-        let mut grad_x = vec![T::zero(); grad.len()];
+    fn backward<T: Element>(&self, pass: Backward<'_, T, ()>) -> Result<Vec<Option<Vec<T>>>> {
+        let [x, weight] = [pass.inputs[0], pass.inputs[1]];
+        let mut grad_x = vec![T::zero(); pass.grad.len()];
         let (mut grad_weight, mut grad_bias) = (vec![T::zero(); x.width()], vec![T::zero(); x.width()]);
         layer_norm::layer_norm_backward(
             x.values,
             weight.values,
             T::of(self.epsilon),
-            grad,
+            pass.grad,
             &mut grad_x,
             &mut grad_weight,
             &mut grad_bias,
         );
-        vec![grad_x, grad_weight, grad_bias]
+        Ok(vec![Some(grad_x), Some(grad_weight), Some(grad_bias)])
     }
 
     #[cfg(feature = "cuda")]

@@ -4,7 +4,7 @@ use candle_core::{D, Result, Shape, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 
 use super::fused::{Parameter, WeightAndBias};
-use super::op::{Element, Function, Input, apply, has_kernels};
+use super::op::{Backward, Element, Input, Operation, apply, has_kernels};
 use super::parameters::glorot_uniform;
 use crate::kernels::dropout::bits;
 use crate::kernels::matmul::Accumulate::{Add, Overwrite};
@@ -133,10 +133,12 @@ pub(crate) fn connections(
 /// `x·W`, plus `b` where there is one.
 struct AffineMap;
 
-impl Function for AffineMap {
+impl Operation for AffineMap {
     const NAME: &'static str = "linear";
 
-    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape) {
+    type State<T: Element> = ();
+
+    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape, ())> {
         let (x, weight) = (inputs[0], inputs[1]);
         let (rows, input, output) = (x.rows(), x.width(), weight.width());
         let (mut out, mode) = match inputs.get(2) {
@@ -149,28 +151,28 @@ impl Function for AffineMap {
         if let Some(last) = dims.last_mut() {
             *last = output;
         }
-        (out, Shape::from(dims))
+        Ok((out, Shape::from(dims), ()))
     }
 
-    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>> {
-        let (x, weight) = (inputs[0], inputs[1]);
+    fn backward<T: Element>(&self, pass: Backward<'_, T, ()>) -> Result<Vec<Option<Vec<T>>>> {
+        let (x, weight) = (pass.inputs[0], pass.inputs[1]);
         let (rows, input, output) = (x.rows(), x.width(), weight.width());
-        let grad_matrix = Matrix::new(grad, rows, output);
+        let grad_matrix = Matrix::new(pass.grad, rows, output);
         let mut grad_x = vec![T::zero(); rows * input];
         let transposed = Matrix::new(weight.values, input, output).transposed();
         matmul(MatrixMut::new(&mut grad_x, rows, input), Overwrite, grad_matrix, transposed);
         let mut grad_weight = vec![T::zero(); input * output];
         let transposed = Matrix::new(x.values, rows, input).transposed();
         matmul(MatrixMut::new(&mut grad_weight, input, output), Overwrite, transposed, grad_matrix);
-        let mut gradients = vec![grad_x, grad_weight];
-        if inputs.len() == 3 {
+        let mut gradients = vec![Some(grad_x), Some(grad_weight)];
+        if pass.inputs.len() == 3 {
             let mut grad_bias = vec![T::zero(); output];
-            for row in grad.chunks_exact(output.max(1)) {
+            for row in pass.grad.chunks_exact(output.max(1)) {
                 grad_bias.iter_mut().zip(row).for_each(|(sum, x)| *sum += *x);
             }
-            gradients.push(grad_bias);
+            gradients.push(Some(grad_bias));
         }
-        gradients
+        Ok(gradients)
     }
 }
 

@@ -74,30 +74,6 @@ impl<T> Input<'_, T> {
     }
 }
 
-/// A differentiable function of one to three inputs on the CPU, and of nothing else.
-pub(crate) trait Function: Send + Sync + 'static {
-    /// For error messages.
-    const NAME: &'static str;
-
-    /// The output and its shape.
-    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> (Vec<T>, Shape);
-
-    /// The gradient of each input, given that of the output.
-    fn backward<T: Element>(&self, inputs: &[Input<'_, T>], grad: &[T]) -> Vec<Vec<T>>;
-
-    /// As [`Operation::forward_on_cuda`].
-    #[cfg(feature = "cuda")]
-    fn forward_on_cuda(&self, _: Gpu<'_>, _: &[Numbers<'_>]) -> Result<(CudaSlice<f32>, Shape)> {
-        bail!("{} has no kernel for a GPU", Self::NAME)
-    }
-
-    /// As [`Operation::backward_on_cuda`].
-    #[cfg(feature = "cuda")]
-    fn backward_on_cuda(&self, _: &[&Tensor], _: &Tensor, _: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        bail!("{} has no kernel for a GPU", Self::NAME)
-    }
-}
-
 /// What a backward pass starts from.
 #[derive(Debug)]
 pub(crate) struct Backward<'a, T, S> {
@@ -111,7 +87,7 @@ pub(crate) struct Backward<'a, T, S> {
     pub(crate) grad: &'a [T],
 }
 
-/// A differentiable operation that may hold tensors besides its inputs, keep something from its forward pass
+/// A differentiable operation on one to three inputs, which may hold tensors besides these, keep something from its forward pass
 /// for its backward pass, and hand gradients elsewhere.
 pub(crate) trait Operation: Send + Sync + Sized + 'static {
     /// For error messages.
@@ -153,36 +129,6 @@ pub(crate) trait Operation: Send + Sync + Sized + 'static {
     #[cfg(feature = "cuda")]
     fn backward_on_cuda(&self, _: &[&Tensor], _: &Tensor, _: &Tensor) -> Result<Vec<Option<Tensor>>> {
         bail!("{} has no kernel for a GPU", Self::NAME)
-    }
-}
-
-impl<F: Function> Operation for F {
-    const NAME: &'static str = F::NAME;
-
-    type State<T: Element> = ();
-
-    fn forward<T: Element>(&self, inputs: &[Input<'_, T>]) -> Result<(Vec<T>, Shape, ())> {
-        let (out, shape) = Function::forward(self, inputs);
-        Ok((out, shape, ()))
-    }
-
-    fn backward<T: Element>(&self, pass: Backward<'_, T, ()>) -> Result<Vec<Option<Vec<T>>>> {
-        Ok(Function::backward(self, pass.inputs, pass.grad).into_iter().map(Some).collect())
-    }
-
-    #[cfg(feature = "cuda")]
-    fn forward_on_cuda(&self, gpu: Gpu<'_>, inputs: &[Numbers<'_>]) -> Result<(CudaSlice<f32>, Shape)> {
-        Function::forward_on_cuda(self, gpu, inputs)
-    }
-
-    #[cfg(feature = "cuda")]
-    fn backward_on_cuda(
-        &self,
-        inputs: &[&Tensor],
-        out: &Tensor,
-        grad: &Tensor,
-    ) -> Result<Vec<Option<Tensor>>> {
-        Function::backward_on_cuda(self, inputs, out, grad)
     }
 }
 

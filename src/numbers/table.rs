@@ -69,7 +69,7 @@ pub struct Table {
     dim: usize,
     /// How many rows there are, with those that are absent.
     count: usize,
-    /// Which rows are there. Places would take thirty times as much, and messages look for rows all over the table.
+    /// Which rows are there. Places would take sixteen times as much, and messages look for rows all over the table.
     marks: Vec<Marks>,
     /// The rows that are there, one behind the other.
     rows: Bytes,

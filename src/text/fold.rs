@@ -31,12 +31,22 @@ pub fn lower_case(text: &str) -> Cow<'_, str> {
     if is_low { Cow::Borrowed(text) } else { Cow::Owned(text.to_lowercase()) }
 }
 
-/// The same for the part of a text from `start` on.
+/// The same for the part of a text from `start` on; it asks for memory only where there is a `Σ`.
 pub(crate) fn lower_case_from(text: &mut String, start: usize) {
+    let end = text.len();
     if text[start..].is_ascii() {
         text[start..].make_ascii_lowercase();
-    } else if let Cow::Owned(low) = lower_case(&text[start..]) {
+    } else if text[start..].contains('Σ') {
+        // Its small letter depends on those beside it.
+        let low = text[start..].to_lowercase();
         text.replace_range(start.., &low);
+    } else {
+        let mut at = start;
+        while let Some(c) = text[at..end].chars().next() {
+            at += c.len_utf8();
+            text.extend(c.to_lowercase());
+        }
+        text.drain(start..end);
     }
 }
 
@@ -155,6 +165,17 @@ mod tests {
     fn lower_case_is_that_of_unicode() {
         for text in ["abc", "ABC 1", "ΟΔΟΣ", "Straße", "İ", "ﬁ", "日本", ""] {
             assert_eq!(lower_case(text), text.to_lowercase());
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_text_gets_the_same_small_letters() {
+        let mut found = String::new();
+        for c in '\0'..=char::MAX {
+            found.clear();
+            found.extend(['Ä', 'B', c]);
+            lower_case_from(&mut found, 'Ä'.len_utf8());
+            assert_eq!(found, format!("Ä{}", lower_case(&format!("B{c}"))), "{c:?}");
         }
     }
 

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use candle_core::{D, DType, Device, Result, Tensor, Var, bail};
 
-use super::AdamWConfig;
 use super::gradients::{DeviceGradient, Gradients};
-use super::optimizer::{Clock, DIVERGED, Optimizer, Step, decays};
+use super::step::{AdamWConfig, Clock, DIVERGED, Optimizer, Step, decays};
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda::{Gpu, Moved, TouchedRows};
 use crate::nn::Parameters;

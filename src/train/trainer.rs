@@ -8,7 +8,7 @@ use candle_core::{Result, Tensor};
 
 use super::device_optimizer::DeviceAdamW;
 use super::epoch::EpochSums;
-use super::optimizer::Optimizer;
+use super::step::Optimizer;
 use super::workers::{Work, Workers};
 use super::{AdamW, AdamWConfig, BatchStrategy, EpochReport, Event, Sampler, Schedule, Score, Trainable};
 use crate::nn::Parameters;

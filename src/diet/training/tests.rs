@@ -91,7 +91,6 @@ fn other_devices_take_the_same_steps() {
         c.transformer.relative_keys = true;
         (c.transformer.dropout, c.transformer.attention_dropout) = (0.2, 0.1);
         (c.layers.sparse_dropout, c.layers.dense_dropout, c.masking.enabled) = (true, true, true);
-        c.similarity.r_drop = 1.0;
         c.training.epochs = 5;
         c.training.batch_size = BatchSize::Fixed(7);
         c.training.batch_strategy = BatchStrategy::Balanced;

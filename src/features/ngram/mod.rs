@@ -1,29 +1,21 @@
 //! Word and character n-grams.
 
 mod config;
-mod space;
+mod grams;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use super::message::Rows;
-use super::units::Units;
 use super::vocabulary::Vocabulary;
 use super::words::words_of;
 use super::{FeatureError, Message};
 
-pub(super) use space::Space;
-use space::{Grams, tokens};
+use grams::Grams;
+pub(super) use grams::Space;
 
 pub use config::{Analyzer, DocumentLimit, NGramConfig, StripAccents, Weighting};
-
-/// Letters of each word that make a pair.
-const PAIR_PREFIX: usize = 4;
-
-/// How many words behind the first the second word of a pair may be.
-const PAIR_REACH: usize = 10;
 
 /// N-grams of the training texts and their columns.
 ///
@@ -233,85 +225,6 @@ impl NGrams {
         let length = row.iter().map(|(_, value)| value * value).sum::<f32>().sqrt();
         row.iter_mut().for_each(|(_, value)| *value /= length.max(f32::MIN_POSITIVE));
     }
-
-    /// Every n-gram of the message, and the tokens that it tells something of: the one it lies in or, in a writing
-    /// without blanks, those it lies across. All are grams of the message as well.
-    fn each_gram(
-        &self,
-        message: Message<'_>,
-        rare: &HashSet<String>,
-        grams: &mut Grams,
-        found: &mut impl FnMut(Range<usize>, &str),
-    ) {
-        let lengths = self.config.min_ngram..self.config.max_ngram.saturating_add(1);
-        grams.fold(&self.config, message);
-        let Grams { folded, ends, units, word, pair } = grams;
-        let tokens = tokens(folded, ends);
-        units.clear();
-        match self.config.analyzer {
-            Analyzer::Word => {
-                self.push_words(tokens, rare, units);
-                units.each_run(lengths, found);
-            }
-            Analyzer::Char => {
-                units.push_characters(tokens);
-                units.each_run(lengths, found);
-            }
-            Analyzer::CharWb => {
-                word.clear();
-                for (at, token) in tokens.enumerate() {
-                    let joined = at > 0 && message.tokens[at - 1].end == message.tokens[at].start;
-                    for (part, piece) in token.split_whitespace().enumerate() {
-                        if !(joined && part == 0) {
-                            word.each_gram(lengths.clone(), found);
-                            word.clear();
-                        }
-                        word.push(piece, at);
-                    }
-                }
-                word.each_gram(lengths, found);
-            }
-            Analyzer::WordPair => {
-                self.push_words(tokens, rare, units);
-                let Units { text, places } = &*units;
-                for (at, (first, _)) in places.iter().enumerate() {
-                    let first = beginning(&text[first.clone()]);
-                    for (second, _) in places[at + 1..].iter().take(PAIR_REACH) {
-                        let second = beginning(&text[second.clone()]);
-                        pair.clear();
-                        pair.extend([first.min(second), " ", first.max(second)]);
-                        found(0..0, pair);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Appends the words of each token; unknown ones, where they have a name, under that name.
-    fn push_words<'t>(
-        &self,
-        tokens: impl Iterator<Item = &'t str>,
-        rare: &HashSet<String>,
-        units: &mut Units,
-    ) {
-        let stop = self.config.stop_words.as_deref().unwrap_or_default();
-        let oov = self.config.oov_token.as_deref().map(|token| self.config.fold(token));
-        let known = oov.as_ref().is_some_and(|oov| self.columns.get(oov).is_some());
-        for (at, token) in tokens.enumerate() {
-            for word in words_of(token).filter(|word| !stop.iter().any(|stop| stop == word)) {
-                let unit = match &oov {
-                    Some(oov) if rare.contains(word) || (known && self.columns.get(word).is_none()) => oov,
-                    _ => word,
-                };
-                units.push(unit, at);
-            }
-        }
-    }
-}
-
-/// The first letters of a word.
-fn beginning(word: &str) -> &str {
-    word.char_indices().nth(PAIR_PREFIX).map_or(word, |(end, _)| &word[..end])
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
 //! Fine-tuning of the small encoders that the tests of this project bring.
 
-use super::super::parts::Map;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use super::super::super::parts::Map;
+use super::super::super::tokenizer::PieceTokenizer;
 use super::*;
-use crate::embed::{EmbedOptions, Embedder, Pretrained};
+use crate::embed::{EmbedOptions, Embedder, LongTexts, Pretrained, Source};
 use crate::nn::testing::central_differences;
+use crate::text::Span;
 
 fn folder(family: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/encoders").join(family)
