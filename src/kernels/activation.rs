@@ -87,8 +87,10 @@ widest! {
     pub(crate) fn gelu_dropout<T: Real>(x: &[T], probability: f64, seed: u64, out: &mut [T]) {
         let limit = threshold(probability);
         let scale = T::of((1.0 - probability).recip());
-        for (i, (out, x)) in out.iter_mut().zip(x).enumerate() {
-            *out = if drops(seed, i as u64, limit) { T::zero() } else { x.gelu().0 * scale };
+        // What is dropped is computed as well: two loops without a branch are twice as fast as one with it.
+        for (part, (out, x)) in out.chunks_mut(PART).zip(x.chunks(PART)).enumerate() {
+            out.iter_mut().zip(x).for_each(|(out, x)| *out = x.gelu().0 * scale);
+            drop_some(out, seed, part, limit);
         }
     }
 }
@@ -98,9 +100,22 @@ widest! {
     pub(crate) fn gelu_dropout_backward<T: Real>(x: &[T], probability: f64, seed: u64, grad: &mut [T]) {
         let limit = threshold(probability);
         let scale = T::of((1.0 - probability).recip());
-        for (i, (grad, x)) in grad.iter_mut().zip(x).enumerate() {
-            *grad = if drops(seed, i as u64, limit) { T::zero() } else { *grad * x.gelu().1 * scale };
+        for (part, (grad, x)) in grad.chunks_mut(PART).zip(x.chunks(PART)).enumerate() {
+            grad.iter_mut().zip(x).for_each(|(grad, x)| *grad *= x.gelu().1 * scale);
+            drop_some(grad, seed, part, limit);
         }
+    }
+}
+
+/// How many numbers are computed before some of them are dropped: they stay in the nearest cache.
+const PART: usize = 512;
+
+/// Zero for the numbers of one part that the seed drops.
+#[allow(clippy::inline_always, reason = "it must be compiled inside each loop")]
+#[inline(always)]
+fn drop_some<T: Real>(values: &mut [T], seed: u64, part: usize, limit: u32) {
+    for (at, value) in values.iter_mut().enumerate() {
+        *value = if drops(seed, (part * PART + at) as u64, limit) { T::zero() } else { *value };
     }
 }
 

@@ -1,6 +1,7 @@
 //! Layer normalisation, forward and backward.
 
 use super::Real;
+use super::sums::{add, lanes_sum};
 
 /// A layer norm that no longer learns.
 #[derive(Clone, Debug)]
@@ -31,8 +32,8 @@ widest! {
         let dim = weight.len();
         for (x, out) in x.chunks_exact(dim).zip(out.chunks_exact_mut(dim)) {
             let (mean, scale) = moments(x, epsilon);
-            for i in 0..dim {
-                out[i] = (x[i] - mean) * scale * weight[i] + bias[i];
+            for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
+                *out = (*x - mean) * scale * *weight + *bias;
             }
         }
     }
@@ -54,15 +55,17 @@ widest! {
         let rows = x.chunks_exact(dim).zip(grad.chunks_exact(dim)).zip(grad_x.chunks_exact_mut(dim));
         for ((x, grad), grad_x) in rows {
             let (mean, scale) = moments(x, epsilon);
-            for i in 0..dim {
-                grad_weight[i] += grad[i] * (x[i] - mean) * scale;
-                grad_bias[i] += grad[i];
-                grad_x[i] = grad[i] * weight[i];
+            for ((own, x), grad) in grad_weight.iter_mut().zip(x).zip(grad) {
+                *own += *grad * (*x - mean) * scale;
             }
-            let along_ones = lanes_sum(dim, |i| grad_x[i]) * share;
-            let along_x = lanes_sum(dim, |i| grad_x[i] * (x[i] - mean) * scale) * share;
-            for i in 0..dim {
-                grad_x[i] = (grad_x[i] - along_ones - (x[i] - mean) * scale * along_x) * scale;
+            add(grad_bias, grad);
+            for ((out, grad), weight) in grad_x.iter_mut().zip(grad).zip(weight) {
+                *out = *grad * *weight;
+            }
+            let along_ones = lanes_sum([&*grad_x], |[grad]| grad) * share;
+            let along_x = lanes_sum([&*grad_x, x], |[grad, x]| grad * (x - mean)) * scale * share;
+            for (grad, x) in grad_x.iter_mut().zip(x) {
+                *grad = (*grad - along_ones - (*x - mean) * scale * along_x) * scale;
             }
         }
     }
@@ -72,27 +75,9 @@ widest! {
 #[inline(always)]
 fn moments<T: Real>(x: &[T], epsilon: T) -> (T, T) {
     let share = T::one() / T::of(x.len() as f64);
-    let mean = lanes_sum(x.len(), |i| x[i]) * share;
-    let variance = lanes_sum(x.len(), |i| (x[i] - mean) * (x[i] - mean)) * share;
+    let mean = lanes_sum([x], |[x]| x) * share;
+    let variance = lanes_sum([x], |[x]| (x - mean) * (x - mean)) * share;
     (mean, (variance + epsilon).sqrt().recip())
-}
-
-/// `Σ f(i)` in sixteen running sums, so that the order of additions allows vectors.
-#[inline(always)]
-pub(super) fn lanes_sum<T: Real>(len: usize, f: impl Fn(usize) -> T) -> T {
-    const LANES: usize = 16;
-    let mut sums = [T::zero(); LANES];
-    let whole = len / LANES * LANES;
-    for base in (0..whole).step_by(LANES) {
-        for (lane, sum) in sums.iter_mut().enumerate() {
-            *sum += f(base + lane);
-        }
-    }
-    let mut total = (whole..len).map(f).sum::<T>();
-    for sum in sums {
-        total += sum;
-    }
-    total
 }
 
 #[cfg(test)]

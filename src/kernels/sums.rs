@@ -25,7 +25,7 @@ widest! {
 widest! {
     /// `Σ x²`, in `f64`.
     pub(crate) fn squares(x: &[f32]) -> f64 {
-        super::layer_norm::lanes_sum(x.len(), |i| f64::from(x[i]) * f64::from(x[i]))
+        lanes_sum([x], |[x]| f64::from(x) * f64::from(x))
     }
 }
 
@@ -33,8 +33,30 @@ widest! {
     /// Whether no number is infinite or NaN.
     pub(crate) fn all_finite<T: Real>(x: &[T]) -> bool {
         // Zero times anything else is NaN.
-        super::layer_norm::lanes_sum(x.len(), |i| x[i] * T::zero()) == T::zero()
+        lanes_sum([x], |[x]| x * T::zero()) == T::zero()
     }
+}
+
+/// `Σ f(x[i])` over slices of one length, in running sums side by side, which vectors hold.
+#[inline(always)]
+pub(super) fn lanes_sum<S: Copy, T: Real, const N: usize>(x: [&[S]; N], f: impl Fn([S; N]) -> T) -> T {
+    const LANES: usize = 32;
+    let mut sums = [T::zero(); LANES];
+    let (whole, rest): ([&[[S; LANES]]; N], [&[S]; N]) =
+        (x.map(|x| x.as_chunks().0), x.map(|x| x.as_chunks::<LANES>().1));
+    for at in 0..whole[0].len() {
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            *sum += f(whole.map(|x| x[at][lane]));
+        }
+    }
+    // In halves, so that vectors do this as well.
+    let mut half = LANES / 2;
+    while half > 0 {
+        let (low, high) = sums.split_at_mut(half);
+        low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
+        half /= 2;
+    }
+    sums[0] + (0..rest[0].len()).map(|at| f(rest.map(|x| x[at]))).sum::<T>()
 }
 
 #[cfg(test)]
