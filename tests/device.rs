@@ -17,7 +17,9 @@ use talkformer::nn::{
     Device, GradientSink, Parameters, Pass, Precision, Segments, SparseLinear, Transformer, TransformerConfig,
 };
 use talkformer::numbers::SparseRows;
-use talkformer::pipeline::{Nlu, PipelineConfig, TrainingOptions};
+use talkformer::pipeline::{Nlu, OpeningOptions, PipelineConfig, TrainingOptions};
+use talkformer::prediction::Prediction;
+use talkformer::text::Span;
 use talkformer::train::Event;
 
 /// The GPU to test, where there is one.
@@ -190,6 +192,35 @@ fn a_model_trained_there_answers_here() {
         nlu.parse(&utterance.text).unwrap().intent.map(|intent| intent.name) == utterance.intent
     };
     assert_eq!(data.utterances.iter().filter(right).count(), data.utterances.len());
+}
+
+#[test]
+fn a_model_answers_there_as_it_does_here() {
+    let Some(gpu) = gpu() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let given = std::env::var_os("TALKFORMER_MODEL").map(PathBuf::from);
+    let model = given.unwrap_or_else(|| {
+        let place = folder.path().join("model");
+        train(&config(), Device::Cpu).0.save(&place).unwrap();
+        place
+    });
+    let texts: Vec<String> = match std::env::var_os("TALKFORMER_TEXTS") {
+        Some(file) => std::fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect(),
+        None => common::data().utterances.iter().map(|one| one.text.clone()).collect(),
+    };
+    let answers = |device| {
+        let nlu = Nlu::open_with(&model, &OpeningOptions::default().device(device)).unwrap();
+        let name = |answer: Prediction| answer.intent.map(|intent| intent.name);
+        let entities = |answer: &Prediction| -> Vec<(Span, String)> {
+            answer.entities.iter().map(|entity| (entity.span, entity.entity.clone())).collect()
+        };
+        let of = |answer: Prediction| (entities(&answer), name(answer));
+        nlu.parse_batch(&texts).unwrap().into_iter().map(of).collect::<Vec<_>>()
+    };
+    let (found, expected) = (answers(gpu), answers(Device::Cpu));
+    let apart = found.iter().zip(&expected).filter(|(a, b)| a != b).count();
+    // Rounding may turn what is as good as even.
+    assert!(apart * 1000 <= texts.len(), "{apart} of {}", texts.len());
 }
 
 #[test]

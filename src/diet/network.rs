@@ -1,12 +1,13 @@
 //! The network: from packed features to losses, or to scores.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::intent_head::IntentHead;
 use super::tag_head::{TagHead, tag_heads};
 use super::{DietConfig, Example, Labels, TagKind, Widths};
 use crate::batch::Batch;
+use crate::bundle::{Weight, Weights};
 use crate::features::{Features, LabelFeatures};
 #[cfg(test)]
 use crate::heads::Decoded;
@@ -125,6 +126,30 @@ impl Network {
         })
     }
 
+    /// A trained network on a device, for answering there.
+    ///
+    /// # Errors
+    ///
+    /// If weights are missing or of another shape, or the device has no room for them.
+    pub(super) fn trained(
+        config: &DietConfig,
+        widths: Widths,
+        labels: &Labels,
+        label_features: &LabelFeatures,
+        weights: &Weights,
+        device: &Device,
+    ) -> Result<Self> {
+        let tensor = |(name, weight): (&String, &Weight)| {
+            let values = weight.to_f32().into_owned();
+            Ok((name.clone(), Tensor::from_vec(values, weight.shape.clone(), device)?))
+        };
+        // The linear path is no part of the network, and hidden tokens are only learnt from.
+        let own = weights.iter().filter(|(name, _)| !name.starts_with("intent.linear."));
+        let vb = VarBuilder::from_tensors(own.map(tensor).collect::<Result<_>>()?, DType::F32, device);
+        let config = config.clone().with(|own| own.masking.enabled = false);
+        Self::new(&config, widths, labels, label_features, vb)
+    }
+
     /// All losses of some examples, means over the examples. Where two readings of an example learn from each other
     /// ([`r_drop`](crate::heads::SimilarityConfig::r_drop)), the second half of the readings must be of the same
     /// examples as the first.
@@ -184,7 +209,22 @@ impl Network {
         Ok(Scores { intents, tags })
     }
 
+    /// The rows that the heads read, of each message its tokens and then itself: `[row, model_dim]`, in one slice.
+    pub(super) fn rows<'m>(&self, messages: impl IntoIterator<Item = &'m Features>) -> Result<Vec<f32>> {
+        let mut losses = BatchLoss::zero(self.sequence.device())?;
+        self.transformed(&Batch::new(messages), &Pass::inference(), &mut losses)?.flatten_all()?.to_vec1()
+    }
+
     fn encode(&self, batch: &Batch, pass: &Pass, losses: &mut BatchLoss) -> Result<Encoded> {
+        let x = self.transformed(batch, pass, losses)?;
+        Ok(Encoded {
+            tokens: select_rows(&x, &batch.token_rows)?,
+            messages: select_rows(&x, &batch.message_rows)?,
+        })
+    }
+
+    /// `[row, model_dim]`
+    fn transformed(&self, batch: &Batch, pass: &Pass, losses: &mut BatchLoss) -> Result<Tensor> {
         let tokens = self.sequence.forward(&batch.sequence, pass)?; // [token, dense]
         let messages = self.sentence.forward(&batch.sentence, pass)?; // [message, dense]
         let rows = Tensor::cat(&[&tokens, &messages], 0)?;
@@ -210,10 +250,7 @@ impl Network {
         {
             losses.add("masked_token", masked_token.loss(&x, &masking, &batch.identities(), seed)?)?;
         }
-        Ok(Encoded {
-            tokens: select_rows(&x, &batch.token_rows)?,
-            messages: select_rows(&x, &batch.message_rows)?,
-        })
+        Ok(x)
     }
 }
 

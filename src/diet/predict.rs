@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::answer::{Engine, Found};
+use candle_core::{Device, Result};
+
+use super::answer::{Engine, Found, split_rows};
 use super::labels::is_out_of_scope;
-use super::{DietConfig, Labels, TagKind, WeightsError, Widths};
+use super::{DietConfig, Labels, Network, TagKind, WeightsError, Widths};
 use crate::bundle::Weights;
 use crate::data::TagSet;
 use crate::features::{Features, LabelFeatures};
@@ -21,6 +23,8 @@ pub struct Diet {
     config: DietConfig,
     labels: Labels,
     engine: Arc<Engine>,
+    /// The layers below the heads on a GPU, where these are to be used.
+    on_device: Option<Arc<Network>>,
 }
 
 /// The answer of the network to a message.
@@ -85,9 +89,25 @@ impl Diet {
         labels: Labels,
         label_features: &LabelFeatures,
         weights: &Weights,
-    ) -> Result<Self, WeightsError> {
+    ) -> std::result::Result<Self, WeightsError> {
         let engine = Engine::new(&config, widths, &labels, label_features, weights, Precision::Bf16)?;
-        Ok(Self { config, labels, engine: Arc::new(engine) })
+        Ok(Self { config, labels, engine: Arc::new(engine), on_device: None })
+    }
+
+    /// The same network, with all layers below the heads on a device, for many messages at a time.
+    ///
+    /// # Errors
+    ///
+    /// If the device has no room for these weights, which must be those of this network.
+    pub(crate) fn on_device(
+        self,
+        widths: Widths,
+        label_features: &LabelFeatures,
+        weights: &Weights,
+        device: &Device,
+    ) -> Result<Self> {
+        let network = Network::trained(&self.config, widths, &self.labels, label_features, weights, device)?;
+        Ok(Self { on_device: Some(Arc::new(network)), ..self })
     }
 
     /// What it can predict.
@@ -101,25 +121,40 @@ impl Diet {
     /// A message of which no word is known is out of scope, whatever the network makes of it: its only intent is one that
     /// means this, if there is one. Features must be those of the featurizers that the network was trained with.
     ///
+    /// # Errors
+    ///
+    /// If a GPU cannot compute it.
+    ///
     /// # Panics
     ///
     /// If a message has no row of its own, tokens of another text, or features with columns that the network has not.
-    #[must_use]
-    pub fn predict(&self, messages: &[(&str, &[Span], &Features)]) -> Vec<Answer> {
+    pub fn predict(&self, messages: &[(&str, &[Span], &Features)]) -> Result<Vec<Answer>> {
         let mut answers = Vec::with_capacity(messages.len());
-        self.answer(messages, |_, answer| answers.push(answer));
-        answers
+        self.answer(messages, |_, answer| answers.push(answer))?;
+        Ok(answers)
     }
 
     /// The same; tells `found` of the answer to each message, with its number.
-    pub(crate) fn answer(&self, messages: &[impl Readable], mut found: impl FnMut(usize, Answer)) {
-        self.engine.answer(messages, |at, mut own| {
+    pub(crate) fn answer(
+        &self,
+        messages: &[impl Readable],
+        mut found: impl FnMut(usize, Answer),
+    ) -> Result<()> {
+        let finish = |at: usize, mut own: Found<'_>| {
             let (text, tokens) = messages[at].text();
             let blank = messages[at].as_ref().are_none();
             let (ranking, out_of_scope) =
                 if blank { self.rank_unknown() } else { self.rank(own.similarities) };
             found(at, Answer { ranking, out_of_scope, entities: self.entities(text, tokens, &mut own) });
-        });
+        };
+        match &self.on_device {
+            Some(network) if !messages.is_empty() => {
+                let rows = network.rows(messages.iter().map(AsRef::as_ref))?;
+                self.engine.answer_rows(messages, rows, finish);
+            }
+            _ => self.engine.answer(messages, finish),
+        }
+        Ok(())
     }
 
     /// Width of the rows of [`encode`](Self::encode).
@@ -131,12 +166,20 @@ impl Diet {
     /// The last rows of the transformer for each message: one for each token, then one for the message, which the
     /// intent is told by; `[token + 1, model_dim]` each.
     ///
+    /// # Errors
+    ///
+    /// As [`predict`](Self::predict).
+    ///
     /// # Panics
     ///
     /// As [`predict`](Self::predict).
-    #[must_use]
-    pub fn encode(&self, messages: &[&Features]) -> Vec<Vec<f32>> {
-        self.engine.rows(messages)
+    pub fn encode(&self, messages: &[&Features]) -> Result<Vec<Vec<f32>>> {
+        match &self.on_device {
+            Some(network) if !messages.is_empty() => {
+                Ok(split_rows(messages, &network.rows(messages.iter().copied())?, self.model_dim()))
+            }
+            _ => Ok(self.engine.rows(messages)),
+        }
     }
 
     /// The ranking and the out-of-scope score of a message of which no word is known.

@@ -147,7 +147,7 @@ impl EmbedError {
         |error| Self::Io { path, error }
     }
 
-    pub(super) fn computation(error: candle_core::Error) -> Self {
+    pub(crate) fn computation(error: candle_core::Error) -> Self {
         Self::Computation(Box::new(error))
     }
 

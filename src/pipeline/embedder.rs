@@ -42,8 +42,8 @@ pub fn embedder_with(
     if path.is_dir() {
         match Nlu::open_with(path, model) {
             Ok(nlu) => {
-                options.device.only_processor("embedding with a trained model is")?;
-                return Ok(Embedder::new(Box::new(nlu.with_threads(1)), options.clone()));
+                let nlu = nlu.on_device(options.device)?.with_threads(1);
+                return Ok(Embedder::new(Box::new(nlu), options.clone()));
             }
             // No model of ours; the encoder of somebody else also has a `config.json`.
             Err(Error::Bundle(BundleError::NoModel { .. } | BundleError::UnknownFormat { .. })) => {}
@@ -68,7 +68,7 @@ impl TextEncoder for Nlu {
         let failed = |error: Error| EmbedError::Model { source: Box::new(error) };
         let messages = self.encode_messages(texts).map_err(failed)?;
         let features: Vec<&Features> = messages.iter().map(|message| &message.features).collect();
-        let rows = self.diet.encode(&features);
+        let rows = self.diet.encode(&features).map_err(EmbedError::computation)?;
         let encoded = messages.iter().zip(rows).map(|(message, rows)| {
             let count = message.tokens.len();
             let mut spans = message.tokens.clone();

@@ -9,8 +9,9 @@ use super::tokenizer::MAX_TOKENS;
 use super::{Component, PipelineConfig, post};
 use crate::bundle::Weights;
 use crate::diet::{Answer, Diet, FittedConfidence, Labels, Readable, TokenEntity, WeightsError};
-use crate::error::Result;
+use crate::error::{ComputationError, Result};
 use crate::features::{DenseFeatures, Features, Message};
+use crate::nn::Device;
 use crate::prediction::{DIET_CLASSIFIER, PredictedEntity, Prediction, ResponseSelection, Scored};
 use crate::text::Span;
 use crate::threads::in_parallel;
@@ -43,6 +44,8 @@ pub struct Nlu {
     /// The ensemble weights, where they were fitted.
     pub(super) confidence: Option<FittedConfidence>,
     pub(super) threads: usize,
+    /// What computes the network.
+    device: Device,
 }
 
 /// A message on its way through the pipeline.
@@ -79,6 +82,9 @@ impl Nlu {
     /// and so few that the rows between two layers stay in a near cache.
     const BATCH: (usize, usize) = (16, 1 << 13);
 
+    /// The same on a GPU, where starting to compute takes as long as computing much.
+    const DEVICE_BATCH: (usize, usize) = (1024, 1 << 16);
+
     /// The memory for the features of a message with more tokens is given back.
     const SPARE_TOKENS: usize = 256;
 
@@ -98,7 +104,23 @@ impl Nlu {
             diet.intents.ranking_length = 0;
         }
         let diet = Diet::new(diet, parts.widths(), labels, &parts.label_features, &weights)?;
-        Ok(Self { parts: Arc::clone(parts), diet, weights: Arc::new(weights), confidence, threads })
+        let (parts, weights) = (Arc::clone(parts), Arc::new(weights));
+        Ok(Self { parts, diet, weights, confidence, threads, device: Device::Cpu })
+    }
+
+    /// The same model, whose network is computed by this device.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such device, or it has no room for the model.
+    pub(super) fn on_device(self, device: Device) -> Result<Self> {
+        if device == Device::Cpu {
+            return Ok(self);
+        }
+        let (parts, opened) = (&self.parts, device.open()?);
+        let diet = self.diet.on_device(parts.widths(), &parts.label_features, &self.weights, &opened);
+        let diet = diet.map_err(ComputationError::new)?;
+        Ok(Self { diet, device, ..self })
     }
 
     /// The same model, which answers many messages on so many threads; at least one.
@@ -138,7 +160,9 @@ impl Nlu {
         message.features.dense = self.dense_of(&[0], &[text])?.pop();
         let mut answer = Answer::default();
         if !message.tokens.is_empty() {
-            self.diet.answer(std::slice::from_ref(&message), |_, found| answer = found);
+            self.diet
+                .answer(std::slice::from_ref(&message), |_, found| answer = found)
+                .map_err(ComputationError::new)?;
         }
         Ok(self.finish(message, answer))
     }
@@ -156,7 +180,8 @@ impl Nlu {
         // Encoders have their own threads, and their rows are many numbers: some messages at a time.
         let round = if self.parts.encoders.is_some() { Self::ENCODED_TOGETHER } else { order.len().max(1) };
         for round in order.chunks(round) {
-            let chunks = Self::chunks(round, |at| texts[at].as_ref().len());
+            let batch = if self.device == Device::Cpu { Self::BATCH } else { Self::DEVICE_BATCH };
+            let chunks = Self::chunks(round, batch, |at| texts[at].as_ref().len());
             let dense = self.dense_of(round, texts)?;
             let starts: Vec<usize> = chunks
                 .iter()
@@ -173,22 +198,21 @@ impl Nlu {
                 });
                 self.parse_chunk(messages.collect())
             });
-            for (at, answer) in chunks.into_iter().flatten().zip(found.into_iter().flatten()) {
-                answers[*at] = answer;
+            for (chunk, found) in chunks.into_iter().zip(found) {
+                chunk.iter().zip(found?).for_each(|(at, answer)| answers[*at] = answer);
             }
         }
         Ok(answers)
     }
 
     /// Neighbours in `order`, which is that of their sizes, that go through the network together.
-    fn chunks(order: &[usize], size: impl Fn(usize) -> usize) -> Vec<&[usize]> {
+    fn chunks(order: &[usize], most: (usize, usize), size: impl Fn(usize) -> usize) -> Vec<&[usize]> {
         // In order of length, so that the last of a chunk is its longest.
         let mut chunks: Vec<&[usize]> = Vec::new();
         let mut rest = order;
         while !rest.is_empty() {
             let bytes = |count: usize| count * size(rest[count - 1]);
-            let fitting =
-                (1..=rest.len().min(Self::BATCH.0)).take_while(|count| bytes(*count) <= Self::BATCH.1);
+            let fitting = (1..=rest.len().min(most.0)).take_while(|count| bytes(*count) <= most.1);
             let (chunk, after) = rest.split_at(fitting.last().unwrap_or(1));
             chunks.push(chunk);
             rest = after;
@@ -196,18 +220,18 @@ impl Nlu {
         chunks
     }
 
-    fn parse_chunk(&self, messages: Vec<Encoded<'_>>) -> Vec<Prediction> {
+    fn parse_chunk(&self, messages: Vec<Encoded<'_>>) -> Result<Vec<Prediction>> {
         let readable: Vec<&Encoded<'_>> =
             messages.iter().filter(|message| !message.tokens.is_empty()).collect();
         let mut found = Vec::with_capacity(readable.len());
-        self.diet.answer(&readable, |_, answer| found.push(answer));
+        self.diet.answer(&readable, |_, answer| found.push(answer)).map_err(ComputationError::new)?;
         let mut found = found.into_iter();
         let answer = |message: Encoded<'_>| {
             let blank = message.tokens.is_empty();
             let answer = if blank { None } else { found.next() }.unwrap_or_default();
             self.finish(message, answer)
         };
-        messages.into_iter().map(answer).collect()
+        Ok(messages.into_iter().map(answer).collect())
     }
 
     /// Some messages with all their features.

@@ -25,7 +25,7 @@ use crate::train::Outcome;
 pub struct TrainingOptions {
     /// Worker threads; results depend on how many.
     pub threads: usize,
-    /// What computes the training. The linear path and calibration are always the processor's work, and so are answers.
+    /// What computes the training. The linear path and calibration are always the processor's work.
     pub device: Device,
     /// Training ends after the current step once this is true.
     pub stop: Arc<AtomicBool>,
@@ -95,6 +95,10 @@ impl Default for TrainingOptions {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct OpeningOptions {
+    /// What computes the network. A GPU pays where many messages are answered at a time
+    /// ([`Nlu::parse_batch`](super::Nlu::parse_batch)). What stands around the network is always the processor's work:
+    /// features, encoders, the linear path, the likeliest tags.
+    pub device: Device,
     /// Custom components: a saved model holds no code, so they are given again.
     pub components: Components,
     /// Where the encoders and the word vectors of the model are by now, or the folders that they lie in, in any order. They are
@@ -107,6 +111,7 @@ pub struct OpeningOptions {
 
 impl OpeningOptions {
     setters! {
+        device: Device,
         components: Components,
         encoders: Vec<PathBuf>,
     }

@@ -127,7 +127,8 @@ impl Nlu {
             memory: Memory::open(bundle)?,
         });
         let confidence = optional(bundle, CONFIDENCE)?;
-        Ok(Self::new(&parts, bundle.weights()?, confidence, threads).map_err(PipelineError::from)?)
+        let nlu = Self::new(&parts, bundle.weights()?, confidence, threads).map_err(PipelineError::from)?;
+        nlu.on_device(options.device)
     }
 }
 

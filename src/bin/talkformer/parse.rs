@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Write as _};
 
+use talkformer::nn::Device;
 use talkformer::pipeline::Nlu;
 
 use super::args::Parse;
@@ -11,10 +12,14 @@ use super::threads::limited;
 /// Messages that are answered together.
 const BATCH: usize = 512;
 
+/// The same where a GPU answers.
+const DEVICE_BATCH: usize = 8192;
+
 pub(crate) fn run(args: &Parse) -> anyhow::Result<()> {
-    args.computing.on_the_processor("messages are answered")?;
-    let nlu = limited(Nlu::open_with(&args.model, &args.opening.options())?, args.threads);
-    let bad = Texts::lines(&args.texts, args.input.as_deref())?.each(BATCH, |lines| {
+    let options = args.opening.options().device(args.computing.device);
+    let nlu = limited(Nlu::open_with(&args.model, &options)?, args.threads);
+    let batch = if args.computing.device == Device::Cpu { BATCH } else { DEVICE_BATCH };
+    let bad = Texts::lines(&args.texts, args.input.as_deref())?.each(batch, |lines| {
         // What is behind standard output looks for a line end in whatever it gets, and JSON comes in small pieces.
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         let texts: Vec<&str> = lines.iter().flatten().map(String::as_str).collect();

@@ -57,18 +57,6 @@ pub(crate) struct Computing {
     pub device: Device,
 }
 
-impl Computing {
-    /// Refuses a GPU for what only the processor does.
-    pub(crate) fn on_the_processor(self, what: &str) -> anyhow::Result<()> {
-        let device = self.device;
-        anyhow::ensure!(
-            device == Device::Cpu,
-            "{what} on the processor only; leave `--device {device}` out (a GPU can train, review and embed)"
-        );
-        Ok(())
-    }
-}
-
 /// Settings in place of those of the pipeline.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Overrides {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 
 use super::*;
 use crate::batch::Batch;
@@ -175,21 +175,18 @@ fn distance(
     weights: &Weights,
     of_engine: &Weights,
     precision: Precision,
+    rows_of_network: bool,
 ) -> (f32, f32, usize) {
     let labels = labels(config);
     let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
-    let tensor = |weight: &Weight| {
-        Tensor::from_vec(weight.to_f32().into_owned(), weight.shape.clone(), &Device::Cpu).unwrap()
-    };
-    let tensors = weights.iter().map(|(name, weight)| (name.clone(), tensor(weight))).collect();
-    let vb = candle_nn::VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
-    let network = Network::new(config, widths(config), &labels, &label_features, vb).unwrap();
+    let network =
+        Network::trained(config, widths(config), &labels, &label_features, weights, &Device::Cpu).unwrap();
     let engine = Engine::new(config, widths(config), &labels, &label_features, of_engine, precision).unwrap();
     let messages = messages(config);
     let expected = network.scores(&Batch::new(&messages)).unwrap();
     let (mut similarity, mut probability, mut tags) = (0.0_f32, 0.0_f32, 0);
     let mut count = 0;
-    engine.answer(&messages.iter().collect::<Vec<_>>(), |at, mut found| {
+    let check = |at: usize, mut found: Found<'_>| {
         assert_eq!(at, count);
         count += 1;
         let wanted = expected.intents.get(at).map_or_else(Vec::new, |row| fused(row, &messages[at], weights));
@@ -214,7 +211,12 @@ fn distance(
                 }
             }
         }
-    });
+    };
+    if rows_of_network {
+        engine.answer_rows(&messages, network.rows(&messages).unwrap(), check);
+    } else {
+        engine.answer(&messages, check);
+    }
     assert_eq!(count, messages.len());
     (similarity, probability, tags)
 }
@@ -225,11 +227,14 @@ fn at_full_precision_the_engine_is_the_network() {
         let labels = labels(&config);
         let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
         let weights = weights(&config, &labels, &label_features);
-        let (similarity, probability, tags) = distance(&config, &weights, &weights, Precision::F32);
-        assert!(
-            similarity < 1e-4 && probability < 1e-4 && tags == 0,
-            "{name}: {similarity} {probability} {tags}"
-        );
+        for of_network in [false, true] {
+            let (similarity, probability, tags) =
+                distance(&config, &weights, &weights, Precision::F32, of_network);
+            assert!(
+                similarity < 1e-4 && probability < 1e-4 && tags == 0,
+                "{name}, {of_network}: {similarity} {probability} {tags}"
+            );
+        }
     }
 }
 
@@ -249,7 +254,7 @@ fn with_rounded_weights_the_engine_is_near_the_network_of_the_same_weights() {
         }
         // Rounding the other side of the products too costs up to one part in 256 at each; similarities are up to 10. Of
         // some three hundred tags a few are nearly as good as others.
-        let (similarity, probability, tags) = distance(&config, &weights, &weights, Precision::Bf16);
+        let (similarity, probability, tags) = distance(&config, &weights, &weights, Precision::Bf16, false);
         assert!(
             similarity < 0.2 && probability < 0.1 && tags <= 6,
             "{name}: {similarity} {probability} {tags}"

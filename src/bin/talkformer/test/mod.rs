@@ -26,7 +26,6 @@ pub(crate) fn run(args: &TestNlu) -> anyhow::Result<()> {
             "--config and --recipe say what to train; add --cross-validation or --percentages, or leave them out to test --model"
         );
     }
-    args.computing.on_the_processor("a saved model answers")?;
     model::run(args)
 }
 

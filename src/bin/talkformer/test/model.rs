@@ -36,7 +36,10 @@ pub(super) fn run(args: &TestNlu) -> anyhow::Result<()> {
     anyhow::ensure!(!utterances.is_empty(), "{}: there is no example to test on", args.data.display());
     check_out_of_scope(args, utterances);
     let answer = |path: &Path| -> anyhow::Result<(Vec<Prediction>, Evaluation)> {
-        let nlu = limited(Nlu::open_with(path, &args.scored.opening.options())?, args.threads);
+        let nlu = limited(
+            Nlu::open_with(path, &args.scored.opening.options().device(args.computing.device))?,
+            args.threads,
+        );
         let texts: Vec<&str> = utterances.iter().map(|utterance| utterance.text.as_str()).collect();
         let predictions = nlu.parse_batch(&texts)?;
         let evaluation = nlu.score(utterances, &predictions, &options)?;
