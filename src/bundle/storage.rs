@@ -25,14 +25,14 @@ impl Storage {
         self,
         tensor: &str,
         shape: Vec<usize>,
-        values: Vec<f32>,
+        values: &[f32],
         is_kept: impl Fn(usize) -> bool,
     ) -> Result<Weight, WeightError> {
-        check_finite(tensor, &values)?;
+        check_finite(tensor, values)?;
         Ok(match (self, &shape[..]) {
-            (Self::F32, _) => Weight::f32(shape, values),
-            (Self::Bf16, _) => Weight::bf16(shape, &values),
-            (Self::Table, [_, dim]) => Weight::table(Table::new(&values, *dim, is_kept)),
+            (Self::F32, _) => Weight::f32(shape, values.to_vec()),
+            (Self::Bf16, _) => Weight::bf16(shape, values),
+            (Self::Table, [_, dim]) => Weight::table(Table::new(values, *dim, is_kept)),
             (Self::Table, _) => {
                 return Err(WeightError::Shape { tensor: tensor.to_owned(), shape, values: values.len() });
             }
@@ -48,8 +48,7 @@ mod tests {
     #[test]
     fn every_form_keeps_the_shape() -> Result<(), WeightError> {
         for storage in [Storage::F32, Storage::Bf16, Storage::Table] {
-            let weight =
-                storage.round("w", vec![2, 3], vec![1.0, 2.0, 4.0, 1.0, 1.0, 1.0], |row| row == 0)?;
+            let weight = storage.round("w", vec![2, 3], &[1.0, 2.0, 4.0, 1.0, 1.0, 1.0], |row| row == 0)?;
             assert_eq!(weight.shape, [2, 3]);
             // A table keeps five bits of each number.
             let off = if storage == Storage::Table { 0.1 } else { 0.0 };
@@ -64,9 +63,9 @@ mod tests {
     #[test]
     fn what_is_not_finite_is_refused_whatever_the_form() {
         for storage in [Storage::F32, Storage::Bf16, Storage::Table] {
-            let error = storage.round("w", vec![1, 2], vec![1.0, f32::NAN], |_| true).unwrap_err();
+            let error = storage.round("w", vec![1, 2], &[1.0, f32::NAN], |_| true).unwrap_err();
             assert!(error.to_string().starts_with("tensor `w` holds NaN at position 1"), "{error}");
         }
-        assert!(Storage::Table.round("w", vec![2], vec![1.0, 2.0], |_| true).is_err());
+        assert!(Storage::Table.round("w", vec![2], &[1.0, 2.0], |_| true).is_err());
     }
 }

@@ -6,6 +6,7 @@ mod demo;
 mod embed;
 mod help;
 mod lines;
+mod memory;
 mod output;
 mod parse;
 mod pipelines;
@@ -28,10 +29,6 @@ use clap::Parser;
 use args::{Args, Command, DataCommand, TestCommand, TrainCommand};
 use embed::args::VectorsCommand;
 use output::{Interrupted, is_closed_pipe};
-
-/// Faster than the system's allocator, which returns the memory of each large tensor to the system.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let command = Args::parse().command;
@@ -58,7 +55,8 @@ fn main() -> ExitCode {
         Command::Attention(args) => embed::attention::run(&args),
         #[cfg(feature = "hub")]
         Command::Download(args) => embed::download::run(&args),
-        Command::Vectors(VectorsCommand::Convert(args)) => embed::vectors::run(&args),
+        Command::Vectors(VectorsCommand::Convert(args)) => embed::vectors::convert(&args),
+        Command::Vectors(VectorsCommand::Distil(args)) => embed::vectors::distil(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => help::completions(&args),
         Command::Man(args) => help::manual(&args),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Error, Result, Var, bail};
+use candle_core::{DType, Device, Error, Result, Var, bail};
 
 use super::Learner;
 use crate::bundle::{Storage, Weights};
@@ -10,6 +10,7 @@ use crate::diet::confidence::DEFAULT_WEIGHTS;
 use crate::diet::multi_label::Decision;
 use crate::diet::parameters::{Axis, Declaration};
 use crate::features::Features;
+use crate::nn::op::with_values;
 use crate::numbers::SparseRows;
 
 impl Learner<'_> {
@@ -34,9 +35,12 @@ impl Learner<'_> {
         let mut weights = self.fitted()?;
         for own in &self.declarations.0 {
             let Some(var) = found.get(&own.name) else { bail!("there is no parameter {}", own.name) };
-            let values = var.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
             let touched = self.touched(own);
-            store(&mut weights, &own.name, own.storage, var.dims().to_vec(), values, &touched)?;
+            // On the processor these are the numbers themselves: a copy of a large table would be the peak of a training.
+            let values = var.flatten_all()?.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
+            with_values(&values, |values| {
+                store(&mut weights, &own.name, own.storage, var.dims().to_vec(), values, &touched)
+            })??;
         }
         Ok(weights)
     }
@@ -55,7 +59,7 @@ impl Learner<'_> {
             (None, None, Some(_)) => DEFAULT_WEIGHTS,
             (None, None, None) => [1.0, 0.0, 0.0],
         };
-        store(&mut weights, "intent.scale", Storage::F32, vec![1], vec![ensemble[0]], &[])?;
+        store(&mut weights, "intent.scale", Storage::F32, vec![1], &ensemble[..1], &[])?;
         if self.config.intents.linear_path {
             let columns = self.widths.joined();
             let mut touched = vec![false; columns];
@@ -68,12 +72,12 @@ impl Learner<'_> {
                 touched[self.widths.sentence..].fill(true); // dense features are always there
             }
             let shape = vec![columns, intents];
-            store(&mut weights, "intent.linear.table", Storage::Table, shape, table, &touched)?;
-            store(&mut weights, "intent.linear.bias", Storage::F32, vec![intents], bias, &[])?;
+            store(&mut weights, "intent.linear.table", Storage::Table, shape, &table, &touched)?;
+            store(&mut weights, "intent.linear.bias", Storage::F32, vec![intents], &bias, &[])?;
         }
         if let Some(decision) = self.decision {
-            let numbers = decision.numbers().to_vec();
-            store(&mut weights, Decision::PARAMETER, Storage::F32, vec![numbers.len()], numbers, &[])?;
+            let numbers = decision.numbers();
+            store(&mut weights, Decision::PARAMETER, Storage::F32, vec![numbers.len()], &numbers, &[])?;
         }
         Ok(weights)
     }
@@ -104,7 +108,7 @@ fn store(
     name: &str,
     storage: Storage,
     shape: Vec<usize>,
-    values: Vec<f32>,
+    values: &[f32],
     touched: &[bool],
 ) -> Result<()> {
     let weight = storage.round(name, shape, values, |row| touched[row]).map_err(Error::wrap)?;
