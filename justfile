@@ -64,6 +64,15 @@ bench-peers *ARGS:
 performance *ARGS: (bench-peers ARGS)
     "${CARGO_TARGET_DIR:-target}/peers/bin/python" benches/peers/page.py
 
+# Repeat the measurements of docs/performance-avx2.md: all sides are limited to AVX2
+performance-avx2 *ARGS:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export TALKFORMER_INSTRUCTIONS=avx2
+    export ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2
+    just bench-peers --page performance-avx2 --precisions f32 {{ARGS}}
+    "${CARGO_TARGET_DIR:-target}/peers/bin/python" benches/peers/page.py performance-avx2
+
 # Count the instructions of a training step and an answer, compare with the saved counts (needs valgrind)
 instructions *ARGS:
     benches/instructions.sh {{ARGS}}

@@ -1,7 +1,9 @@
-"""Writes the tables and the plots of docs/performance.md from docs/performance.json."""
+"""Writes the tables and the plots of a page of docs from its results: `page.py` for docs/performance.md and
+docs/performance.json, `page.py performance-avx2` for those of AVX2."""
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -81,10 +83,11 @@ def compared(row: Row | None, found: Results) -> list[str]:
 
 
 def products(found: Results) -> str:
-    head = ["rows × inner × columns", *(f"{precision} {what}" for precision in PRECISIONS for what in ("ours", "PyTorch", "ratio"))]
+    precisions = [precision for precision in PRECISIONS if found.of("product", threads=1, precision=precision)]
+    head = ["rows × inner × columns", *(f"{precision} {what}" for precision in precisions for what in ("ours", "PyTorch", "ratio"))]
     sizes = [row["size"] for row in found.of("product", threads=1, precision="f32")]
     line = lambda size: [times(size)] + [
-        cell for precision in PRECISIONS for cell in compared(found.one("product", threads=1, precision=precision, size=size), found)
+        cell for precision in precisions for cell in compared(found.one("product", threads=1, precision=precision, size=size), found)
     ]
     return table(head, [line(size) for size in sizes])
 
@@ -184,13 +187,15 @@ def plots(found: Results) -> dict[str, tuple[list[Panel], str]]:
 def fill(page: str, name: str, content: str) -> str:
     """Replaces the text between `<!-- name -->` and `<!-- end -->`."""
     between = re.compile(f"(<!-- {name} -->\n).*?(\n?<!-- end -->)", re.DOTALL)
-    assert between.search(page), f"docs/performance.md has no place for {name}"
+    assert between.search(page), f"the page has no place for {name}"
     return between.sub(lambda match: f"{match[1]}\n{content}\n\n<!-- end -->", page)
 
 
 def main() -> None:
-    found = Results(json.loads((DOCS / "performance.json").read_text()))
-    path = DOCS / "performance.md"
+    name = sys.argv[1] if len(sys.argv) > 1 else "performance"
+    suffix = name.removeprefix("performance")
+    found = Results(json.loads((DOCS / f"{name}.json").read_text()))
+    path = DOCS / f"{name}.md"
     page = path.read_text()
     parts: dict[str, Callable[[], str]] = {
         "machine": lambda: machine(found),
@@ -206,8 +211,8 @@ def main() -> None:
         text = content()
         if name in charts:
             panels, x_label = charts[name]
-            (DOCS / "images" / f"{name}.svg").write_text(draw(panels, x_label))
-            text = f"![{panels[0].title}, and what follows, under the ceiling](images/{name}.svg)\n\n{text}"
+            (DOCS / "images" / f"{name}{suffix}.svg").write_text(draw(panels, x_label))
+            text = f"![{panels[0].title}, and what follows, under the ceiling](images/{name}{suffix}.svg)\n\n{text}"
         page = fill(page, name, text)
     path.write_text(page)
 

@@ -1,6 +1,6 @@
 """Measures the same work in talkformer, PyTorch and onnxruntime alternately, so that all are affected by the same noise.
 
-Run by `just bench-peers`; `--help` tells the flags. Results go to docs/performance.json.
+Run by `just bench-peers`; `--help` tells the flags. Results go to docs/performance.json, or to another page's file.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from cases import Case, all_cases
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-RESULTS = ROOT / "docs" / "performance.json"
+DOCS = ROOT / "docs"
 OURS = "talkformer"
 
 
@@ -155,11 +155,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.1, help="per case, worker and round")
     parser.add_argument("--threads", type=int, nargs="*", default=sorted({1, os.cpu_count() or 1}))
+    parser.add_argument("--precisions", nargs="*", default=["f32", "bf16"], help="f32, bf16")
+    parser.add_argument("--page", default="performance", help="the page of docs that the results are for")
     options = parser.parse_args()
+    results = DOCS / f"{options.page}.json"
     python = {"torch": "torch_worker.py", "onnxruntime": "onnx_worker.py"}
     commands = {OURS: [build()]} | {name: [sys.executable, str(HERE / file)] for name, file in python.items()}
-    cases = [case for case in all_cases() if not options.only or case["kind"] in options.only]
-    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": []}
+    wanted = lambda case: not options.only or case["kind"] in options.only
+    cases = [case for case in all_cases() if wanted(case) and case.get("precision", "f32") in options.precisions]
+    found = json.loads(results.read_text()) if results.exists() else {"rows": []}
     kinds = {case["kind"] for case in cases}
     if "training" in kinds:
         kinds |= {"memory", "memory at rest"}
@@ -171,10 +175,10 @@ def main() -> None:
         for row in new:
             show(row)
         rows += new + (memory(cases, commands, threads) if "training" in kinds else [])
-    RESULTS.parent.mkdir(exist_ok=True)
+    DOCS.mkdir(exist_ok=True)
     lines = ",\n".join(json.dumps(rounded(row)) for row in rows)
     head = json.dumps(rounded({"date": date.today().isoformat(), "machines": machines}))[:-1]
-    RESULTS.write_text(f'{head}, "rows": [\n{lines}\n]}}\n')
+    results.write_text(f'{head}, "rows": [\n{lines}\n]}}\n')
 
 
 def rounded(value: Any) -> Any:
