@@ -293,8 +293,9 @@ mod tests {
             let mut features = crate::features::Features::default();
             (0..3).for_each(|token| features.sequence.push([((at + token) as u32, 1.0), (5, 0.5)]));
             features.sentence.push([(at as u32, 1.0), (3, 2.0)]);
-            let numbers = |rows: usize| (0..2 * rows).map(|i| (i as f32 + at as f32).sin()).collect();
-            let dense = DenseFeatures { dim: 2, tokens: numbers(3), message: numbers(1) };
+            let numbers =
+                |rows: usize| (0..2 * rows).map(|i| (i as f32 + at as f32).sin()).collect::<Vec<f32>>();
+            let dense = DenseFeatures::new(&numbers(3), numbers(1));
             features.dense = Some(std::sync::Arc::new(dense));
             labels.example(message, &tokens, features)
         };

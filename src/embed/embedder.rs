@@ -4,9 +4,10 @@ use std::path::Path;
 
 use ndarray::{Array1, Array2};
 
+use super::pieces::is_table;
 use super::{
-    AttentionMaps, EmbedError, Encoded, LongTexts, Pooling, PoolingDefaults, Precision, Pretrained, Source,
-    StaticVectors, TextEncoder, Work,
+    AttentionMaps, EmbedError, Encoded, LongTexts, PieceVectors, Pooling, PoolingDefaults, Precision,
+    Pretrained, Source, StaticVectors, TextEncoder, Work,
 };
 use crate::nn::Device;
 use crate::text::Span;
@@ -135,6 +136,9 @@ impl Embedder {
             return Err(EmbedError::Unknown { path: source.path().to_owned() });
         }
         options.device.only_processor("word vectors are")?;
+        if is_table(source) {
+            return Ok(Self::new(Box::new(PieceVectors::of(source)?), options.clone()));
+        }
         Ok(Self::new(Box::new(StaticVectors::of(source)?), options.clone()))
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::EmbedError;
+use super::pieces::built_in;
 use crate::files::hex;
 
 /// Bytes that are hashed at the beginning and at the end of each file. Encoders are large, and no two agree there.
@@ -20,7 +21,9 @@ const EDGE: u64 = 1 << 20;
 pub fn fingerprint(path: impl AsRef<Path>) -> Result<String, EmbedError> {
     let path = path.as_ref();
     let mut hash = Sha256::new();
-    if path.is_dir() {
+    if let Some(bytes) = built_in(path) {
+        hash.update(bytes);
+    } else if path.is_dir() {
         for name in names(path)? {
             hash.update(&name);
             hash_edges(&path.join(&name), &mut hash)?;

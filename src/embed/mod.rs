@@ -6,6 +6,7 @@
 //! | encoder | context comes from |
 //! | --- | --- |
 //! | [`Pretrained`] | a BERT-style encoder in a local folder |
+//! | [`PieceVectors`] | none: a small table of the pieces of words |
 //! | [`StaticVectors`] | dot-product attention over [word vectors](vectors), without learned weights |
 //! | [`Nlu`](crate::pipeline::Nlu) | a model trained by this crate |
 //!
@@ -25,6 +26,7 @@ mod error;
 mod fingerprint;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod pieces;
 mod pooling;
 mod pretrained;
 mod source;
@@ -36,6 +38,8 @@ pub use crate::kernels::Precision;
 pub use embedder::{EmbedOptions, Embedder, Embeddings, TokenEmbeddings, WordEmbeddings};
 pub use error::EmbedError;
 pub use fingerprint::fingerprint;
+pub(crate) use pieces::built_in;
+pub use pieces::{Distilling, PieceVectors, distil};
 pub(crate) use pooling::normalize;
 pub use pooling::{Pooling, PoolingDefaults};
 pub use pretrained::{FineTuning, FineTuningExample, Pretrained, Tuned, pretrained_block};

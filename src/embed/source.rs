@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::pieces::built_in;
 use super::{EmbedError, fingerprint};
 use crate::files::Mapped;
 
@@ -29,9 +30,13 @@ pub(crate) struct Source {
 type Carried = Arc<BTreeMap<String, Arc<Mapped>>>;
 
 impl Source {
-    /// A folder or a file.
+    /// A folder or a file, or what comes with the program where the path is the name of that.
     pub(crate) fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), carried: None }
+        let path = path.into();
+        match built_in(&path) {
+            Some(bytes) => Self::carried(path, [(String::new(), Arc::new(Mapped::in_memory(bytes)))].into()),
+            None => Self { path, carried: None },
+        }
     }
 
     /// What lay at this path, from memory.

@@ -113,10 +113,9 @@ impl AsRef<Self> for Features {
 impl Features {
     /// Whether nothing is known of the message: only unknown words, say.
     pub(crate) fn are_none(&self) -> bool {
-        let known = |dense: &Arc<DenseFeatures>| dense.tokens.iter().chain(&dense.message).any(|x| *x != 0.0);
         let unrecognised =
             self.unrecognised || (self.sentence.entries() == 0 && self.sequence.entries() == 0);
-        unrecognised && !self.dense.as_ref().is_some_and(known)
+        unrecognised && self.dense.as_ref().is_none_or(|dense| dense.are_none())
     }
 
     /// The row of the message with its dense numbers, as a row of this length, behind the `columns` sparse ones.

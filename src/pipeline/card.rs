@@ -126,13 +126,18 @@ impl Card {
             training.parameters,
             training.outcome.last.loss,
         ));
+        if !training.choices.is_empty() {
+            line("## Decided from the data\n".to_owned());
+            training.choices.iter().for_each(|choice| line(format!("- {choice}")));
+            line(String::new());
+        }
         if !nlu.config().warnings.is_empty() {
             line("## Otherwise than in its configuration\n".to_owned());
             nlu.config().warnings.iter().for_each(|warning| line(format!("- {warning}")));
             line(String::new());
         }
         if let Some(encoders) = &nlu.parts.encoders {
-            line("## Encoders\n\nThe model does not open without these:\n".to_owned());
+            line("## Encoders\n\nThe model does not open without these; what is built in comes with the program:\n".to_owned());
             encoders.described().for_each(|encoder| line(format!("- {encoder}")));
             line(String::new());
         }

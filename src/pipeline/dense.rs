@@ -15,7 +15,7 @@ use super::{OpeningOptions, PipelineConfig, PipelineError, TrainingOptions};
 use crate::bundle::{Bundle, BundleError, BundleWriter, Weight, Weights};
 use crate::diet::Labels;
 use crate::embed::{
-    EmbedError, EmbedOptions, Embedder, FineTuning, FineTuningExample, Pretrained, Source, Tuned,
+    EmbedError, EmbedOptions, Embedder, FineTuning, FineTuningExample, Pretrained, Source, Tuned, built_in,
     fingerprint, normalize,
 };
 use crate::error::Result;
@@ -59,6 +59,9 @@ impl DenseEncoders {
     const ORIGINS: &'static str = "encoders.json";
     const TUNED: &'static str = "encoders.safetensors";
 
+    /// Texts whose rows are held as they come from the encoders.
+    const TOGETHER: usize = 1024;
+
     /// The encoders of a pipeline; none where it has none. Those that are to be fine-tuned learn first.
     fn open(
         pipeline: &PipelineConfig,
@@ -73,10 +76,10 @@ impl DenseEncoders {
                 let tuned = fine_tune(config, pipeline, examples, labels, options, observe)?;
                 found.tuned.extend(numbered(at, &tuned));
             }
-            let path = std::path::absolute(&config.path).unwrap_or_else(|_| config.path.clone());
+            let path = lasting(&config.path);
             let print = fingerprint(&path)?;
             let source = if config.keep_in_model { Source::read(&path)? } else { Source::at(&path) };
-            let parts = parts_of(at, &source);
+            let parts = if config.keep_in_model { parts_of(at, &source) } else { BTreeMap::new() };
             let origin = Origin { path, fingerprint: print, dim: 0, tuned: config.fine_tune, parts };
             found.add(source, origin, options.threads.max(1))?;
         }
@@ -219,32 +222,39 @@ impl DenseEncoders {
         threads: usize,
     ) -> Result<OfMessages, EmbedError> {
         let dim = self.dim();
-        let mut all: Vec<DenseFeatures> = tokens
-            .iter()
-            .map(|tokens| DenseFeatures {
-                dim,
-                tokens: vec![0.0; tokens.len() * dim],
-                message: vec![0.0; dim],
-            })
-            .collect();
-        let mut start = 0;
-        for encoder in &self.encoders {
-            let columns = Columns::of(encoder, start);
-            let found = encoder.embed_words(texts, tokens, threads)?;
-            for (features, found) in all.iter_mut().zip(found) {
-                let message = &mut features.message[columns.message.clone()];
-                message.copy_from_slice(&found.text);
-                normalize(message);
-                for (wide, row) in features.tokens.chunks_exact_mut(dim).zip(found.words.outer_iter()) {
-                    let token = &mut wide[columns.token.clone()];
-                    token.copy_from_slice(row.to_slice().unwrap_or_default());
-                    normalize(token);
+        let mut all = Vec::with_capacity(texts.len());
+        let rounds = texts.chunks(Self::TOGETHER).zip(tokens.chunks(Self::TOGETHER));
+        for (texts, tokens) in rounds {
+            let rows = |tokens: &Vec<Span>| (vec![0.0; tokens.len() * dim], vec![0.0; dim]);
+            let mut wide: Vec<(Vec<f32>, Vec<f32>)> = tokens.iter().map(rows).collect();
+            let mut start = 0;
+            for encoder in &self.encoders {
+                let columns = Columns::of(encoder, start);
+                let found = encoder.embed_words(texts, tokens, threads)?;
+                for ((tokens, message), found) in wide.iter_mut().zip(found) {
+                    let message = &mut message[columns.message.clone()];
+                    message.copy_from_slice(&found.text);
+                    normalize(message);
+                    for (token, row) in tokens.chunks_exact_mut(dim).zip(found.words.outer_iter()) {
+                        let token = &mut token[columns.token.clone()];
+                        token.copy_from_slice(row.to_slice().unwrap_or_default());
+                        normalize(token);
+                    }
                 }
+                start = columns.end;
             }
-            start = columns.end;
+            all.extend(
+                wide.into_iter().map(|(tokens, message)| Arc::new(DenseFeatures::new(&tokens, message))),
+            );
         }
-        Ok(all.into_iter().map(Arc::new).collect())
+        Ok(all)
     }
+}
+
+/// The path that holds whatever the working directory is.
+fn lasting(path: &Path) -> PathBuf {
+    let absolute = || std::path::absolute(path).ok();
+    built_in(path).map_or_else(absolute, |_| None).unwrap_or_else(|| path.to_owned())
 }
 
 /// Names for the files of the encoder of this number in a bundle, if they are in memory.
@@ -281,13 +291,13 @@ impl Search<'_> {
             folder.ancestors().skip(1).take(2).flat_map(|place| below(place, written, false)).collect();
         let mut wrong = None;
         for path in given.iter().chain([&origin.path]).chain(&beside) {
-            if !(path.is_file() || Pretrained::is_folder(path)) {
+            if !(path.is_file() || Pretrained::is_folder(path) || built_in(path).is_some()) {
                 continue;
             }
             // This reads all of it, so no place is looked at behind the right one.
             let print = fingerprint(path)?;
             if print == origin.fingerprint {
-                return Ok(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+                return Ok(lasting(path));
             }
             // One of the others is no wrong one.
             if *path == origin.path || !self.origins.iter().any(|one| one.fingerprint == print) {

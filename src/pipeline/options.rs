@@ -131,6 +131,8 @@ pub struct Training {
     /// What was odd about the options and the data: options that have no effect beside the others, annotations whose borders
     /// are not token borders, and the like.
     pub warnings: Vec<String>,
+    /// What was decided from the data, such as which features are of use for their language.
+    pub choices: Vec<String>,
     /// Examples that were learnt from.
     pub examples: usize,
     /// In how many examples something had to occur to be kept: [`TrainingOptions::min_count`].

@@ -9,7 +9,9 @@ use anyhow::anyhow;
 use serde_json::json;
 use talkformer::bundle::{check_writable, choose_place};
 use talkformer::data::{HoldOut, TrainingData};
-use talkformer::pipeline::{Card, Nlu, PipelineConfig, Training, TrainingOptions};
+use talkformer::pipeline::{
+    Card, DenseConfig, Nlu, OpeningOptions, PipelineConfig, Training, TrainingOptions,
+};
 use talkformer::train::Stopped;
 
 use super::args::TrainNlu;
@@ -22,12 +24,19 @@ const SAMPLE: usize = 1000;
 
 pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let open = |model| Nlu::open_with(model, &args.opening.options());
+    let open = |model| Nlu::open_with(model, &OpeningOptions::default().encoders(args.encoder.paths.clone()));
     let earlier = args.finetune.as_deref().map(open).transpose()?;
     let (mut config, recipe) = match &earlier {
         Some(earlier) if !args.pipeline.is_given() => (earlier.config().clone(), "of the model".to_owned()),
         _ => args.pipeline.resolve()?,
     };
+    if earlier.is_none() {
+        for path in &args.encoder.paths {
+            let mut encoder = DenseConfig::new(path.clone());
+            encoder.fine_tune = args.encoder.fine_tune;
+            config = config.with_encoder(encoder);
+        }
+    }
     config.change_diet(|diet| {
         args.overrides.apply(diet);
         diet.transformer.precision = args.precision.map_or(diet.transformer.precision, Into::into);
@@ -116,6 +125,7 @@ pub(crate) fn train(
     };
     progress.clear();
     let (nlu, training) = result?;
+    training.choices.iter().for_each(|choice| say(choice));
     warn(&training.warnings);
     Ok((nlu, training))
 }

@@ -114,11 +114,7 @@ fn messages(config: &DietConfig) -> Vec<Features> {
         let numbers = |rows: usize, salt: usize| -> Vec<f32> {
             (0..rows * widths.dense).map(|i| entry(salt, i, 1).1 - 0.5).collect()
         };
-        let dense = DenseFeatures {
-            dim: widths.dense,
-            tokens: numbers([1, 7, 0, 90, 3][at], 7),
-            message: numbers(1, 8),
-        };
+        let dense = DenseFeatures::new(&numbers([1, 7, 0, 90, 3][at], 7), numbers(1, 8));
         features.dense = (widths.dense > 0).then(|| Arc::new(dense));
         features
     };

@@ -155,6 +155,63 @@ impl Pretrained {
     }
 }
 
+impl Pretrained {
+    /// The pieces of the vocabulary that belong to words, and the vector of each as a text of its own: `[piece, dim]`.
+    pub(super) fn pieces_alone(&self, threads: usize) -> Result<(Vec<String>, Vec<f32>), EmbedError> {
+        let (names, ids) = self.tokenizer.pieces_of_words();
+        let work = Work { threads, long_texts: LongTexts::Truncate };
+        let mut vectors = Vec::new();
+        for ids in ids.chunks(256) {
+            let parts = ids.iter().map(|id| self.tokenizer.alone(*id)).collect::<Result<Vec<Pieces>, _>>()?;
+            for encoded in
+                self.encode_pieces(parts.into_iter().map(|part| (vec![part], false)).collect(), work)?
+            {
+                vectors.extend(self.pooling_defaults.vector(
+                    &encoded.rows,
+                    &encoded.sentences,
+                    self.dim(),
+                )?);
+            }
+        }
+        Ok((names, vectors))
+    }
+
+    /// Encodes texts that are cut already: of each its parts, and whether some of it was left out.
+    fn encode_pieces(&self, read: Vec<(Vec<Pieces>, bool)>, work: Work) -> Result<Vec<Encoded>, EmbedError> {
+        let parts: Vec<&Pieces> = read.iter().flat_map(|(parts, _)| parts).collect();
+        let mut rows = Vec::new();
+        for group in groups(&parts, self.network.at_once()) {
+            let ids: Vec<u32> = group.iter().flat_map(|part| part.ids.iter().copied()).collect();
+            let ends = group.iter().scan(0, |end, part| {
+                *end += part.ids.len();
+                Some(*end)
+            });
+            let offsets: Vec<usize> = [0].into_iter().chain(ends).collect();
+            rows.extend(self.network.encode(Sequences { ids: &ids, offsets: &offsets }, work.threads)?);
+        }
+        if rows.iter().any(|x| !x.is_finite()) {
+            return Err(EmbedError::NotFinite);
+        }
+        let mut rows = rows.chunks_exact(self.dim());
+        let encoded = |(parts, truncated): (Vec<Pieces>, bool)| {
+            let begins = parts.iter().scan(0, |begin, part| {
+                *begin += part.ids.len();
+                Some(*begin - part.ids.len())
+            });
+            let sentences: Vec<usize> = begins.collect();
+            let count = parts.iter().map(|part| part.ids.len()).sum();
+            Encoded {
+                rows: rows.by_ref().take(count).flatten().copied().collect(),
+                special: parts.iter().flat_map(|part| part.special.iter().copied()).collect(),
+                spans: parts.into_iter().flat_map(|part| part.spans).collect(),
+                sentences,
+                truncated,
+            }
+        };
+        Ok(read.into_iter().map(encoded).collect())
+    }
+}
+
 /// What a folder says about the vector of a text.
 fn pooling_defaults(parts: &Parts<'_>) -> Result<PoolingDefaults, EmbedError> {
     let folder = &parts.folder;
@@ -219,38 +276,7 @@ impl TextEncoder for Pretrained {
 
     fn encode(&self, texts: &[&str], work: Work) -> Result<Vec<Encoded>, EmbedError> {
         let read = |text: &&str| self.tokenizer.read(text, work.long_texts);
-        let read: Vec<(Vec<Pieces>, bool)> = texts.iter().map(read).collect::<Result<_, _>>()?;
-        let parts: Vec<&Pieces> = read.iter().flat_map(|(parts, _)| parts).collect();
-        let mut rows = Vec::new();
-        for group in groups(&parts, self.network.at_once()) {
-            let ids: Vec<u32> = group.iter().flat_map(|part| part.ids.iter().copied()).collect();
-            let ends = group.iter().scan(0, |end, part| {
-                *end += part.ids.len();
-                Some(*end)
-            });
-            let offsets: Vec<usize> = [0].into_iter().chain(ends).collect();
-            rows.extend(self.network.encode(Sequences { ids: &ids, offsets: &offsets }, work.threads)?);
-        }
-        if rows.iter().any(|x| !x.is_finite()) {
-            return Err(EmbedError::NotFinite);
-        }
-        let mut rows = rows.chunks_exact(self.dim());
-        let encoded = |(parts, truncated): (Vec<Pieces>, bool)| {
-            let begins = parts.iter().scan(0, |begin, part| {
-                *begin += part.ids.len();
-                Some(*begin - part.ids.len())
-            });
-            let sentences: Vec<usize> = begins.collect();
-            let count = parts.iter().map(|part| part.ids.len()).sum();
-            Encoded {
-                rows: rows.by_ref().take(count).flatten().copied().collect(),
-                special: parts.iter().flat_map(|part| part.special.iter().copied()).collect(),
-                spans: parts.into_iter().flat_map(|part| part.spans).collect(),
-                sentences,
-                truncated,
-            }
-        };
-        Ok(read.into_iter().map(encoded).collect())
+        self.encode_pieces(texts.iter().map(read).collect::<Result<_, _>>()?, work)
     }
 
     fn attention(&self, text: &str) -> Result<AttentionMaps, EmbedError> {

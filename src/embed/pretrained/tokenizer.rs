@@ -1,13 +1,15 @@
 //! Splits texts into the pieces that an encoder knows.
 
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::normalizers::{Lowercase, Sequence};
-use tokenizers::{NormalizerWrapper, Tokenizer};
+use tokenizers::{Encoding, NormalizerWrapper, Token, Tokenizer};
 
 use super::parts::Parts;
+use crate::embed::pieces::name_of;
 use crate::embed::{EmbedError, LongTexts};
 use crate::text::Span;
 
@@ -93,6 +95,29 @@ impl PieceTokenizer {
     /// What the tokenizer calls these pieces: `bank`, `##ing`, `[CLS]`.
     pub(super) fn labels(&self, ids: &[u32]) -> Vec<String> {
         ids.iter().map(|id| self.tokenizer.id_to_token(*id).unwrap_or_default()).collect()
+    }
+
+    /// The pieces that belong to words, by names that say which continue a word, and their numbers.
+    pub(super) fn pieces_of_words(&self) -> (Vec<String>, Vec<u32>) {
+        let special: HashSet<u32> = self.tokenizer.get_added_tokens_decoder().into_keys().collect();
+        let vocabulary: BTreeMap<u32, String> =
+            self.tokenizer.get_vocab(false).into_iter().map(|(piece, id)| (id, piece)).collect();
+        let marks_beginning = !vocabulary.values().any(|piece| piece.starts_with("##"));
+        let own = vocabulary.into_iter().filter(|(id, _)| !special.contains(id));
+        own.filter_map(|(id, piece)| Some((name_of(&piece, marks_beginning)?, id))).unzip()
+    }
+
+    /// One piece as a text of its own, with the special ones around it.
+    pub(super) fn alone(&self, id: u32) -> Result<Pieces, EmbedError> {
+        let failed = |error: tokenizers::Error| EmbedError::Tokenizer { problem: error.to_string() };
+        let piece = self.tokenizer.id_to_token(id).unwrap_or_default();
+        let mut encoding = Encoding::default();
+        let token = Token { id, value: piece, offsets: (0, 0) };
+        encoding.merge_with(Encoding::from_tokens(vec![token], 0), false);
+        let encoding = self.tokenizer.post_process(encoding, None, true).map_err(failed)?;
+        let special: Vec<bool> = encoding.get_special_tokens_mask().iter().map(|one| *one == 1).collect();
+        let spans = vec![Span::new(0, 0); special.len()];
+        Ok(Pieces { ids: encoding.get_ids().to_vec(), spans, special })
     }
 
     /// What fits of a text, looking at no more of it than needed.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::super::custom::CustomKind;
 use super::{Component, ConfigWarning, DenseConfig, FallbackConfig, ResponseSelectorConfig, Threshold};
 use crate::diet::DietConfig;
+use crate::embed::PieceVectors;
 use crate::features::{CustomConfig, FeaturizerConfig, LexicalConfig, NGramConfig, PatternsConfig};
 use crate::prediction::{DIET_CLASSIFIER, REGEX_EXTRACTOR, SYNONYM_MAPPER};
 use crate::settings::{ConfigError, Rule, Settings};
@@ -56,6 +57,7 @@ pub(super) const KINDS: &[Kind] = &[
     Kind { name: NGramConfig::COMPONENT, fate: Fate::Served(ngrams) },
     Kind { name: ENCODER, fate: Fate::Served(encoder) },
     Kind { name: "WordVectorsFeaturizer", fate: Fate::Served(word_vectors) },
+    Kind { name: "PieceVectorsFeaturizer", fate: Fate::Served(piece_vectors) },
     Kind { name: "SpacyFeaturizer", fate: Fate::LeftOut("its word vectors are lost; WordVectorsFeaturizer or LanguageModelFeaturizer with a file or folder of yours serves instead") },
     Kind { name: "MitieFeaturizer", fate: Fate::LeftOut("its word vectors are lost; WordVectorsFeaturizer or LanguageModelFeaturizer with a file or folder of yours serves instead") },
     Kind { name: "ConveRTFeaturizer", fate: Fate::LeftOut("its sentence vectors are lost; LanguageModelFeaturizer with the folder of an encoder serves instead") },
@@ -250,6 +252,14 @@ fn encoder(mut options: Options<'_>) -> Result<Component, ConfigError> {
     let problem = "must be at least 0 and below 1; 1e-4 is usual";
     ConfigError::unless((0.0..1.0).contains(&rate), "fine_tune_learning_rate", problem)?;
     Ok(Component::DenseFeaturizer { alias, config })
+}
+
+/// The table that comes with the program, for examples in its language, unless the options say otherwise.
+fn piece_vectors(mut options: Options<'_>) -> Result<Component, ConfigError> {
+    let own = |name: &str| Value::String(name.to_owned());
+    options.own.entry("path").or_insert_with(|| own(PieceVectors::ENGLISH));
+    options.own.entry("language").or_insert_with(|| own(PieceVectors::LANGUAGE));
+    word_vectors(options)
 }
 
 fn word_vectors(options: Options<'_>) -> Result<Component, ConfigError> {

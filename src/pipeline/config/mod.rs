@@ -10,12 +10,13 @@ mod read;
 mod recipe;
 mod warning;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Components, PipelineError};
 use crate::diet::DietConfig;
+use crate::embed::built_in;
 use crate::features::{CustomConfig, FeaturizerConfig, PatternsConfig};
 use crate::settings::short;
 use crate::text::WhitespaceTokenizerConfig;
@@ -157,6 +158,31 @@ impl PipelineConfig {
         self
     }
 
+    /// Leaves out the featurizers that are for another language than that of the examples, and says what it decided.
+    pub(super) fn choose_by_language(
+        &mut self,
+        language: impl FnOnce() -> Option<&'static str>,
+    ) -> Vec<String> {
+        let of = |component: &Component| match component {
+            Component::DenseFeaturizer { config, .. } => {
+                config.language.clone().map(|own| (config.path.clone(), own))
+            }
+            _ => None,
+        };
+        let asked: Vec<(PathBuf, String)> = self.components.iter().filter_map(of).collect();
+        if asked.is_empty() {
+            return Vec::new();
+        }
+        let found = language();
+        self.components.retain(|component| of(component).is_none_or(|(_, own)| found == Some(own.as_str())));
+        let told = |(path, own): &(PathBuf, String)| {
+            let (path, told) = (path.display(), found.unwrap_or("of none that is known, or of several"));
+            let used = if found == Some(own) { "are used" } else { "are left out" };
+            format!("the language of the examples is {told}: features of {path}, which are for {own}, {used}")
+        };
+        asked.iter().map(told).collect()
+    }
+
     fn validate(&self, file: &str) -> Result<(), PipelineError> {
         let file = file.to_owned();
         let places = |wanted: fn(&Component) -> bool| -> Vec<usize> {
@@ -250,6 +276,30 @@ impl PipelineConfig {
             _ => None,
         };
         self.heard().filter_map(own).collect()
+    }
+
+    /// The same pipeline with the features of an encoder, in place of the word pieces that come with the program: the encoder
+    /// knows what these know, and more. Where DIET listens to some featurizers alone, it also listens to this one.
+    #[must_use]
+    pub fn with_encoder(mut self, encoder: DenseConfig) -> Self {
+        let is_built_in = |config: &DenseConfig| built_in(&config.path).is_some();
+        self.components.retain(
+            |component| !matches!(component, Component::DenseFeaturizer { config, .. } if is_built_in(config)),
+        );
+        let classifier = self
+            .components
+            .iter()
+            .position(|component| matches!(component, Component::DietClassifier { .. }));
+        let alias = format!("encoder {}", encoder.path.display());
+        if let Some(Component::DietClassifier { featurizers, .. }) =
+            classifier.map(|at| &mut self.components[at])
+            && !featurizers.is_empty()
+        {
+            featurizers.push(alias.clone());
+        }
+        let at = classifier.unwrap_or(self.components.len());
+        self.components.insert(at, Component::DenseFeaturizer { alias, config: encoder });
+        self
     }
 
     /// Replaces options of DIET, for flags such as `--epochs`.

@@ -13,6 +13,8 @@ use crate::embed::FineTuning;
 pub struct DenseConfig {
     /// The folder of a pretrained encoder, or a file of word vectors.
     pub path: PathBuf,
+    /// Only where the examples are in this language, a code such as `en`; always where there is none.
+    pub language: Option<String>,
     /// Whether a saved model holds a copy of it, so that the model opens wherever it is. Otherwise it holds the path.
     pub keep_in_model: bool,
     /// Whether the encoder learns from the examples before DIET does ([`FineTuning`]).
@@ -36,6 +38,7 @@ impl Default for DenseConfig {
         let FineTuning { epochs, learning_rate, .. } = FineTuning::default();
         Self {
             path: PathBuf::new(),
+            language: None,
             keep_in_model: false,
             fine_tune: false,
             fine_tune_epochs: epochs,

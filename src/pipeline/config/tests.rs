@@ -215,7 +215,7 @@ fn what_is_not_here_is_served_by_what_is() {
     );
     let expected = [
         "WhitespaceTokenizer", "RegexFeaturizer", "CountVectorsFeaturizer", "CountVectorsFeaturizer",
-        "CountVectorsFeaturizer", "DietClassifier", "EntitySynonymMapper",
+        "CountVectorsFeaturizer", "PieceVectorsFeaturizer", "DietClassifier", "EntitySynonymMapper",
     ];
     assert_eq!(components, expected);
     let starts = [

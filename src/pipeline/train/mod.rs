@@ -1,6 +1,7 @@
 //! From labelled messages to a model.
 
 mod earlier;
+mod language;
 mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use crate::features::{FeatureSet, Patterns};
 use crate::text::fold;
 use crate::train::{Event, Score, Trainable, Trainer};
 
+use language::language;
 use warnings::{unlearnable, without_effect};
 
 impl Nlu {
@@ -84,6 +86,13 @@ impl Nlu {
         if let Some(earlier) = earlier {
             pipeline.change_diet(|diet| earlier.prepare(diet));
         }
+        // What an earlier model has decided stays so: its network has a place for each feature.
+        let choices = if earlier.is_some() {
+            Vec::new()
+        } else {
+            let texts: Vec<&str> = data.utterances.iter().map(|one| one.text.as_str()).collect();
+            pipeline.choose_by_language(|| language(&texts))
+        };
         let diet = pipeline.diet();
         diet.validate()?;
         let components = earlier.map_or(&options.components, |earlier| &earlier.parts.components);
@@ -158,7 +167,7 @@ impl Nlu {
                 warnings.push(left_out.clone());
             }
         }
-        training.warnings = warnings;
+        (training.warnings, training.choices) = (warnings, choices);
         Ok((nlu, training))
     }
 
@@ -190,6 +199,7 @@ impl Nlu {
         let training = Training {
             outcome,
             warnings: Vec::new(),
+            choices: Vec::new(),
             examples: messages,
             min_count: options.min_count,
             held_out: held_out.len(),

@@ -221,6 +221,43 @@ pub(crate) struct Download {
 pub(crate) enum VectorsCommand {
     /// Convert word vectors to a file that opens instantly, however large it is.
     Convert(Convert),
+    /// Make a small table of word pieces from an encoder: what it knows of single words, in 70 bytes each.
+    Distil(Distil),
+}
+
+const DISTIL_AFTER: &str = "\
+Example:
+  talkformer vectors distil all-MiniLM-L6-v2 english.safetensors --language en --latin --licence Apache-2.0
+
+A pipeline reads the table as it reads word vectors (`- name: WordVectorsFeaturizer` with `path: english.safetensors`), and so
+does `embed --model`. It
+holds the vector that the encoder gives to each piece of its vocabulary alone, reduced to the directions in which these differ
+most, in four bits a number. The vectors are made of the encoder's weights, so its licence holds for them.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = DISTIL_AFTER)]
+pub(crate) struct Distil {
+    /// The folder of the encoder.
+    #[arg(value_name = "ENCODER")]
+    pub encoder: PathBuf,
+    /// The file to write, ending in .safetensors.
+    #[arg(value_name = "TO")]
+    pub to: PathBuf,
+    /// Numbers in a vector, an even number.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(2..=4096))]
+    pub dim: u16,
+    /// Leave out pieces with letters of other scripts than the Latin one.
+    #[arg(long)]
+    pub latin: bool,
+    /// The language of the pieces, a code such as `en`; noted in the file.
+    #[arg(long, value_name = "CODE", default_value = "")]
+    pub language: String,
+    /// The licence of the encoder; noted in the file.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub licence: String,
+    /// Worker threads; by default one per core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
 }
 
 const CONVERT_AFTER: &str = "\
