@@ -114,7 +114,7 @@ fn messages(config: &DietConfig) -> Vec<Features> {
         let numbers = |rows: usize, salt: usize| -> Vec<f32> {
             (0..rows * widths.dense).map(|i| entry(salt, i, 1).1 - 0.5).collect()
         };
-        let dense = DenseFeatures::new(&numbers([1, 7, 0, 90, 3][at], 7), numbers(1, 8));
+        let dense = DenseFeatures::new(&numbers([1, 7, 0, 90, 3][at], 11), numbers(1, 12));
         features.dense = (widths.dense > 0).then(|| Arc::new(dense));
         features
     };
