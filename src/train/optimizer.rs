@@ -30,7 +30,6 @@ struct State {
     mean: Vec<f32>,
     square: Vec<f32>,
     rows: Vec<RowState>,
-    means: Slabs,
 }
 
 /// What is known of a row of a table.
@@ -40,34 +39,18 @@ struct RowState {
     last: u64,
     /// `log_shrink` after it.
     seen: f64,
-    /// Which of the running means are its own; none before the first touch. Many rows of a table are never touched, and
-    /// memory for them would be much of what training takes.
-    means: Option<u32>,
+    /// Running means of the gradient, then of its square; none before the first touch. Many rows of a table are never
+    /// touched (pairs of words have no token), and memory for them would be much of what training takes.
+    means: Box<[f32]>,
 }
 
-/// Running means of rows, of the gradient and then of its square: in a few large pieces, which go back to the system when they
-/// are dropped. Hundreds of thousands of small ones do not, as long as something else lies between them.
-#[derive(Debug, Default)]
-struct Slabs {
-    slabs: Vec<Vec<f32>>,
-    used: u32,
-}
-
-impl Slabs {
-    /// How many rows are side by side.
-    const ROWS: usize = 1 << 12;
-
+impl RowState {
     /// Both running means of a row of `dim` numbers.
-    fn of(&mut self, state: &mut RowState, dim: usize) -> (&mut [f32], &mut [f32]) {
-        let place = *state.means.get_or_insert_with(|| {
-            self.used += 1;
-            self.used - 1
-        }) as usize;
-        let (slab, row) = (place / Self::ROWS, place % Self::ROWS);
-        if slab == self.slabs.len() {
-            self.slabs.push(vec![0.0; 2 * dim * Self::ROWS]);
+    fn means(&mut self, dim: usize) -> (&mut [f32], &mut [f32]) {
+        if self.means.is_empty() {
+            self.means = vec![0.0; 2 * dim].into();
         }
-        self.slabs[slab][2 * dim * row..2 * dim * (row + 1)].split_at_mut(dim)
+        self.means.split_at_mut(dim)
     }
 }
 
@@ -163,21 +146,21 @@ fn move_one(step: Step, var: &Var, gradient: &Gradient, state: &mut State) -> Re
         }),
         Gradient::Rows(rows, gradient) => {
             state.rows.resize_with(var.dim(0)?, RowState::default);
-            in_place(var, |values| rows_step(step, values, rows, gradient, state))
+            in_place(var, |values| rows_step(step, values, rows, gradient, &mut state.rows))
         }
         Gradient::OnDevice(_) => bail!("a gradient is on another device than its parameter"),
     }
 }
 
 /// One step of the touched rows, after catching up what they missed.
-fn rows_step(step: Step, values: &mut [f32], rows: &[u32], gradient: &[f32], states: &mut State) {
+fn rows_step(step: Step, values: &mut [f32], rows: &[u32], gradient: &[f32], states: &mut [RowState]) {
     let dim = gradient.len() / rows.len().max(1);
     for (row, gradient) in rows.iter().zip(gradient.chunks_exact(dim.max(1))) {
         let row = *row as usize;
-        let state = &mut states.rows[row];
+        let state = &mut states[row];
         let (faded1, faded2, shrink) = step.missed((state.last, state.seen));
         let constants = adamw::AdamW { faded: (faded1, faded2), shrink, ..step.constants };
-        let (mean, square) = states.means.of(state, dim);
+        let (mean, square) = state.means(dim);
         adamw::adamw(constants, &mut values[row * dim..(row + 1) * dim], gradient, mean, square);
         (state.last, state.seen) = step.touched();
     }
@@ -230,12 +213,6 @@ mod tests {
 
     use super::super::gradients::testing::gradients;
     use super::*;
-
-    /// Both running means of a row of three numbers.
-    fn means(state: &State, row: usize) -> &[f32] {
-        let place = state.rows[row].means.unwrap() as usize;
-        &state.means.slabs[0][6 * place..6 * (place + 1)]
-    }
 
     const RATES: [f64; 5] = [0.1, 0.05, 0.2, 0.1, 0.1];
 
@@ -341,12 +318,12 @@ mod tests {
             step_with(&mut b, &rows, gradients("table", Some(seen), values), rate).unwrap();
             if touched {
                 let (a, b) = (&a.states["table"], &b.states["table"]);
-                for row in 0..2 {
+                for (row, b) in b.rows[..2].iter().enumerate() {
                     let cells = row * 3..(row + 1) * 3;
                     let own = a.mean[cells.clone()].iter().chain(&a.square[cells]);
-                    assert!(own.zip(means(b, row)).all(|(a, b)| (a - b).abs() < 1e-6));
+                    assert!(own.zip(&b.means).all(|(a, b)| (a - b).abs() < 1e-6));
                 }
-                assert!(b.rows[2].means.is_none(), "no memory for what was not touched");
+                assert!(b.rows[2].means.is_empty(), "no memory for what was not touched");
             }
         }
     }
@@ -382,7 +359,7 @@ mod tests {
         let gradients = |x| gradients("table", Some(&[2]), &[x; 3]);
         let norm = step_with(&mut optimizer, &parameters, gradients(1e6), 0.1).unwrap();
         assert!((norm - 3_f64.sqrt() * 1e6).abs() < 1.0);
-        assert!(means(&optimizer.states["table"], 2)[..3].iter().all(|x| x.abs() < 0.1));
+        assert!(optimizer.states["table"].rows[2].means[..3].iter().all(|x| x.abs() < 0.1));
         assert!(step_with(&mut optimizer, &parameters, gradients(f32::NAN), 0.1).is_err());
     }
 }
