@@ -7,7 +7,9 @@ use std::fs;
 use common::{CONFIG, add_dense_module, copy_encoder, data};
 use talkformer::data::{TrainingData, Utterance};
 use talkformer::embed::fingerprint;
-use talkformer::pipeline::{Nlu, OpeningOptions, PipelineConfig, TrainingOptions};
+use talkformer::pipeline::{
+    Component, DenseConfig, Nlu, OpeningOptions, PipelineConfig, Recipe, TrainingOptions,
+};
 use talkformer::train::Event;
 
 fn with_featurizers(featurizers: &str) -> String {
@@ -277,4 +279,62 @@ fn a_pipeline_that_names_no_encoder_does_without_and_says_so() {
     let missing = config("- name: LanguageModelFeaturizer\n  model_weights: rasa/LaBSE\n");
     let error = Nlu::train(&missing, &data()).unwrap_err().to_string();
     assert!(error.contains("rasa/LaBSE: cannot be read"), "{error}");
+}
+
+/// A few English messages, and as many German ones.
+fn in_two_languages() -> [TrainingData; 2] {
+    let english = [
+        ("please give me my money back", "refund"),
+        ("i would like to return what i bought", "refund"),
+        ("what is the weather going to be like tomorrow", "weather"),
+        ("is it going to rain in the afternoon", "weather"),
+    ];
+    let german = [
+        ("bitte geben sie mir mein geld zurück", "refund"),
+        ("ich möchte zurückgeben was ich gekauft habe", "refund"),
+        ("wie wird morgen das wetter bei uns sein", "weather"),
+        ("wird es am nachmittag noch regnen", "weather"),
+    ];
+    [english, german].map(|examples| {
+        let mut data = TrainingData::default();
+        examples.iter().for_each(|(text, intent)| data.push(Utterance::new(*text, Some(intent))));
+        data
+    })
+}
+
+#[test]
+fn the_words_of_the_program_are_for_english_and_stay_with_a_model() {
+    let mut config = Recipe::accurate();
+    config.change_diet(|diet| diet.training.set_epochs(30));
+    let [english, german] = in_two_languages();
+    let train =
+        |data| Nlu::train_with(&config, data, &TrainingOptions::default().threads(1), |_| {}).unwrap();
+    let (nlu, training) = train(&english);
+    assert!(training.choices[0].ends_with("are used"), "{:?}", training.choices);
+    // No example has any of these words.
+    let sure = |nlu: &Nlu| nlu.parse("forecast sunshine").unwrap();
+    assert_eq!(sure(&nlu).intent.unwrap().name, "weather");
+
+    let folder = tempfile::tempdir().unwrap();
+    let place = nlu.save(folder.path().join("model")).unwrap();
+    let parts = std::fs::read_dir(&place).unwrap().map(|file| file.unwrap().metadata().unwrap().len());
+    assert!(parts.sum::<u64>() < 1 << 20, "the table is not in the model");
+    assert_eq!(sure(&Nlu::open(&place).unwrap()), sure(&nlu));
+
+    let (nlu, training) = train(&german);
+    assert!(training.choices[0].ends_with("are left out"), "{:?}", training.choices);
+    assert_eq!(sure(&nlu).intent, None);
+    nlu.save(&place).unwrap();
+    Nlu::open(&place).unwrap();
+}
+
+#[test]
+fn an_encoder_takes_the_place_of_the_words_of_the_program() {
+    let config = Recipe::accurate().with_encoder(DenseConfig::new("somewhere".into()));
+    let own = |component: &Component| match component {
+        Component::DenseFeaturizer { config, .. } => Some(config.path.clone()),
+        _ => None,
+    };
+    let paths: Vec<_> = config.components.iter().filter_map(own).collect();
+    assert_eq!(paths, [std::path::Path::new("somewhere")]);
 }

@@ -175,15 +175,17 @@ mod tests {
 
     #[test]
     fn one_loop_does_what_two_do() {
-        let x: Vec<f64> = (-50..50).map(|i| f64::from(i) / 10.0).collect();
-        let (mut curved, mut expected, mut found) = (vec![0.0; 100], vec![0.0; 100], vec![0.0; 100]);
+        // Two parts, and the beginning of a third.
+        const LEN: usize = 2 * PART + 100;
+        let x: Vec<f64> = (0..LEN as u16).map(|i| f64::from(i % 101) / 10.0 - 5.0).collect();
+        let (mut curved, mut expected, mut found) = (vec![0.0; LEN], vec![0.0; LEN], vec![0.0; LEN]);
         gelu(&x, &mut curved);
         dropout(&curved, 0.3, 5, &mut expected);
         gelu_dropout(&x, 0.3, 5, &mut found);
         assert_eq!(found, expected);
 
-        let mut kept = vec![0.0; 100];
-        dropout(&[1.0; 100], 0.3, 5, &mut kept);
+        let mut kept = vec![0.0; LEN];
+        dropout(&[1.0; LEN], 0.3, 5, &mut kept);
         gelu_backward(&x, &kept, &mut expected);
         found.fill(1.0);
         gelu_dropout_backward(&x, 0.3, 5, &mut found);

@@ -187,9 +187,9 @@ On the processor, with the same data, seed and number of threads, and without --
 /// An encoder to learn with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TrainingEncoder {
-    /// The folder of a pretrained encoder, such as all-MiniLM-L6-v2, which the model reads every message with as well; right
-    /// answers become more by 5 to 15 points where examples are few, and an answer takes milliseconds instead of a fraction
-    /// of one. With --finetune: where the encoder of the model is by now. May be repeated.
+    /// The folder of a pretrained encoder, such as all-MiniLM-L6-v2, which the model reads every message with as well. It helps
+    /// most in its own language and where examples are few; an answer then takes milliseconds instead of a fraction of one.
+    /// With --finetune: where the encoder of the model is by now. May be repeated.
     #[arg(long = "encoder", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Let the encoder learn from the examples before the model does.

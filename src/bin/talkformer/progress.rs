@@ -10,7 +10,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 use talkformer::train::{EpochReport, Event, Score};
 
-use super::memory;
 use super::output::{json_line, say};
 
 /// Shows events: a bar on a terminal, a line per epoch elsewhere, JSON lines for programs.
@@ -35,10 +34,6 @@ impl Progress {
 
     /// Shows one event.
     pub(crate) fn show(&mut self, event: &Event) {
-        if let Event::Started { .. } = event {
-            // Reading the data takes much memory in small pieces, training in large ones.
-            memory::give_back();
-        }
         if self.json {
             if let Err(error) = json_line(&as_json(event)) {
                 self.failure.get_or_insert(error);

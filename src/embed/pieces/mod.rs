@@ -75,7 +75,7 @@ impl PieceVectors {
     #[must_use]
     pub fn english() -> Self {
         static OPENED: OnceLock<PieceVectors> = OnceLock::new();
-        let open = || Self::open(Self::ENGLISH).expect("a test opens the table of the program");
+        let open = || Self::read(&Source::at(Self::ENGLISH)).expect("a test opens the table of the program");
         OPENED.get_or_init(open).clone()
     }
 
@@ -88,7 +88,12 @@ impl PieceVectors {
         Self::of(&Source::at(path.as_ref()))
     }
 
+    /// The table of a file; that of the program is in memory once, however many models use it.
     pub(super) fn of(source: &Source) -> Result<Self, EmbedError> {
+        if built_in(source.path()).is_some() { Ok(Self::english()) } else { Self::read(source) }
+    }
+
+    fn read(source: &Source) -> Result<Self, EmbedError> {
         let table = Table::read(source)?;
         let cutter = Cutter::new(&table);
         Ok(Self { table: Arc::new(table), cutter: Arc::new(cutter) })

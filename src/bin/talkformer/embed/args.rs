@@ -230,9 +230,9 @@ Example:
   talkformer vectors distil all-MiniLM-L6-v2 english.safetensors --language en --latin --licence Apache-2.0
 
 A pipeline reads the table as it reads word vectors (`- name: WordVectorsFeaturizer` with `path: english.safetensors`), and so
-does `embed --model`. It
-holds the vector that the encoder gives to each piece of its vocabulary alone, reduced to the directions in which these differ
-most, in four bits a number. The vectors are made of the encoder's weights, so its licence holds for them.";
+does `embed --model`. It holds the vector that the encoder gives to each piece of its vocabulary alone, reduced to the
+directions in which these differ most, in four bits a number. The vectors are made of the encoder's weights, so its licence
+holds for them.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = DISTIL_AFTER)]
