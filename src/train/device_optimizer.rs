@@ -23,6 +23,7 @@ pub(super) struct DeviceAdamW {
 #[derive(Debug)]
 struct State {
     mean: Tensor,
+    /// For tables, one number for each row: `[row, 1]`.
     square: Tensor,
     /// For tables, per row: the last step that touched it, and what weights had shrunk to by then.
     rows: Vec<(u64, f64)>,
@@ -40,10 +41,12 @@ impl DeviceAdamW {
         Self { clock: Clock::new(config), states: BTreeMap::new() }
     }
 
-    fn state(&mut self, name: &str, var: &Var) -> Result<&mut State> {
+    fn state(&mut self, name: &str, var: &Var, is_table: bool) -> Result<&mut State> {
         if !self.states.contains_key(name) {
-            let zeros = || var.zeros_like();
-            let state = State { mean: zeros()?, square: zeros()?, rows: Vec::new() };
+            let mean = var.zeros_like()?;
+            let square =
+                if is_table { mean.narrow(D::Minus1, 0, 1)?.contiguous()? } else { mean.zeros_like()? };
+            let state = State { mean, square, rows: Vec::new() };
             self.states.insert(name.to_owned(), state);
         }
         match self.states.get_mut(name) {
@@ -61,7 +64,7 @@ impl DeviceAdamW {
         for Found { name, var, gradient } in all {
             let gpu = Gpu(device.insert(var.device().clone()).as_cuda_device()?);
             let step = if decays(&name, &var) { step } else { step.without_decay() };
-            let state = self.state(&name, &var)?;
+            let state = self.state(&name, &var, gradient.rows.is_some())?;
             let moved = Moved {
                 parameter: var.as_tensor().clone(),
                 gradient: gradient.values.contiguous()?,
@@ -118,7 +121,7 @@ impl Optimizer for DeviceAdamW {
         }
         for Found { name, var, gradient } in all {
             let step = if decays(&name, &var) { step } else { step.without_decay() };
-            let state = self.state(&name, &var)?;
+            let state = self.state(&name, &var, gradient.rows.is_some())?;
             match gradient.rows {
                 None => move_all(step, &var, &gradient.values, state)?,
                 Some(rows) if rows.is_empty() => {}
@@ -171,12 +174,15 @@ fn column(numbers: impl Iterator<Item = f64>, device: &Device) -> Result<Tensor>
 }
 
 /// The means after a step whose gradient is `gradient`, given what is left of those before, and how far that moves.
+/// Mean squares are as wide as the gradient, or one for each row.
 fn moved(step: Step, gradient: &Tensor, [mean, square]: [Tensor; 2]) -> Result<[Tensor; 3]> {
     let of = step.constants;
     let gradient = (gradient * of.gradient_scale)?;
+    let squares = gradient.sqr()?;
+    let squares = if square.dims() == squares.dims() { squares } else { squares.mean_keepdim(D::Minus1)? };
     let mean = (mean + (&gradient * (1.0 - of.beta1))?)?;
-    let square = (square + (gradient.sqr()? * (1.0 - of.beta2))?)?;
-    let by = ((&mean * of.rate)? / ((&square * of.correction)?.sqrt()? + of.epsilon)?)?;
+    let square = (square + (squares * (1.0 - of.beta2))?)?;
+    let by = (&mean * of.rate)?.broadcast_div(&((&square * of.correction)?.sqrt()? + of.epsilon)?)?;
     Ok([mean, square, by])
 }
 
@@ -203,9 +209,9 @@ fn move_rows(step: Step, var: &Var, rows: &[u32], gradient: &Tensor, state: &mut
     let kept = [of_rows(&state.mean, &keep1)?, of_rows(&state.square, &keep2)?];
     let [mean, square, by] = moved(step, gradient, kept)?;
     let values = (of_rows(var.as_tensor(), &shrink)? - by)?;
-    let index = index.unsqueeze(1)?.broadcast_as((rows.len(), values.dim(D::Minus1)?))?.contiguous()?;
+    let index = index.unsqueeze(1)?;
     for (all, rows) in [(var.as_tensor(), values), (&state.mean, mean), (&state.square, square)] {
-        all.detach().scatter_set(&index, &rows, 0)?;
+        all.detach().scatter_set(&index.broadcast_as(rows.shape())?.contiguous()?, &rows, 0)?;
     }
     state.touch(&step, rows);
     Ok(())

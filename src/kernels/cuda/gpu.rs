@@ -399,7 +399,7 @@ impl Gpu<'_> {
         })
     }
 
-    /// The same for some rows of a table, whose gradient has these rows only.
+    /// The same for some rows of a table, whose gradient has these rows only, and whose mean squares are one for each row.
     pub(crate) fn adamw_rows(self, of: &Moved, touched: &TouchedRows<'_>, step: &AdamW) -> Result<()> {
         let [rest1, rest2, rate, correction, epsilon, scale] = constants(step);
         let count = touched.rows.len();
@@ -414,7 +414,8 @@ impl Gpu<'_> {
             let [parameter, gradient, mean, square] = numbers else { bail!("four tensors are needed") };
             let (dim, table) = (parameter.width(), parameter.rows());
             let fits = gradient.len() == count * dim
-                && [mean, square].iter().all(|own| own.len() == parameter.len())
+                && mean.len() == parameter.len()
+                && square.len() == table
                 && touched.kept.len() == count
                 && touched.rows.iter().all(|row| (*row as usize) < table);
             if !fits {

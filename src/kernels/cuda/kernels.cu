@@ -348,15 +348,6 @@ extern "C" __global__ void squares(const u64 *table, double *out) {
     if (threadIdx.x == 0) out[blockIdx.y * gridDim.x + blockIdx.x] = parts[0];
 }
 
-__device__ void adamw_one(
-    float *parameter, float gradient, float *mean, float *square, float keep1, float keep2, float shrink, float rest1,
-    float rest2, float rate, float correction, float epsilon
-) {
-    *mean = keep1 * *mean + rest1 * gradient;
-    *square = keep2 * *square + rest2 * gradient * gradient;
-    *parameter = *parameter * shrink - rate * *mean / (sqrtf(*square * correction) + epsilon);
-}
-
 extern "C" __global__ void adamw(
     const u64 *table, float beta1, float beta2, float rest1, float rest2, float rate, float correction, float epsilon,
     float scale
@@ -366,15 +357,15 @@ extern "C" __global__ void adamw(
     const float *gradient = (const float *)of[1];
     float shrink = __uint_as_float((u32)of[5]);
     for (u64 at = (u64)blockIdx.x * THREADS + threadIdx.x; at < of[4]; at += (u64)gridDim.x * THREADS) {
-        adamw_one(
-            parameter + at, gradient[at] * scale, mean + at, square + at, beta1, beta2, shrink, rest1, rest2, rate,
-            correction, epsilon
-        );
+        float x = gradient[at] * scale;
+        mean[at] = beta1 * mean[at] + rest1 * x;
+        square[at] = beta2 * square[at] + rest2 * x * x;
+        parameter[at] = parameter[at] * shrink - rate * mean[at] / (sqrtf(square[at] * correction) + epsilon);
     }
 }
 
-// One block for each touched row of a table. `rows` holds their numbers, then, as the bits of floats, what is left of mean,
-// mean square and weight.
+// One block for each touched row of a table, whose numbers share one mean square. `rows` holds their numbers, then, as the
+// bits of floats, what is left of mean, mean square and weight.
 extern "C" __global__ void adamw_rows(
     float *parameter, const float *gradient, float *mean, float *square, const u32 *rows, u32 count, u32 dim,
     float rest1, float rest2, float rate, float correction, float epsilon, float scale
@@ -382,10 +373,17 @@ extern "C" __global__ void adamw_rows(
     const float *kept = (const float *)(rows + count);
     float keep1 = kept[blockIdx.x], keep2 = kept[count + blockIdx.x], shrink = kept[2 * count + blockIdx.x];
     u64 row = (u64)rows[blockIdx.x] * dim, own = (u64)blockIdx.x * dim;
+    float squares = 0, before = square[rows[blockIdx.x]];
     for (u32 at = threadIdx.x; at < dim; at += THREADS) {
-        adamw_one(
-            parameter + row + at, gradient[own + at] * scale, mean + row + at, square + row + at, keep1, keep2, shrink,
-            rest1, rest2, rate, correction, epsilon
-        );
+        float x = gradient[own + at] * scale;
+        squares += x * x;
     }
+    float shared = keep2 * before + rest2 * block_sum(squares) / dim;
+    float by = rate / (sqrtf(shared * correction) + epsilon);
+    for (u32 at = threadIdx.x; at < dim; at += THREADS) {
+        float moved = keep1 * mean[row + at] + rest1 * scale * gradient[own + at];
+        mean[row + at] = moved;
+        parameter[row + at] = parameter[row + at] * shrink - by * moved;
+    }
+    if (threadIdx.x == 0) square[rows[blockIdx.x]] = shared;
 }

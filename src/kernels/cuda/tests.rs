@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::kernels::adamw::{AdamW, adamw};
+use crate::kernels::adamw::{AdamW, adamw, adamw_row};
 use crate::kernels::crf::{Rules, likelihood};
 use crate::kernels::dropout::{bits, dropout, drops, threshold};
 use crate::kernels::{activation, bag, layer_norm};
@@ -340,7 +340,7 @@ fn optimizer(gpu: &Emulator) {
     }
 
     let (dim, touched, kept) = (5, [3_u32, 0], [[0.9, 0.4], [0.99, 0.7], [0.95, 0.6]]);
-    let mut own: Vec<Vec<f32>> = [4 * dim, 2 * dim, 4 * dim, 4 * dim]
+    let mut own: Vec<Vec<f32>> = [4 * dim, 2 * dim, 4 * dim, 4]
         .into_iter()
         .enumerate()
         .map(|(part, len)| numbers(len, 40 + part as u64, 1.0).iter().map(|x| x.abs()).collect())
@@ -354,12 +354,12 @@ fn optimizer(gpu: &Emulator) {
     for (at, row) in touched.iter().enumerate() {
         let cells = *row as usize * dim..(*row as usize + 1) * dim;
         let faded = (kept[0][at] / step.beta1, kept[1][at] / step.beta2);
-        adamw(
+        adamw_row(
             AdamW { faded, shrink: kept[2][at], ..step },
             &mut parameter[cells.clone()],
             &gradient[at * dim..(at + 1) * dim],
-            &mut mean[cells.clone()],
-            &mut square[cells],
+            &mut mean[cells],
+            &mut square[*row as usize],
         );
     }
     for (found, expected) in found.iter().zip(&own) {
