@@ -5,32 +5,45 @@ use crate::kernels::dropout::bits;
 /// How often the directions are improved; their order by then no longer changes vectors noticeably.
 const ROUNDS: usize = 60;
 
-/// Moves the mean of rows `[row, width]` to zero, and gives each as its lengths along the `dim` directions in which rows differ
-/// most: `[row, dim]` (principal components; Hotelling, 1933).
-///
-/// By orthogonal iteration on the covariance, in `f64`.
-pub(super) fn reduce(rows: &[f32], width: usize, dim: usize) -> Vec<f32> {
-    let dim = dim.min(width);
+/// The directions in which rows differ most (principal components; Hotelling, 1933).
+pub(super) struct Directions {
+    /// Width of a row.
+    width: usize,
+    /// The one in which they differ most first, each of length one: `[direction, width]`.
+    rows: Vec<f64>,
+}
+
+impl Directions {
+    /// The `dim` directions in which rows `[row, width]` differ most, by orthogonal iteration on their covariance in `f64`.
+    pub(super) fn of(rows: &[f32], width: usize, dim: usize) -> Self {
+        let count = (rows.len() / width).max(1) as f64;
+        let mut covariance = vec![0.0; width * width];
+        for row in centred(rows, width) {
+            for (own, x) in covariance.chunks_exact_mut(width).zip(&row) {
+                own.iter_mut().zip(&row).for_each(|(sum, y)| *sum += x * y / count);
+            }
+        }
+        Self { width, rows: directions(&covariance, width, dim.min(width)) }
+    }
+
+    /// Moves the mean of rows `[row, width]` to zero, and gives each as its lengths along the directions: `[row, direction]`.
+    pub(super) fn along(&self, rows: &[f32]) -> Vec<f32> {
+        let lengths = |row: Vec<f64>| -> Vec<f32> {
+            self.rows.chunks_exact(self.width).map(|one| dot(one, &row) as f32).collect()
+        };
+        centred(rows, self.width).flat_map(lengths).collect()
+    }
+}
+
+/// Rows without their mean.
+fn centred(rows: &[f32], width: usize) -> impl Iterator<Item = Vec<f64>> {
     let count = (rows.len() / width).max(1) as f64;
     let mut mean = vec![0.0; width];
     for row in rows.chunks_exact(width) {
         mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += f64::from(*x) / count);
     }
-    let centred: Vec<f64> = rows
-        .chunks_exact(width)
-        .flat_map(|row| row.iter().zip(&mean).map(|(x, mean)| f64::from(*x) - mean))
-        .collect();
-    let mut covariance = vec![0.0; width * width];
-    for row in centred.chunks_exact(width) {
-        for (own, x) in covariance.chunks_exact_mut(width).zip(row) {
-            own.iter_mut().zip(row).for_each(|(sum, y)| *sum += x * y / count);
-        }
-    }
-    let directions = directions(&covariance, width, dim);
-    let along = |row: &[f64]| -> Vec<f32> {
-        directions.chunks_exact(width).map(|one| dot(one, row) as f32).collect()
-    };
-    centred.chunks_exact(width).flat_map(along).collect()
+    let centred = move |row: &[f32]| row.iter().zip(&mean).map(|(x, mean)| f64::from(*x) - mean).collect();
+    rows.chunks_exact(width).map(centred)
 }
 
 /// The eigenvectors of the largest eigenvalues of a symmetric matrix `[width, width]` without negative ones, largest first:
@@ -81,7 +94,7 @@ mod tests {
             (0..5).map(move |i| 9.0 + a * one[i] + b * other[i])
         };
         let rows: Vec<f32> = (0..40).flat_map(row).collect();
-        let found = reduce(&rows, 5, 2);
+        let found = Directions::of(&rows, 5, 2).along(&rows);
         let distance = |rows: &[f32], dim: usize, a: usize, b: usize| {
             let (a, b) = (&rows[a * dim..(a + 1) * dim], &rows[b * dim..(b + 1) * dim]);
             a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt()

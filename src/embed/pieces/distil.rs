@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::cut::CONTINUES;
-use super::directions::reduce;
+use super::directions::Directions;
+use super::mixtures::{self, Texts};
 use super::table::Table;
 use crate::embed::pretrained::Pretrained;
 use crate::embed::{EmbedError, EmbedOptions, fingerprint};
@@ -14,6 +15,9 @@ use crate::embed::{EmbedError, EmbedOptions, fingerprint};
 pub struct Distilling {
     /// Width of the vectors. 128 lose nothing against 256; 64 lose up to one point of intent accuracy.
     pub dim: usize,
+    /// Texts of random words from which it is learnt how much each piece adds to the meaning of a text; with 0, each piece
+    /// counts as much as any other.
+    pub texts: usize,
     /// Worker threads.
     pub threads: usize,
     /// Whether pieces with letters of other scripts than the Latin one are left out, of which an encoder for one language
@@ -28,6 +32,7 @@ pub struct Distilling {
 impl Distilling {
     setters! {
         dim: usize,
+        texts: usize,
         threads: usize,
         latin: bool,
         language: String,
@@ -38,12 +43,22 @@ impl Distilling {
 impl Default for Distilling {
     fn default() -> Self {
         let threads = EmbedOptions::default().threads;
-        Self { dim: 128, threads, latin: false, language: String::new(), licence: String::new() }
+        Self {
+            dim: 256,
+            texts: 100_000,
+            threads,
+            latin: false,
+            language: String::new(),
+            licence: String::new(),
+        }
     }
 }
 
-/// Makes a table of the vectors that the encoder in a folder gives to each piece of its vocabulary alone, reduced to the
-/// directions in which these differ most. Returns the number of pieces.
+/// Makes a table of what each piece of the vocabulary of the encoder in a folder adds to the vector of a text, in the directions
+/// in which texts differ most. Returns the number of pieces.
+///
+/// A piece begins with the vector that the encoder gives to it alone. Then it is moved to where the means of pieces are nearest to
+/// what the encoder says of texts of random words, so no texts have to be given.
 ///
 /// What belongs to no word is left out: special tokens, punctuation, and places that the vocabulary keeps free.
 ///
@@ -57,15 +72,11 @@ pub fn distil(
 ) -> Result<usize, EmbedError> {
     let (folder, to) = (encoder.as_ref(), to.as_ref());
     let network = Pretrained::open(folder, &EmbedOptions::default().threads(options.threads))?;
-    let (names, rows) = network.pieces_alone(options.threads)?;
-    let width = (rows.len() / names.len().max(1)).max(1);
     let wanted = |name: &str| !options.latin || name.chars().all(|c| !c.is_alphabetic() || is_latin(c));
-    let (names, rows): (Vec<String>, Vec<&[f32]>) =
-        names.into_iter().zip(rows.chunks_exact(width)).filter(|(name, _)| wanted(name)).unzip();
-    let rows = rows.concat();
-    // Two numbers share a byte.
-    let dim = options.dim.clamp(2, width.max(2)) / 2 * 2;
-    let reduced = reduce(&rows, width, dim);
+    let (names, ids) = network.pieces_of_words();
+    let (names, ids): (Vec<String>, Vec<u32>) =
+        names.into_iter().zip(ids).filter(|(name, _)| wanted(name)).unzip();
+    let (rows, dim) = rows(&network, &names, &ids, options)?;
     let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let about = [
         ("encoder", name),
@@ -74,8 +85,35 @@ pub fn distil(
         ("licence", options.licence.clone()),
     ];
     let count = names.len();
-    Table::of(names, &reduced, dim).save(to, &about)?;
+    Table::of(names, &rows, dim).save(to, &about)?;
     Ok(count)
+}
+
+/// The vectors of pieces, `[piece, dim]`, and `dim`.
+fn rows(
+    network: &Pretrained,
+    names: &[String],
+    ids: &[u32],
+    options: &Distilling,
+) -> Result<(Vec<f32>, usize), EmbedError> {
+    let alone: Vec<Vec<u32>> = ids.iter().map(|id| vec![*id]).collect();
+    let alone = network.vectors_of(&alone, options.threads)?;
+    let width = (alone.len() / ids.len().max(1)).max(1);
+    // Two numbers share a byte.
+    let dim = options.dim.clamp(2, width.max(2)) / 2 * 2;
+    let begins = |at: &u32| !names[*at as usize].starts_with(CONTINUES);
+    let words: Vec<u32> = (0..names.len() as u32).filter(begins).collect();
+    let pieces = mixtures::draw(&words, options.texts);
+    if pieces.is_empty() {
+        return Ok((Directions::of(&alone, width, dim).along(&alone), dim));
+    }
+    let ids_of = |text: &Vec<u32>| text.iter().map(|at| ids[*at as usize]).collect();
+    let texts: Vec<Vec<u32>> = pieces.iter().map(ids_of).collect();
+    let wanted = network.vectors_of(&texts, options.threads)?;
+    let directions = Directions::of(&wanted, width, dim);
+    let mut rows = directions.along(&alone);
+    Texts { pieces: &pieces, wanted: &directions.along(&wanted), dim }.fit(&mut rows);
+    Ok((rows, dim))
 }
 
 /// What a piece is called in a table: as it begins a word, or behind [`CONTINUES`]. `marks_beginning` tells vocabularies

@@ -1,9 +1,8 @@
 //! Vectors of word pieces without context: a small table that knows what words mean.
 //!
-//! A [pretrained encoder](super::Pretrained) takes milliseconds and 90 MB. Much of what it knows of single words fits into two
-//! megabytes: the vector that it gives to each piece of its vocabulary alone, reduced to the directions in which these
-//! differ most, in four bits a number. [`distil`] makes such a table; one for English comes with the program
-//! ([`PieceVectors::english`]).
+//! A [pretrained encoder](super::Pretrained) takes milliseconds and 90 MB. Much of what it knows of single words fits into four
+//! megabytes: what each piece of its vocabulary adds to the vector of a text, in the directions in which texts differ most, in
+//! four bits a number. [`distil`] makes such a table; one for English comes with the program ([`PieceVectors::english`]).
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -11,10 +10,12 @@
 //! | `cut` | from a text to the pieces of its words |
 //! | `distil` | making a table from an encoder |
 //! | `directions` | in which directions vectors differ most |
+//! | `mixtures` | what a piece adds to a text |
 
 mod cut;
 mod directions;
 mod distil;
+mod mixtures;
 mod table;
 
 use std::path::Path;

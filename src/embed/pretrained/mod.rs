@@ -156,24 +156,23 @@ impl Pretrained {
 }
 
 impl Pretrained {
-    /// The pieces of the vocabulary that belong to words, and the vector of each as a text of its own: `[piece, dim]`.
-    pub(super) fn pieces_alone(&self, threads: usize) -> Result<(Vec<String>, Vec<f32>), EmbedError> {
-        let (names, ids) = self.tokenizer.pieces_of_words();
+    /// The pieces of the vocabulary that belong to words, in its order, and their numbers.
+    pub(super) fn pieces_of_words(&self) -> (Vec<String>, Vec<u32>) {
+        self.tokenizer.pieces_of_words()
+    }
+
+    /// The vectors of texts that are given as pieces: `[text, dim]`.
+    pub(super) fn vectors_of(&self, texts: &[Vec<u32>], threads: usize) -> Result<Vec<f32>, EmbedError> {
         let work = Work { threads, long_texts: LongTexts::Truncate };
         let mut vectors = Vec::new();
-        for ids in ids.chunks(256) {
-            let parts = ids.iter().map(|id| self.tokenizer.alone(*id)).collect::<Result<Vec<Pieces>, _>>()?;
-            for encoded in
-                self.encode_pieces(parts.into_iter().map(|part| (vec![part], false)).collect(), work)?
-            {
-                vectors.extend(self.pooling_defaults.vector(
-                    &encoded.rows,
-                    &encoded.sentences,
-                    self.dim(),
-                )?);
+        for texts in texts.chunks(256) {
+            let texts = texts.iter().map(|ids| Ok((vec![self.tokenizer.text_of(ids)?], false)));
+            for encoded in self.encode_pieces(texts.collect::<Result<_, EmbedError>>()?, work)? {
+                let (rows, sentences) = (&encoded.rows, &encoded.sentences);
+                vectors.extend(self.pooling_defaults.vector(rows, sentences, self.dim())?);
             }
         }
-        Ok((names, vectors))
+        Ok(vectors)
     }
 
     /// Encodes texts that are cut already: of each its parts, and whether some of it was left out.

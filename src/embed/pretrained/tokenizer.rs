@@ -98,7 +98,7 @@ impl PieceTokenizer {
     }
 
     /// The pieces that belong to words, by names that say which continue a word, and their numbers.
-    pub(super) fn pieces_of_words(&self) -> (Vec<String>, Vec<u32>) {
+    pub(in crate::embed) fn pieces_of_words(&self) -> (Vec<String>, Vec<u32>) {
         let special: HashSet<u32> = self.tokenizer.get_added_tokens_decoder().into_keys().collect();
         let vocabulary: BTreeMap<u32, String> =
             self.tokenizer.get_vocab(false).into_iter().map(|(piece, id)| (id, piece)).collect();
@@ -107,13 +107,15 @@ impl PieceTokenizer {
         own.filter_map(|(id, piece)| Some((name_of(&piece, marks_beginning)?, id))).unzip()
     }
 
-    /// One piece as a text of its own, with the special ones around it.
-    pub(super) fn alone(&self, id: u32) -> Result<Pieces, EmbedError> {
+    /// Pieces as a text of their own, with the special ones around them.
+    pub(super) fn text_of(&self, ids: &[u32]) -> Result<Pieces, EmbedError> {
         let failed = |error: tokenizers::Error| EmbedError::Tokenizer { problem: error.to_string() };
-        let piece = self.tokenizer.id_to_token(id).unwrap_or_default();
+        let token = |id: &u32| {
+            let value = self.tokenizer.id_to_token(*id).unwrap_or_default();
+            Token { id: *id, value, offsets: (0, 0) }
+        };
         let mut encoding = Encoding::default();
-        let token = Token { id, value: piece, offsets: (0, 0) };
-        encoding.merge_with(Encoding::from_tokens(vec![token], 0), false);
+        encoding.merge_with(Encoding::from_tokens(ids.iter().map(token).collect(), 0), false);
         let encoding = self.tokenizer.post_process(encoding, None, true).map_err(failed)?;
         let special: Vec<bool> = encoding.get_special_tokens_mask().iter().map(|one| *one == 1).collect();
         let spans = vec![Span::new(0, 0); special.len()];

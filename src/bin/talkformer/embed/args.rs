@@ -221,7 +221,7 @@ pub(crate) struct Download {
 pub(crate) enum VectorsCommand {
     /// Convert word vectors to a file that opens instantly, however large it is.
     Convert(Convert),
-    /// Make a small table of word pieces from an encoder: what it knows of single words, in 70 bytes each.
+    /// Make a small table of word pieces from an encoder: what it knows of single words, in 140 bytes each.
     Distil(Distil),
 }
 
@@ -230,9 +230,9 @@ Example:
   talkformer vectors distil all-MiniLM-L6-v2 english.safetensors --language en --latin --licence Apache-2.0
 
 A pipeline reads the table as it reads word vectors (`- name: WordVectorsFeaturizer` with `path: english.safetensors`), and so
-does `embed --model`. It holds the vector that the encoder gives to each piece of its vocabulary alone, reduced to the
-directions in which these differ most, in four bits a number. The vectors are made of the encoder's weights, so its licence
-holds for them.";
+does `embed --model`. It holds what each piece of the encoder's vocabulary adds to the vector of a text, learnt from texts of random
+words, in the directions in which these differ most, in four bits a number. The vectors are made of the encoder's weights, so its
+licence holds for them.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = DISTIL_AFTER)]
@@ -244,8 +244,11 @@ pub(crate) struct Distil {
     #[arg(value_name = "TO")]
     pub to: PathBuf,
     /// Numbers in a vector, an even number.
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(2..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(2..=4096))]
     pub dim: u16,
+    /// Texts of random words to learn from.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub texts: usize,
     /// Leave out pieces with letters of other scripts than the Latin one.
     #[arg(long)]
     pub latin: bool,

@@ -26,6 +26,7 @@ pub(crate) fn distil(args: &Distil) -> anyhow::Result<()> {
     let threads = args.threads.map_or(options.threads, usize::from);
     let options = options
         .dim(args.dim.into())
+        .texts(args.texts)
         .threads(threads)
         .latin(args.latin)
         .language(args.language.clone())
