@@ -56,6 +56,22 @@ fn from_a_training_file_to_scores_and_answers() {
     assert_eq!(answer["text_tokens"][3], serde_json::json!([11, 17]));
     assert_eq!(answer["intent_ranking"][0], answer["intent"]);
 
+    let why = json(&stdout(&run(&["parse", "--model", "models", "--explain", "take me to Prague please"])));
+    assert_eq!((&why["intent"], &why["entities"]), (&answer["intent"], &answer["entities"]));
+    let why = &why["explanation"];
+    let said = why["evidence"].as_array().unwrap();
+    let weight = |one: &Value| one["weight"].as_f64().unwrap();
+    assert_eq!((&why["intent"], said.len()), (&answer["intent"], 5));
+    assert_eq!(why["next"], answer["intent_ranking"][1]);
+    let confidence = |of: &Value| of["confidence"].as_f64().unwrap();
+    let margin = (confidence(&why["intent"]) / confidence(&why["next"])).ln();
+    assert!((why["margin"].as_f64().unwrap() - margin).abs() < 1e-4, "{why}");
+    assert!(said.windows(2).all(|pair| weight(&pair[0]) >= weight(&pair[1])), "{why}");
+    // No example has this word.
+    assert_ne!(said[0]["text"], "please");
+    let blank = json(&stdout(&run(&["parse", "--model", "models", "--explain", " "])));
+    assert!(blank.get("explanation").is_none(), "{blank}");
+
     let stats = json(&stdout(&run(&["data", "stats", "--data", "nlu.yml", "--json"])));
     assert_eq!((&stats["examples"], &stats["roles"]["to"]), (&Value::from(14), &Value::from(5)));
 }

@@ -110,6 +110,12 @@ impl Diet {
         Ok(Self { on_device: Some(Arc::new(network)), ..self })
     }
 
+    /// The same network, which ranks all intents.
+    pub(crate) fn with_whole_ranking(mut self) -> Self {
+        self.config.intents.ranking_length = 0;
+        self
+    }
+
     /// What it can predict.
     #[must_use]
     pub fn labels(&self) -> &Labels {

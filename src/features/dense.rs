@@ -1,14 +1,18 @@
 //! Dense features: what an encoder says of a message.
 
-use half::bf16;
+/// Steps from zero to the largest number of a row.
+const STEPS: f32 = 127.0;
 
 /// Dense features of one message, all rows equally wide and as long as one, or zero.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DenseFeatures {
     /// Width of a row.
     pub dim: usize,
-    /// `[token, dim]`, in half the memory: those of all examples are held while a network learns.
-    tokens: Vec<bf16>,
+    /// `[token, dim]`, in a quarter of the memory, for those of all examples are held while a network learns: each number is so
+    /// many 127ths of the largest of its row.
+    tokens: Vec<i8>,
+    /// That one of each token.
+    largest: Vec<f32>,
     /// That of the message: `[dim]`.
     pub message: Vec<f32>,
 }
@@ -17,8 +21,15 @@ impl DenseFeatures {
     /// Features of tokens, `[token, dim]`, and of the message they are of, `[dim]`.
     #[must_use]
     pub fn new(tokens: &[f32], message: Vec<f32>) -> Self {
-        let tokens = tokens.iter().copied().map(bf16::from_f32).collect();
-        Self { dim: message.len(), tokens, message }
+        let dim = message.len();
+        let (mut steps, mut largest) = (Vec::with_capacity(tokens.len()), Vec::new());
+        for row in tokens.chunks_exact(dim.max(1)) {
+            let most = row.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+            let step = if most > 0.0 { STEPS / most } else { 0.0 };
+            steps.extend(row.iter().map(|x| (x * step).round_ties_even() as i8));
+            largest.push(most);
+        }
+        Self { dim, tokens: steps, largest, message }
     }
 
     /// The length to which rows are scaled in the network, beside sparse ones.
@@ -26,7 +37,8 @@ impl DenseFeatures {
 
     /// The numbers that the network reads, tokens first: `[token + 1, dim]`.
     pub(crate) fn rows(&self) -> impl Iterator<Item = f32> + '_ {
-        let tokens = self.tokens.iter().map(|x| x.to_f32());
+        let rows = self.tokens.chunks_exact(self.dim.max(1)).zip(&self.largest);
+        let tokens = rows.flat_map(|(row, most)| row.iter().map(move |x| f32::from(*x) * (most / STEPS)));
         tokens.chain(self.message.iter().copied()).map(|x| x * Self::LENGTH)
     }
 

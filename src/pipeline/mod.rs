@@ -15,6 +15,7 @@ mod entity_scores;
 mod error;
 mod evaluate;
 mod examples;
+mod explain;
 mod finetune;
 mod learning_curve;
 mod memory;
@@ -45,6 +46,7 @@ pub use evaluate::{
     Answer, CalibrationScores, Evaluation, EvaluationOptions, IntentScores, ModelCalibration, ResponseScores,
     name_intent_sets,
 };
+pub use explain::{Evidence, Explanation};
 pub use finetune::FinetunePreview;
 pub use learning_curve::{CurveMean, CurvePoint, CurveSeries, LearningCurve};
 pub use nlu::Nlu;

@@ -338,11 +338,15 @@ const PARSE_AFTER: &str = "\
 Examples:
   talkformer parse --model models 'hello there' 'book room 4'
   talkformer parse --model models --input messages.txt
+  talkformer parse --model models --explain 'book room 4'
   tail -f messages.txt | talkformer parse --model models
 
 Without texts and without --input, messages are read from standard input, one a line; each line is answered
 by one line, blank ones too. Offsets count characters. A line that is not UTF-8 or longer than 1 MiB (1048576 bytes) gets
-an empty answer with the key `error`: {\"line\": 3, \"message\": …}. The lines behind it are answered, and the exit code is 1.";
+an empty answer with the key `error`: {\"line\": 3, \"message\": …}. The lines behind it are answered, and the exit code is 1.
+
+With --explain an answer has the key `explanation`: the next likeliest intent, the `margin` to it, ln(confidence / confidence of the
+next), and as `evidence` how much smaller the margin is without each word. It takes an answer for each word.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = PARSE_AFTER)]
@@ -358,6 +362,9 @@ pub(crate) struct Parse {
     /// A file with one message a line; `-` is standard input.
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<PathBuf>,
+    /// Say which words speak for the intent, and how near the next one was.
+    #[arg(long)]
+    pub explain: bool,
     /// Worker threads; by default one per core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,

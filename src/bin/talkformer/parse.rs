@@ -2,8 +2,10 @@
 
 use std::io::{self, BufWriter, Write as _};
 
+use serde::Serialize;
 use talkformer::nn::Device;
-use talkformer::pipeline::Nlu;
+use talkformer::pipeline::{Explanation, Nlu};
+use talkformer::prediction::Prediction;
 
 use super::args::Parse;
 use super::texts::{Failed, Texts};
@@ -14,6 +16,15 @@ const BATCH: usize = 512;
 
 /// The same where a GPU answers.
 const DEVICE_BATCH: usize = 8192;
+
+/// An answer with what speaks for it.
+#[derive(Serialize)]
+struct Explained {
+    #[serde(flatten)]
+    answer: Prediction,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explanation>,
+}
 
 pub(crate) fn run(args: &Parse) -> anyhow::Result<()> {
     let options = args.opening.options().device(args.computing.device);
@@ -27,6 +38,10 @@ pub(crate) fn run(args: &Parse) -> anyhow::Result<()> {
         for line in &lines {
             let answer = if line.is_ok() { answers.next() } else { None }.unwrap_or_default();
             match line {
+                Ok(text) if args.explain => {
+                    let explanation = nlu.explain(text)?;
+                    serde_json::to_writer(&mut out, &Explained { answer, explanation })?;
+                }
                 Ok(_) => serde_json::to_writer(&mut out, &answer)?,
                 Err(error) => serde_json::to_writer(&mut out, &Failed { answer, error })?,
             }
