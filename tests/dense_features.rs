@@ -212,6 +212,39 @@ fn every_command_that_opens_a_model_takes_another_place_of_an_encoder() {
 }
 
 #[test]
+fn an_encoder_is_found_by_its_name_in_the_cache_of_the_user() {
+    let folder = project(BOTH);
+    let train = |name: &str| {
+        let mut command = common::command(
+            folder.path(),
+            &[
+                "train", "nlu", "--data", "first/nlu.yml", "--out", "named", "--epochs", "2", "--encoder",
+                name,
+            ],
+        );
+        command.env("HF_HUB_CACHE", folder.path().join("hub")).env("XDG_CACHE_HOME", folder.path());
+        command.output().unwrap()
+    };
+    let cached = folder.path().join("hub/models--owner--tiny");
+    fs::create_dir_all(cached.join("refs")).unwrap();
+    fs::create_dir_all(cached.join("snapshots")).unwrap();
+    fs::write(cached.join("refs/main"), "abc").unwrap();
+    fs::rename(folder.path().join("first/encoder"), cached.join("snapshots/abc")).unwrap();
+    let trained = train("owner/tiny");
+    assert!(trained.status.success(), "{}", common::stderr(&trained));
+    assert!(common::stderr(&trained).contains("snapshots/abc"));
+    let answer = common::run(folder.path(), &["parse", "--model", "named", "forget it"]);
+    assert!(answer.status.success(), "{}", common::stderr(&answer));
+
+    let path = common::stderr(&train("./tiny"));
+    assert!(path.contains("/tiny: cannot be read"), "{path}");
+    if cfg!(not(feature = "hub")) {
+        let unknown = common::stderr(&train("tiny"));
+        assert!(unknown.contains("sentence-transformers/tiny is not on this machine"), "{unknown}");
+    }
+}
+
+#[test]
 fn a_model_may_carry_its_encoders() {
     let keep = "  keep_in_model: true\n";
     for tuned in ["", "  fine_tune: true\n  fine_tune_epochs: 1\n"] {

@@ -26,6 +26,7 @@ mod error;
 mod fingerprint;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod named;
 mod pieces;
 mod pooling;
 mod pretrained;
@@ -38,6 +39,7 @@ pub use crate::kernels::Precision;
 pub use embedder::{EmbedOptions, Embedder, Embeddings, TokenEmbeddings, WordEmbeddings};
 pub use error::EmbedError;
 pub use fingerprint::fingerprint;
+pub use named::EncoderCache;
 pub(crate) use pieces::built_in;
 pub use pieces::{Distilling, PieceVectors, distil};
 pub(crate) use pooling::normalize;

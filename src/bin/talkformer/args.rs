@@ -187,8 +187,9 @@ On the processor, with the same data, seed and number of threads, and without --
 /// An encoder to learn with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TrainingEncoder {
-    /// The folder of a pretrained encoder, such as all-MiniLM-L6-v2, which the model reads every message with as well. It helps
-    /// most in its own language and where examples are few; an answer then takes milliseconds instead of a fraction of one.
+    /// A pretrained encoder, such as all-MiniLM-L6-v2, which the model reads every message with as well: its folder, or its name
+    /// on the Hugging Face hub, if it is in the cache of this user; a build with the feature `hub` fetches it once. It helps most
+    /// in its own language and where examples are few; an answer then takes milliseconds instead of a fraction of one.
     /// With --finetune: where the encoder of the model is by now. May be repeated.
     #[arg(long = "encoder", value_name = "PATH")]
     pub paths: Vec<PathBuf>,

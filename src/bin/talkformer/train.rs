@@ -9,6 +9,7 @@ use anyhow::anyhow;
 use serde_json::json;
 use talkformer::bundle::{check_writable, choose_place};
 use talkformer::data::{HoldOut, TrainingData};
+use talkformer::embed::EncoderCache;
 use talkformer::pipeline::{
     Card, DenseConfig, Nlu, OpeningOptions, PipelineConfig, Training, TrainingOptions,
 };
@@ -22,6 +23,38 @@ use super::progress::{Progress, stop_on_interrupt};
 /// Training examples that are scored for the card.
 const SAMPLE: usize = 1000;
 
+/// The folder of an encoder that may be given by its name; as it is where neither is here, so that opening it says what is wrong.
+fn encoder_folder(given: &Path) -> anyhow::Result<PathBuf> {
+    let Some(repository) = EncoderCache::repository(given).filter(|_| !given.exists()) else {
+        return Ok(given.to_owned());
+    };
+    let cache = EncoderCache::of_user();
+    if let Some(found) = cache.find(&repository) {
+        say(&format!("encoder {}", found.display()));
+        return Ok(found);
+    }
+    fetch(&repository, &cache)
+}
+
+#[cfg(feature = "hub")]
+fn fetch(repository: &str, cache: &EncoderCache) -> anyhow::Result<PathBuf> {
+    use anyhow::Context as _;
+
+    let to = cache.place(repository).context("there is no home folder to keep an encoder in")?;
+    super::embed::download::fetch(repository, &to, &talkformer::embed::hub::HubOptions::default())?;
+    Ok(to)
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch(repository: &str, cache: &EncoderCache) -> anyhow::Result<PathBuf> {
+    let place =
+        cache.place(repository).map(|place| format!(" or at {}", place.display())).unwrap_or_default();
+    anyhow::bail!(
+        "the encoder {repository} is not on this machine; put its folder here{place}, or build talkformer with the feature `hub`, \
+         which fetches it"
+    )
+}
+
 pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     let begun = Instant::now();
     let open = |model| Nlu::open_with(model, &OpeningOptions::default().encoders(args.encoder.paths.clone()));
@@ -32,7 +65,7 @@ pub(crate) fn run(args: &TrainNlu) -> anyhow::Result<()> {
     };
     if earlier.is_none() {
         for path in &args.encoder.paths {
-            let mut encoder = DenseConfig::new(path.clone());
+            let mut encoder = DenseConfig::new(encoder_folder(path)?);
             encoder.fine_tune = args.encoder.fine_tune;
             config = config.with_encoder(encoder);
         }

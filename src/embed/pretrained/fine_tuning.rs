@@ -42,14 +42,14 @@ impl<'t> FineTuningExample<'t> {
 
 /// Lets the layers of an encoder learn from texts with classes and tags; vectors of tokens and places stay as they are.
 ///
-/// A text's vector `v` is compared with one vector `p` a class, which begins as the mean of the texts of the class, and a
-/// token's row `r` with one a tag:
+/// A text's vector `v` is compared with one vector `p` a class, which begins as the mean of the texts of the class, and with
+/// those `u` of the other texts of a batch, in which each has one of its class (supervised contrastive learning;
+/// [Khosla et al., 2020](https://arxiv.org/abs/2004.11362)); a token's row `r` with one a tag:
 ///
 /// ```text
-/// loss = cross_entropy(cos(v, p) / temperature, class) + cross_entropy(r·W + b, tag)
+/// loss = cross_entropy(cos(v, p) / 0.07, class) + cross_entropy(cos(v, u) / 0.07, those of the class)
+///        + cross_entropy(r·W + b, tag)
 /// ```
-///
-/// The temperature is 0.05, as it is common where sentences are compared ([Reimers and Gurevych, 2019](https://arxiv.org/abs/1908.10084)).
 ///
 /// # Example
 ///
@@ -74,7 +74,7 @@ pub struct FineTuning {
     pub minimum_steps: usize,
     /// Largest learning rate.
     pub learning_rate: f64,
-    /// Texts per step.
+    /// Texts per step, each with another of its class.
     pub batch_size: usize,
     /// Share of what is between two parts of a layer that is dropped while learning.
     pub dropout: f64,
@@ -90,8 +90,8 @@ impl Default for FineTuning {
     /// One thread per core.
     fn default() -> Self {
         Self {
-            epochs: 3,
-            minimum_steps: 300,
+            epochs: 2,
+            minimum_steps: 120,
             learning_rate: 1e-4,
             batch_size: 32,
             dropout: 0.1,

@@ -13,6 +13,7 @@ use super::super::parts::Parts;
 use super::super::tokenizer::Pieces;
 use super::{FineTuning, FineTuningExample};
 use crate::embed::{EmbedError, Pooling};
+use crate::kernels::dropout::bits;
 use crate::nn::{Activation, Encoder, Linear, Parameters, Pass, Segments, activate, select_rows, unit_rows};
 use crate::train::{BatchLoss, Ratio, Score, Trainable};
 
@@ -54,11 +55,16 @@ pub(super) struct Tuner {
     dtype: DType,
     device: Opened,
     examples: Vec<Example>,
+    /// Those with this first class: `[class][place]`.
+    of_class: Vec<Vec<usize>>,
 }
 
 impl Tuner {
     /// The temperature: cosines are divided by it.
-    const TEMPERATURE: f64 = 0.05;
+    const TEMPERATURE: f64 = 0.07;
+
+    /// What the logarithm of a probability is where there is none.
+    const NEVER: f32 = -1e9;
 
     /// Texts whose vectors are computed together before anything is learnt.
     const TOGETHER: usize = 64;
@@ -103,8 +109,14 @@ impl Tuner {
             tags: None,
             dtype,
             device: device.clone(),
+            of_class: vec![Vec::new(); class_count],
             examples,
         };
+        for at in 0..tuner.examples.len() {
+            if let Some(class) = tuner.class(at) {
+                tuner.of_class[class as usize].push(at);
+            }
+        }
         if class_count > 1 {
             let means = tuner.class_means(class_count).map_err(failed)?;
             tuner.classes = Some(tuner.parameters.insert(CLASSES, &means).map_err(failed)?);
@@ -177,6 +189,53 @@ impl Tuner {
             }
         }
         Tensor::from_vec(shares, (texts, tokens), &self.device)?.to_dtype(self.dtype)?.matmul(rows)
+    }
+
+    /// These texts and, while learning, another of its class for each: itself where there is none, which dropout reads in
+    /// another way.
+    fn with_others(&self, examples: &[usize], pass: &Pass) -> Vec<usize> {
+        let Some(seed) = pass.next_seed().filter(|_| self.classes.is_some()) else {
+            return examples.to_vec();
+        };
+        let other = |(draw, at): (u64, &usize)| {
+            let own = self.class(*at)?;
+            let all = &self.of_class[own as usize];
+            let place = all.binary_search(at).ok()?;
+            // The one that lies so many places behind it; of two, the other one.
+            let behind = 1 + bits(seed, draw) as usize % all.len().saturating_sub(1).max(1);
+            Some(all[(place + behind) % all.len()])
+        };
+        examples.iter().copied().chain((0..).zip(examples).filter_map(other)).collect()
+    }
+
+    /// The supervised contrastive loss of unit vectors `[text, dim]` ([Khosla et al., 2020](https://arxiv.org/abs/2004.11362)): which
+    /// of the other texts share a class with a text. `None` where no two do.
+    fn contrast(&self, texts: &[usize], vectors: &Tensor) -> TensorResult<Option<Tensor>> {
+        let count = texts.len();
+        let classes = |at: usize| &self.examples[texts[at]].classes;
+        let (mut hidden, mut shares, mut learning) = (vec![0.0; count * count], vec![0.0; count * count], 0);
+        for (text, (hidden, shares)) in
+            hidden.chunks_exact_mut(count).zip(shares.chunks_exact_mut(count)).enumerate()
+        {
+            let like = |other: &usize| {
+                *other != text && classes(*other).iter().any(|class| classes(text).contains(class))
+            };
+            let like: Vec<usize> = (0..count).filter(like).collect();
+            like.iter().for_each(|other| shares[*other] = 1.0 / like.len() as f32);
+            learning += usize::from(!like.is_empty());
+            // What is not known to be of another class is not compared with.
+            (0..count).filter(|other| *other == text || classes(*other).is_empty()).for_each(|other| {
+                hidden[other] = Self::NEVER;
+            });
+        }
+        if learning == 0 {
+            return Ok(None);
+        }
+        let square =
+            |numbers: Vec<f32>| Tensor::from_vec(numbers, (count, count), &self.device)?.to_dtype(self.dtype);
+        let cosines = vectors.matmul(&vectors.t()?.contiguous()?)?;
+        let likely = ops::log_softmax(&((cosines / Self::TEMPERATURE)? + square(hidden)?)?, D::Minus1)?;
+        Ok(Some(((square(shares)? * likely)?.sum_all()? / -(learning as f64))?))
     }
 
     /// How many texts whose classes are known have one of them as the likeliest.
@@ -270,6 +329,7 @@ impl Trainable for Tuner {
     }
 
     fn loss(&self, examples: &[usize], pass: &Pass) -> TensorResult<BatchLoss> {
+        let examples = &self.with_others(examples, pass)[..];
         let batch = self.batch(examples);
         let rows = self.encoder.forward(&batch.ids, &batch.segments, pass)?; // [token, model_dim]
         let mut losses = BatchLoss::zero(&self.device)?;
@@ -280,6 +340,9 @@ impl Trainable for Tuner {
             let likely = ops::log_softmax(&(cosines / Self::TEMPERATURE)?, D::Minus1)?;
             let loss = ((&targets * &likely)?.sum_all()? / -(examples.len() as f64))?;
             losses.add("intent", loss)?;
+            if let Some(loss) = self.contrast(examples, &vectors)? {
+                losses.add("contrast", loss)?;
+            }
             losses.add_ratio("intent_accuracy", self.right(examples, &likely)?);
         }
         if let Some(tags) = self.tags.as_ref().filter(|_| !batch.tagged.is_empty()) {

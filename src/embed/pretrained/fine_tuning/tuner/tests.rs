@@ -41,6 +41,7 @@ fn every_parameter_has_the_right_gradient() {
         FineTuningExample { text: "money now", classes: vec![0, 2], words: &words, tags: vec![1, 0] },
         FineTuningExample::new("the river", 1),
         FineTuningExample { text: "a bank", classes: vec![], words: &[], tags: vec![] },
+        FineTuningExample::new("money river", 2),
     ];
     let dense = || {
         let weight = (0..3 * 12 * 5).map(|at| (at as f32 * 0.7).sin()).collect();
@@ -50,7 +51,7 @@ fn every_parameter_has_the_right_gradient() {
     for (family, stages) in [("bert", vec![]), ("distilbert", vec![]), ("mpnet", vec![]), ("bert", dense())] {
         let tuner = tuner_behind(family, stages, &texts, DType::F64);
         crate::nn::testing::shake(&tuner.parameters).unwrap();
-        let loss = || tuner.loss(&[0, 1, 2], &Pass::inference()).unwrap().total;
+        let loss = || tuner.loss(&[0, 1, 2, 3], &Pass::inference()).unwrap().total;
         let found = loss().backward().unwrap();
         for (name, var) in tuner.parameters.all() {
             let gradient = found.get(var.as_tensor()).expect(&name).flatten_all().unwrap();
@@ -81,6 +82,40 @@ fn classes_begin_as_the_mean_direction_of_their_texts() {
     for (mean, expected) in means.iter().zip([first, vectors.row(1).to_owned()]) {
         assert!(mean.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5));
     }
+}
+
+#[test]
+fn each_text_learns_beside_another_of_its_class() {
+    let mut texts = ["money", "the bank", "a bank", "river", "a river", "bank"]
+        .into_iter()
+        .zip([0, 0, 0, 1, 1, 2])
+        .map(|(text, class)| FineTuningExample::new(text, class))
+        .collect::<Vec<_>>();
+    texts.push(FineTuningExample { text: "now", classes: vec![], words: &[], tags: vec![] });
+    let tuner = tuner("bert", &texts, DType::F64);
+    let mut seen = [[false; 6]; 6];
+    for seed in 0..50 {
+        let all = tuner.with_others(&[0, 1, 2, 3, 4, 5, 6], &Pass::training(seed));
+        assert_eq!(all[..7], [0, 1, 2, 3, 4, 5, 6]);
+        all[7..].iter().enumerate().for_each(|(of, other)| seen[of][*other] = true);
+    }
+    let others: Vec<Vec<usize>> = seen.iter().map(|seen| (0..6).filter(|at| seen[*at]).collect()).collect();
+    assert_eq!(others, [vec![1, 2], vec![0, 2], vec![0, 1], vec![4], vec![3], vec![5]]);
+    assert_eq!(tuner.with_others(&[2, 0], &Pass::inference()), [2, 0]);
+}
+
+#[test]
+fn texts_of_a_class_are_drawn_together_and_those_of_none_are_left_out() {
+    let mut texts = [0, 0, 1].map(|class| FineTuningExample::new("money", class)).to_vec();
+    texts.push(FineTuningExample { text: "now", classes: vec![], words: &[], tags: vec![] });
+    let tuner = tuner("bert", &texts, DType::F64);
+    let vectors = Tensor::new(&[[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [0.8, 0.6]], &Opened::Cpu).unwrap();
+    let found = tuner.contrast(&[0, 1, 2, 3], &vectors).unwrap().unwrap().to_scalar::<f64>().unwrap();
+    // Cosines: 0.6 of the two, 0 and 0.8 of each with the third.
+    let loss = |own: f64, other: f64| ((own / 0.07).exp() + (other / 0.07).exp()).ln() - own / 0.07;
+    let expected = f64::midpoint(loss(0.6, 0.0), loss(0.6, 0.8));
+    assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    assert!(tuner.contrast(&[1, 2, 3], &vectors.narrow(0, 0, 3).unwrap()).unwrap().is_none());
 }
 
 #[test]
