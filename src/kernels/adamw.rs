@@ -61,7 +61,7 @@ widest! {
     ) {
         let keep1 = T::of(step.beta1 * step.faded.0);
         let (rest1, scale) = (T::of(1.0 - step.beta1), T::of(step.gradient_scale));
-        let squares = lanes_sum([&*gradient], |[gradient]| (scale * gradient) * (scale * gradient));
+        let squares = lanes_sum([gradient], |[gradient]| (scale * gradient) * (scale * gradient));
         let rest2 = T::of((1.0 - step.beta2) / gradient.len() as f64);
         *square = T::of(step.beta2 * step.faded.1) * *square + rest2 * squares;
         let rate = T::of(step.rate) / ((*square * T::of(step.correction)).sqrt() + T::of(step.epsilon));
