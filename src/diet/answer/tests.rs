@@ -165,7 +165,7 @@ fn fused(similarities: &[f32], message: &Features, weights: &Weights) -> Vec<f32
     similarities.iter().enumerate().map(score).collect()
 }
 
-/// How far the engine is from the network: similarities, probabilities of entities; and how many tags differ.
+/// How far the engine is from the network: similarities, probabilities of entities; and how many messages have other tags.
 fn distance(
     config: &DietConfig,
     weights: &Weights,
@@ -180,7 +180,7 @@ fn distance(
     let engine = Engine::new(config, widths(config), &labels, &label_features, of_engine, precision).unwrap();
     let messages = messages(config);
     let expected = network.scores(&Batch::new(&messages)).unwrap();
-    let (mut similarity, mut probability, mut tags) = (0.0_f32, 0.0_f32, 0);
+    let (mut similarity, mut probability, mut paths) = (0.0_f32, 0.0_f32, 0);
     let mut count = 0;
     let check = |at: usize, mut found: Found<'_>| {
         assert_eq!(at, count);
@@ -189,7 +189,12 @@ fn distance(
         assert_eq!(found.similarities.len(), wanted.len());
         let worst = found.similarities.iter().zip(&wanted).map(|(a, b)| (a - b).abs());
         similarity = worst.fold(similarity, f32::max);
+        let mut same_entities = true;
         for kind in [TagKind::Entity, TagKind::Role, TagKind::Group] {
+            // Roles and groups are read with the entity tags: where these differ, so does what is asked.
+            if !same_entities {
+                break;
+            }
             let wanted = expected.tags.iter().find(|(own, _)| *own == kind).map(|(_, tags)| &tags[at]);
             let Some(wanted) = wanted else {
                 assert!(found.tags(kind).is_none());
@@ -197,7 +202,9 @@ fn distance(
             };
             let path = found.tags(kind).unwrap().to_vec();
             assert_eq!(path.len(), wanted.tags.len());
-            tags += path.iter().zip(&wanted.tags).filter(|(a, b)| a != b).count();
+            let differs = path != wanted.tags;
+            same_entities = !differs || kind != TagKind::Entity;
+            paths += usize::from(differs);
             for first in 0..path.len() {
                 for len in 1..=(path.len() - first).min(3) {
                     if path[first..first + len] == wanted.tags[first..first + len] {
@@ -214,7 +221,7 @@ fn distance(
         engine.answer(&messages, check);
     }
     assert_eq!(count, messages.len());
-    (similarity, probability, tags)
+    (similarity, probability, paths)
 }
 
 #[test]
@@ -224,11 +231,11 @@ fn at_full_precision_the_engine_is_the_network() {
         let label_features = LabelFeatures::new(&labels.intents, &WhitespaceTokenizer::default());
         let weights = weights(&config, &labels, &label_features);
         for of_network in [false, true] {
-            let (similarity, probability, tags) =
+            let (similarity, probability, paths) =
                 distance(&config, &weights, &weights, Precision::F32, of_network);
             assert!(
-                similarity < 1e-4 && probability < 1e-4 && tags == 0,
-                "{name}, {of_network}: {similarity} {probability} {tags}"
+                similarity < 1e-4 && probability < 1e-4 && paths == 0,
+                "{name}, {of_network}: {similarity} {probability} {paths}"
             );
         }
     }
@@ -248,12 +255,12 @@ fn with_rounded_weights_the_engine_is_near_the_network_of_the_same_weights() {
                 *weight = Weight::bf16(weight.shape.clone(), &values);
             }
         }
-        // Rounding the other side of the products too costs up to one part in 256 at each; similarities are up to 10. Of
-        // some three hundred tags a few are nearly as good as others.
-        let (similarity, probability, tags) = distance(&config, &weights, &weights, Precision::Bf16, false);
+        // Rounding the other side of the products too costs up to one part in 256 at each; similarities are up to 10. One
+        // or two of the tag sequences have another that is as good.
+        let (similarity, probability, paths) = distance(&config, &weights, &weights, Precision::Bf16, false);
         assert!(
-            similarity < 0.2 && probability < 0.1 && tags <= 6,
-            "{name}: {similarity} {probability} {tags}"
+            similarity < 0.2 && probability < 0.02 && paths <= 2,
+            "{name}: {similarity} {probability} {paths}"
         );
     }
 }
