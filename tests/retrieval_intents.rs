@@ -124,3 +124,27 @@ fn the_program_answers_and_scores() {
     let errors = fs::read_to_string(folder.path().join("results/intent_errors.json")).unwrap();
     assert_eq!(errors.trim(), "[]");
 }
+
+#[test]
+fn an_explanation_speaks_of_intents_even_those_that_no_answer_reports() {
+    let trained = |ranking_length| {
+        let mut config = PipelineConfig::from_yaml(common::CONFIG, "config.yml").unwrap();
+        config.change_diet(|diet| diet.intents.ranking_length = ranking_length);
+        Nlu::train(&config, &data()).unwrap()
+    };
+    let (short, whole) = (trained(1), trained(0));
+    let text = "tell me your age";
+    let why = short.explain(text).unwrap().unwrap();
+    assert_eq!(why, whole.explain(text).unwrap().unwrap());
+    assert_eq!(why.intent.name, "faq");
+    let margin = |text: &str| {
+        let ranking = whole.parse(text).unwrap().intent_ranking;
+        let confidence = |name: &str| ranking.iter().find(|one| one.name == name).unwrap().confidence;
+        (confidence(&why.intent.name) / confidence(&why.next.name)).ln()
+    };
+    for (word, rest) in [("tell", "me your age"), ("your", "tell me age"), ("age", "tell me your")] {
+        let found = why.evidence.iter().find(|one| one.span.of(text) == word).unwrap();
+        let expected = margin(text) - margin(rest);
+        assert!((found.weight - expected).abs() < 1e-3, "{word}: {} {expected}", found.weight);
+    }
+}

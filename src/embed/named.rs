@@ -6,6 +6,17 @@ use std::path::{Path, PathBuf};
 
 use super::Pretrained;
 
+/// Letters, digits, `-`, `_` and `.`; neither hidden nor `..`.
+pub(super) fn is_plain(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !name.is_empty() && name.bytes().all(allowed) && !name.starts_with('.') && !name.ends_with('.')
+}
+
+/// `name` or `owner/name`.
+pub(super) fn is_repository(name: &str) -> bool {
+    name.split('/').count() <= 2 && name.split('/').all(is_plain)
+}
+
 /// Where encoders are kept for all programs and projects of a user.
 #[derive(Clone, Debug, Default)]
 pub struct EncoderCache {
@@ -38,16 +49,8 @@ impl EncoderCache {
     /// and no name.
     #[must_use]
     pub fn repository(name: &Path) -> Option<String> {
-        let name = name.to_str()?;
-        let plain = |part: &str| {
-            let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.chars().all(allowed)
-        };
-        match name.split('/').collect::<Vec<_>>()[..] {
-            [own] if plain(own) => Some(format!("{}/{own}", Self::OWNER)),
-            [owner, own] if plain(owner) && plain(own) => Some(format!("{owner}/{own}")),
-            _ => None,
-        }
+        let name = name.to_str().filter(|name| is_repository(name))?;
+        Some(if name.contains('/') { name.to_owned() } else { format!("{}/{name}", Self::OWNER) })
     }
 
     /// The folder of an encoder that is here already.
@@ -79,6 +82,14 @@ mod tests {
         for file in fs::read_dir(from).unwrap().map(Result::unwrap).filter(|file| file.path().is_file()) {
             fs::copy(file.path(), folder.join(file.file_name())).unwrap();
         }
+    }
+
+    #[test]
+    fn a_repository_is_a_name_or_an_owner_and_a_name() {
+        assert!(["bert-base-uncased", "BAAI/bge-small-en-v1.5", "a_b/c"].into_iter().all(is_repository));
+        let wrong = ["", "/", "a/", "a/b/c", "a b", "a?b", "a#b", "a%2Fb", "ä/b"];
+        let ways_out = ["..", ".", "../x", "a/../b", "/a", "a//b", "C:", "a\\b", ".git"];
+        assert!(ways_out.into_iter().chain(wrong).all(|name| !is_repository(name)));
     }
 
     #[test]

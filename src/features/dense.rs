@@ -38,12 +38,34 @@ impl DenseFeatures {
     /// The numbers that the network reads, tokens first: `[token + 1, dim]`.
     pub(crate) fn rows(&self) -> impl Iterator<Item = f32> + '_ {
         let rows = self.tokens.chunks_exact(self.dim.max(1)).zip(&self.largest);
-        let tokens = rows.flat_map(|(row, most)| row.iter().map(move |x| f32::from(*x) * (most / STEPS)));
+        let tokens = rows.flat_map(|(row, largest)| {
+            let step = largest / STEPS;
+            row.iter().map(move |x| f32::from(*x) * step)
+        });
         tokens.chain(self.message.iter().copied()).map(|x| x * Self::LENGTH)
     }
 
     /// Whether an encoder knew nothing of the message.
     pub(crate) fn are_none(&self) -> bool {
         self.rows().all(|x| x == 0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back_within_half_a_step_of_the_largest_of_their_row() {
+        let tokens = [0.6, -0.8, 0.003, 0.0, 0.0, 0.0];
+        let message = vec![0.1, 0.2, 0.3];
+        let read: Vec<f32> =
+            DenseFeatures::new(&tokens, message.clone()).rows().map(|x| x / DenseFeatures::LENGTH).collect();
+        let largest = [0.8, 0.8, 0.8, 0.0, 0.0, 0.0];
+        for ((found, wanted), largest) in read.iter().zip(tokens).zip(largest) {
+            assert!((found - wanted).abs() <= largest / 254.0 + 1e-6, "{found} {wanted}");
+        }
+        assert!(read[6..].iter().zip(message).all(|(a, b)| (a - b).abs() < 1e-6));
+        assert!(DenseFeatures::new(&[0.0; 6], vec![0.0; 3]).are_none());
     }
 }

@@ -3,9 +3,10 @@
 use serde::{Serialize, Serializer};
 
 use super::Nlu;
-use crate::diet::FALLBACK;
-use crate::error::Result;
-use crate::prediction::{Prediction, Scored};
+use super::nlu::Encoded;
+use super::responses::Responses;
+use crate::error::{ComputationError, Result};
+use crate::prediction::Scored;
 use crate::text::{CharOffsets, Span};
 
 /// Why a message has its intent: how much each of its words speaks for it, and how near another intent was.
@@ -14,7 +15,7 @@ use crate::text::{CharOffsets, Span};
 pub struct Explanation {
     /// The message as it came.
     pub text: String,
-    /// The intent that the network finds likeliest. [`Prediction::intent`] may say that it is not sure enough.
+    /// The intent that the network finds likeliest. [`Prediction::intent`](crate::prediction::Prediction::intent) may say that it is not sure enough.
     pub intent: Scored,
     /// The next one.
     pub next: Scored,
@@ -67,42 +68,44 @@ impl Nlu {
     /// # Ok::<(), talkformer::Error>(())
     /// ```
     pub fn explain(&self, text: &str) -> Result<Option<Explanation>> {
-        let mut whole = self.clone();
-        whole.diet = whole.diet.with_whole_ranking();
-        let answer = whole.parse(text)?;
-        let mut ranked = of_network(&answer);
-        let (Some(intent), Some(next)) = (ranked.next().cloned(), ranked.next().cloned()) else {
-            return Ok(None);
-        };
-        drop(ranked);
-        let parts = answer.tokens.chunks(answer.tokens.len().div_ceil(PARTS).max(1));
+        let (tokens, _) = self.parts.tokenizer.tokenize(text);
+        let parts = tokens.chunks(tokens.len().div_ceil(PARTS).max(1));
         let parts: Vec<Span> =
             parts.filter_map(|part| Some(Span::new(part.first()?.start, part.last()?.end))).collect();
         let others: Vec<String> = parts.iter().map(|part| without(text, *part)).collect();
-        let margin = |answer: &Prediction| {
-            let confidence =
-                |name: &str| of_network(answer).find(|one| one.name == name).map(|one| one.confidence);
-            match (confidence(&intent.name), confidence(&next.name)) {
+        let texts: Vec<&str> = std::iter::once(text).chain(others.iter().map(String::as_str)).collect();
+        let rankings = self.whole_rankings(&texts)?;
+        let [intent, next, ..] = &rankings[0][..] else { return Ok(None) };
+        let margin = |ranking: &Vec<Scored>| {
+            let confidence = |of: &Scored| Some(ranking.iter().find(|one| one.name == of.name)?.confidence);
+            match (confidence(intent), confidence(next)) {
                 (Some(a), Some(b)) => (a.max(f32::MIN_POSITIVE) / b.max(f32::MIN_POSITIVE)).ln(),
-                // Where no word is left, nothing speaks for either.
+                // Where no known word is left, nothing speaks for either.
                 _ => 0.0,
             }
         };
-        let all = margin(&answer);
-        let found = whole.parse_batch(&others)?;
-        let weigh =
-            |(span, answer): (&Span, &Prediction)| Evidence { span: *span, weight: all - margin(answer) };
-        let mut evidence: Vec<Evidence> = parts.iter().zip(&found).map(weigh).collect();
+        let all = margin(&rankings[0]);
+        let weigh = |(span, ranking)| Evidence { span, weight: all - margin(ranking) };
+        let mut evidence: Vec<Evidence> = parts.into_iter().zip(&rankings[1..]).map(weigh).collect();
         evidence.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+        let (intent, next) = (intent.clone(), next.clone());
         Ok(Some(Explanation { text: text.to_owned(), margin: all, intent, next, evidence }))
     }
-}
 
-/// The ranking as the network has it, without what was put at its head afterwards.
-fn of_network(answer: &Prediction) -> impl Iterator<Item = &Scored> {
-    let joined = usize::from(answer.intents.len() > 1);
-    let own = |one: &&Scored| one.name != FALLBACK;
-    answer.intent_ranking.iter().filter(own).skip(joined)
+    /// All intents of each text as the network ranks them, before anything else changes its answer; none where it has no tokens.
+    fn whole_rankings(&self, texts: &[&str]) -> Result<Vec<Vec<Scored>>> {
+        let diet = self.diet.clone().with_whole_ranking();
+        let rank = |message: &Encoded<'_>| {
+            let mut ranking = Vec::new();
+            if !message.tokens.is_empty() {
+                diet.answer(std::slice::from_ref(&message), |_, answer| ranking = answer.ranking)
+                    .map_err(ComputationError::new)?;
+            }
+            let several = self.labels().is_multi_label();
+            Ok(if self.parts.responses.is_some() { Responses::intents(&ranking, several) } else { ranking })
+        };
+        self.encode_messages(texts)?.iter().map(rank).collect()
+    }
 }
 
 /// The text without a part of it, and with no more than one blank in its place.
@@ -153,14 +156,5 @@ mod tests {
         assert_eq!(left("book", 0, 4), "");
         assert_eq!(left("東京の天気", 6, 9), "東京天気");
         assert_eq!(left("well, yes", 0, 4), ", yes");
-    }
-
-    #[test]
-    fn what_was_put_before_the_ranking_is_not_explained() {
-        let scored = |name: &str| Scored { name: name.to_owned(), confidence: 0.5 };
-        let ranking = [FALLBACK, "a+b", "a", "b"].map(scored).to_vec();
-        let intents = ["a", "b"].map(scored).to_vec();
-        let answer = Prediction { intent_ranking: ranking, intents, ..Default::default() };
-        assert_eq!(of_network(&answer).map(|one| one.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     }
 }

@@ -13,10 +13,10 @@ use crate::threads::in_parallel;
 
 /// Adam with decoupled weight decay ([Loshchilov and Hutter, 2019](https://arxiv.org/abs/1711.05101)), in place.
 ///
-/// Of a table only the touched rows move, and the numbers of a row share the mean of their squares: half the memory, and
-/// no other scores ([Zhang et al., 2024](https://arxiv.org/abs/2406.16793)). What a row missed meanwhile is caught up when it is touched
-/// next: the decay of its weight exactly, the decay of its running means exactly; only the
-/// small moves that its fading mean gradient would have caused are left out.
+/// Of a table only the touched rows move. The numbers of a row share one mean square
+/// ([Zhang et al., 2024](https://arxiv.org/abs/2406.16793)), which is half the memory; scores stay what they are. What a row
+/// missed meanwhile is caught up when it is touched next: the decay of its weight exactly, the decay of its running means
+/// exactly; only the small moves that its fading mean gradient would have caused are left out.
 ///
 /// Works on `f32` parameters on the CPU.
 #[derive(Debug)]

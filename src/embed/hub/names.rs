@@ -1,15 +1,6 @@
 //! Names that may become part of an address or a path.
 
-/// Letters, digits, `-`, `_` and `.`; neither hidden nor `..`.
-fn is_plain(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    !name.is_empty() && name.bytes().all(allowed) && !name.starts_with('.') && !name.ends_with('.')
-}
-
-/// `name` or `owner/name`.
-pub(super) fn is_repository(name: &str) -> bool {
-    name.split('/').count() <= 2 && name.split('/').all(is_plain)
-}
+use super::super::named::is_plain;
 
 /// A revision as part of an address: `refs/pr/1` is one part there.
 pub(super) fn revision(revision: &str) -> Option<String> {
@@ -35,13 +26,6 @@ mod tests {
     use super::*;
 
     const WAYS_OUT: [&str; 9] = ["..", ".", "../x", "a/../b", "/a", "a//b", "C:", "a\\b", ".git"];
-
-    #[test]
-    fn a_repository_is_a_name_or_an_owner_and_a_name() {
-        assert!(["bert-base-uncased", "BAAI/bge-small-en-v1.5", "a_b/c"].into_iter().all(is_repository));
-        let wrong = ["", "/", "a/", "a/b/c", "a b", "a?b", "a#b", "a%2Fb", "ä/b"];
-        assert!(WAYS_OUT.into_iter().chain(wrong).all(|name| !is_repository(name)));
-    }
 
     #[test]
     fn a_revision_may_have_slashes_but_not_lead_elsewhere() {

@@ -12,6 +12,7 @@ use ureq::{Agent, Body};
 
 use super::names;
 use super::{HubError, HubOptions};
+use crate::embed::named::is_repository;
 
 /// A repository at one revision.
 pub(super) struct Hub {
@@ -47,7 +48,7 @@ impl Hub {
 
     /// Checks all names; sends nothing yet.
     pub(super) fn new(repository: &str, options: &HubOptions, patience: Duration) -> Result<Self, HubError> {
-        if !names::is_repository(repository) {
+        if !is_repository(repository) {
             return Err(HubError::Repository { repository: repository.to_owned() });
         }
         let revision = names::revision(&options.revision)

@@ -75,7 +75,7 @@ impl Texts<'_> {
 
     /// The mean of the vectors of each text: `[text, dim]`.
     fn means(&self, vectors: &[f32]) -> Vec<f32> {
-        let mut means = vec![0.0; self.wanted.len()];
+        let mut means = vec![0.0; self.pieces.len() * self.dim];
         for (mean, pieces) in means.chunks_exact_mut(self.dim).zip(self.pieces) {
             for at in pieces {
                 let own = &vectors[*at as usize * self.dim..][..self.dim];
@@ -114,8 +114,7 @@ mod tests {
         assert!(pieces.iter().all(|text| WORDS.contains(&text.len())));
         let truth: Vec<f32> =
             (0..20 * dim).map(|i| ((i * 7 % 13) as f32 - 6.0) * (i / dim % 4) as f32).collect();
-        let texts = Texts { pieces: &pieces, wanted: &[], dim };
-        let wanted = Texts { wanted: &vec![0.0; pieces.len() * dim], ..texts }.means(&truth);
+        let wanted = Texts { pieces: &pieces, wanted: &[], dim }.means(&truth);
         // Directions are known, lengths are not.
         let mut found: Vec<f32> = (0..20 * dim).map(|i| ((i * 7 % 13) as f32 - 6.0) / 5.0).collect();
         Texts { pieces: &pieces, wanted: &wanted, dim }.fit(&mut found);

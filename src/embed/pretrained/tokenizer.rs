@@ -98,7 +98,7 @@ impl PieceTokenizer {
     }
 
     /// The pieces that belong to words, by names that say which continue a word, and their numbers.
-    pub(in crate::embed) fn pieces_of_words(&self) -> (Vec<String>, Vec<u32>) {
+    pub(super) fn pieces_of_words(&self) -> (Vec<String>, Vec<u32>) {
         let special: HashSet<u32> = self.tokenizer.get_added_tokens_decoder().into_keys().collect();
         let vocabulary: BTreeMap<u32, String> =
             self.tokenizer.get_vocab(false).into_iter().map(|(piece, id)| (id, piece)).collect();

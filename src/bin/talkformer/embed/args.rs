@@ -247,8 +247,8 @@ pub(crate) struct Distil {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(2..=4096))]
     pub dim: u16,
     /// Texts of random words to learn from.
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
-    pub texts: usize,
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(..=10_000_000))]
+    pub texts: u32,
     /// Leave out pieces with letters of other scripts than the Latin one.
     #[arg(long)]
     pub latin: bool,

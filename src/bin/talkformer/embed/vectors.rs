@@ -26,7 +26,7 @@ pub(crate) fn distil(args: &Distil) -> anyhow::Result<()> {
     let threads = args.threads.map_or(options.threads, usize::from);
     let options = options
         .dim(args.dim.into())
-        .texts(args.texts)
+        .texts(args.texts as usize)
         .threads(threads)
         .latin(args.latin)
         .language(args.language.clone())
